@@ -1,0 +1,102 @@
+"""Bit widths and integer primitives: the only place that knows how many bits anything has.
+
+Every function takes numpy arrays and torch tensors alike and returns the kind it was given, so that one neuron
+specification serves the simulator, the Lava ProcessModels and the tests. Integers may also be carried in floating
+point (torch has no fast integer convolution); the docstrings say why the result is the same.
+"""
+
+from typing import Any
+
+import numpy as np
+
+STATE_BITS = 24
+"""Width of ``v``, of biases and of thresholds: Lava's LIF declares ``v`` with 24 bits of precision
+(``lava/proc/lif/models.py``), as Loihi's compartment voltage has."""
+
+MESSAGE_BITS = 16
+"""Default width of a graded spike's signed payload, as netx gives Sigma-Delta neurons (lava/lib/dl/netx/hdf5.py)."""
+
+MAX_MESSAGE_BITS = 24
+"""Widest payload that a neuron may be given: lava-dl's graded ports declare 24 bits of precision."""
+
+WEIGHT_BITS = 8
+"""Default width of a signed weight, sign included."""
+
+PORT_BITS = 32
+"""Width of the integers that travel between Lava processes (``np.int32`` ports)."""
+
+Array = Any
+"""A numpy array or a torch tensor."""
+
+
+def signed_range(bits: int) -> tuple[int, int]:
+    """Smallest and largest two's complement integer: ``(-2**(bits-1), 2**(bits-1) - 1)``."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def symmetric_limit(bits: int) -> int:
+    """Largest magnitude that both signs can have: ``2**(bits-1) - 1``. Used for weights and spike coefficients."""
+    return (1 << (bits - 1)) - 1
+
+
+def saturate(x: Array, bits: int = STATE_BITS) -> Array:
+    """Clip to the signed range of ``bits``: ``min(max(x, -2**(bits-1)), 2**(bits-1) - 1)``.
+
+    Examples
+    --------
+    >>> saturate(np.array([-9, 7, 8]), bits=4)
+    array([-8,  7,  7])
+    """
+    low, high = signed_range(bits)
+    return x.clip(low, high)
+
+
+def floor_div(x: Array, y: Array) -> Array:
+    """``floor(x / y)`` for ``y > 0``, exact for integers in any carrier.
+
+    Integer arrays use integer division. Floating-point carriers divide and round down, which is exact as long as
+    ``|x| + y < 2**24`` in float32 (``2**53`` in float64). Proof: let ``k = floor(x/y) + 1``, so ``x/y <= k - 1/y``.
+    A wrong result needs the rounded quotient to reach ``k``, so ``1/y`` would have to be at most half the spacing of
+    floats next to ``k``, which is at most ``|k| * 2**-24``; but ``|k| * y <= |x| + y < 2**24``.
+
+    The divisor goes to torch as a tensor of the same device: by a Python number, torch's CUDA kernel multiplies with
+    the rounded reciprocal instead (``aten/src/ATen/native/cuda/BinaryDivTrueKernel.cu``), and ``41 * (1 / 41) < 1``.
+    """
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x // y if x.dtype.kind in "iu" else np.floor(x / y)
+    if not x.is_floating_point():
+        return x // y
+    return (x / (x.new_full((), y) if isinstance(y, (int, float)) else y)).floor()
+
+
+def cast_like(mask: Array, like: Array) -> Array:
+    """A boolean mask as zeros and ones in the number format of ``like``."""
+    return mask.astype(like.dtype) if isinstance(mask, (np.ndarray, np.generic)) else mask.to(like.dtype)
+
+
+def exact_bits(bound: int) -> int | None:
+    """Bits of the narrowest float that sums integers exactly while every partial sum stays within ``bound``.
+
+    Parameters
+    ----------
+    bound : int
+        Largest possible magnitude of any partial sum, for example ``max|s| * max over outputs of sum|w|``.
+
+    Returns
+    -------
+    int or None
+        32 up to ``2**24``, 64 up to ``2**53`` (the widths of their significands), None beyond.
+    """
+    if bound <= 1 << 24:
+        return 32
+    return 64 if bound <= 1 << 53 else None
+
+
+def smallest_int(values: np.ndarray) -> np.ndarray:
+    """The same integers in the narrowest of int8, int16, int32, int64 that holds them; OverflowError if none does."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for dtype in (np.int8, np.int16, np.int32, np.int64):
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return values.astype(dtype)
+    raise OverflowError(f"integers from {low} to {high} do not fit into 64 bits")

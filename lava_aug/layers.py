@@ -1,0 +1,342 @@
+"""Layer types: what a synapse adds up, the shapes it takes and gives, and how many synapses that is.
+
+A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
+plain integer arithmetic. `blas` and `torch` are faster forms of the same sum, held against it by the conformance
+tests; a new layer type gets by without them. To add one, write a subclass with `output_shape`, `accumulate` and
+`fan_out`, decorated with ``@registered(SYNAPSES)``.
+
+Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, height, width)`` for kernels, and the
+operation is PyTorch's cross-correlation.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lava_aug.errors import SpecError
+from lava_aug.spec import Spec, array, integer, pair, registered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SYNAPSES: dict[str, type["Synapse"]] = {}
+"""Every synapse by the name of its type in files."""
+
+Shape = tuple[int, ...]
+
+
+class Synapse(Spec):
+    """Base of all layer types: a linear map from one layer's spikes to another's input current."""
+
+    type_name: ClassVar[str]
+
+    @property
+    def is_float(self) -> bool | None:
+        """Whether the weights are floating point; None if there are none."""
+        return None
+
+    @property
+    def num_weights(self) -> int:
+        """Stored weights, shared ones counted once."""
+        return 0
+
+    @property
+    def weight_sum(self) -> float:
+        """Largest sum of ``|weight|`` into one neuron: ``|a| <= weight_sum * max|s|``."""
+        raise NotImplementedError
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the input current for spikes of ``input_shape``; SpecError if they do not fit."""
+        raise NotImplementedError
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        """Input current ``a`` for spikes ``s``: ``(batch, *input_shape) -> (batch, *output_shape)``, exact."""
+        raise NotImplementedError
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        """Synapses that leave each input neuron, shape ``input_shape``."""
+        raise NotImplementedError
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        """`accumulate` for one sample of number format ``dtype`` (float32 or float64), as fast as numpy can."""
+        return lambda s: self.accumulate(s[None])[0]
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        """`accumulate` for a batch in torch, of number format ``dtype`` on ``device``."""
+        import torch
+
+        return lambda s: torch.as_tensor(self.accumulate(s.cpu().numpy()), device=device).to(dtype)
+
+    def describe(self) -> str:
+        """One short text for the summary."""
+        return self.type_name
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        """Datasets that netx has and that follow from the parameters: written for other readers, checked on load."""
+        return {}
+
+
+def _widened(s: np.ndarray) -> np.ndarray:
+    """Integers as int64, in which sums of them fit; floats as they are."""
+    return s.astype(np.int64, copy=False) if s.dtype.kind in "iu" else s
+
+
+class _Weighted(Synapse):
+    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in) or (out, in / groups, height, width)")
+
+    @property
+    def is_float(self) -> bool:
+        return self.weight.dtype.kind == "f"
+
+    @property
+    def num_weights(self) -> int:
+        return self.weight.size
+
+    @property
+    def weight_sum(self) -> float:
+        rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.float64)).sum(axis=1)
+        return float(rows.max())
+
+    def _exact(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dtype = np.float64 if self.is_float or s.dtype.kind == "f" else np.int64
+        return s.astype(dtype), self.weight.astype(dtype)
+
+
+@registered(SYNAPSES)
+class Dense(_Weighted):
+    """``a[o] = sum over i of weight[o, i] * s[i]``; takes spikes of any shape, flattened in C order.
+
+    Examples
+    --------
+    >>> Dense(weight=[[1, 2, 3], [4, 5, 6]]).accumulate(np.array([[1, 0, -1]]))
+    array([[-2, -2]])
+    """
+
+    type_name = "dense"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 2:
+            raise SpecError(f"Dense.weight: expected shape (out, in), found {self.weight.shape}")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if math.prod(input_shape) != self.weight.shape[1]:
+            raise SpecError(
+                f"Dense: expected {self.weight.shape[1]} inputs, found {math.prod(input_shape)} (shape {input_shape})"
+            )
+        return (self.weight.shape[0],)
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        s, weight = self._exact(s)
+        return s.reshape(len(s), -1) @ weight.T
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        return np.full(input_shape, self.weight.shape[0], np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        weight = self.weight.astype(dtype)
+        return lambda s: weight @ s.reshape(-1)
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        weight = torch.tensor(self.weight).to(device, dtype).T.contiguous()
+        return lambda s: s.reshape(len(s), -1) @ weight
+
+    def describe(self) -> str:
+        return f"dense {self.weight.shape[1]} -> {self.weight.shape[0]}"
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        return {"inFeatures": self.weight.shape[1], "outFeatures": self.weight.shape[0]}
+
+
+class _Sliding(Synapse):
+    """What layers that slide a window over a map share."""
+
+    stride: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="stride", doc="steps of the window")
+    padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="zeros on each side")
+    dilation: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="dilation", doc="distance of window elements")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window, in elements."""
+        raise NotImplementedError
+
+    def _map_shape(self, input_shape: Shape) -> tuple[int, int]:
+        if len(input_shape) != 3:
+            raise SpecError(f"{type(self).__name__}: expected input (channels, height, width), found {input_shape}")
+        sizes = [
+            (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
+            for size, window, stride, pad, dilation in zip(
+                input_shape[1:], self.window, self.stride, self.padding, self.dilation, strict=True
+            )
+        ]
+        if min(sizes) < 1:
+            raise SpecError(f"{type(self).__name__}: window {self.window} does not fit into input {input_shape}")
+        return sizes[0], sizes[1]
+
+    def _windows(self, s: np.ndarray) -> np.ndarray:
+        """``(..., C, H, W) -> (..., C, H_out, W_out, kh, kw)``, a view of the padded input."""
+        lead = [(0, 0)] * (s.ndim - 2)
+        padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True)]
+        views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
+
+    def _uses(self, input_shape: Shape) -> np.ndarray:
+        """How many windows hold each position of the map, ``(H, W)``: the product of its counts along the axes."""
+        counts = []
+        for axis, outputs in enumerate(self._map_shape(input_shape)):
+            positions = (
+                np.arange(outputs)[:, None] * self.stride[axis]
+                - self.padding[axis]
+                + np.arange(self.window[axis])[None, :] * self.dilation[axis]
+            ).ravel()
+            size = input_shape[axis + 1]
+            counts.append(np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size))
+        return np.outer(*counts)
+
+
+@registered(SYNAPSES)
+class Conv(_Sliding, _Weighted):
+    """Two-dimensional convolution as PyTorch defines it::
+
+        a[o, y, x] = sum over i, j, k of weight[o, i, j, k] * s[i, y*stride - padding + j*dilation, ...]
+
+    Parameters and shapes are those of `torch.nn.Conv2d`; pairs are (height, width).
+    """
+
+    type_name = "conv"
+
+    groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 4:
+            raise SpecError(f"Conv.weight: expected shape (out, in/groups, height, width), found {self.weight.shape}")
+        if self.weight.shape[0] % self.groups:
+            raise SpecError(f"Conv.groups: {self.weight.shape[0]} output channels do not divide by {self.groups}")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.weight.shape[2], self.weight.shape[3]
+
+    @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1] * self.groups
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = self._map_shape(input_shape)
+        if input_shape[0] != self.in_channels:
+            raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
+        return (self.weight.shape[0], *size)
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        s, weight = self._exact(s)
+        grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
+        weight = weight.reshape(self.groups, -1, *weight.shape[1:])
+        a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
+        return a.reshape(len(s), -1, *a.shape[3:])
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        per_use = self.weight.shape[0] // self.groups
+        return np.broadcast_to(self._uses(input_shape) * per_use, input_shape).astype(np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        shape = self.output_shape(input_shape)
+        weight = self.weight.astype(dtype).reshape(self.groups, shape[0] // self.groups, -1)
+
+        def convolve(s: np.ndarray) -> np.ndarray:
+            columns = self._windows(s).transpose(0, 3, 4, 1, 2).reshape(self.groups, weight.shape[2], -1)
+            return (weight @ columns).reshape(shape)
+
+        return convolve
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        weight = torch.tensor(self.weight).to(device, dtype)
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        return lambda s: torch.nn.functional.conv2d(s, weight, None, *options)
+
+    def describe(self) -> str:
+        marks = [f"conv {'x'.join(map(str, self.window))}"]
+        marks += [f"/{'x'.join(map(str, self.stride))}"] if self.stride != (1, 1) else []
+        marks += [f"dilation {'x'.join(map(str, self.dilation))}"] if self.dilation != (1, 1) else []
+        marks += [f"groups {self.groups}"] if self.groups > 1 else []
+        return " ".join(marks)
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        return {
+            "inChannels": self.in_channels,
+            "outChannels": self.weight.shape[0],
+            "kernelSize": np.array(self.window),
+        }
+
+
+@registered(SYNAPSES)
+class SumPool(_Sliding):
+    """Sum of the spikes in each window, channel by channel; all weights are 1.
+
+    Average pooling is this sum with the division by ``kh * kw`` moved into the layer's quantum or threshold.
+    """
+
+    type_name = "pool"
+
+    kernel_size: tuple[int, int] = pair(low=1, stored_as="kernelSize", doc="height and width of the window")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel_size
+
+    @property
+    def weight_sum(self) -> float:
+        return float(math.prod(self.kernel_size))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = self._map_shape(input_shape)
+        return (input_shape[0], *size)
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        return self._windows(_widened(s)).sum(axis=(-2, -1))
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        return np.broadcast_to(self._uses(input_shape), input_shape).astype(np.int64)
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            return lambda s: torch.nn.functional.avg_pool2d(
+                s, self.kernel_size, self.stride, self.padding, divisor_override=1
+            )
+        return super().torch(dtype, device)
+
+    def describe(self) -> str:
+        return f"sum pool {'x'.join(map(str, self.kernel_size))}"
+
+
+@registered(SYNAPSES)
+class Relay(Synapse):
+    """Passes every spike on to the neuron of the same place: ``a = s``."""
+
+    type_name = "relay"
+
+    @property
+    def weight_sum(self) -> float:
+        return 1.0
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        return _widened(s)
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        return np.ones(input_shape, np.int64)
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        return lambda s: s

@@ -1,0 +1,289 @@
+"""`Network`: the integer intermediate representation that files, simulator and Lava processes are made from."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from lava_aug import fixed_point
+from lava_aug.errors import NetworkError, SpecError
+from lava_aug.layers import Shape, Synapse
+from lava_aug.neurons import Neuron, ReadoutNeuron
+from lava_aug.spec import Spec, array, integer, number, shape, text
+
+INPUT = "input"
+"""Name under which layers refer to the images."""
+
+INPUT_LEVELS = 255
+"""Largest input payload: images are graded spikes of uint8 intensity, quantum 1/255."""
+
+
+class Connection(NamedTuple):
+    """A synapse and the name of the layer (or `INPUT`) whose spikes it takes."""
+
+    source: str
+    synapse: Synapse
+
+
+class Layer(Spec):
+    """Synapses, a bias and a neuron.
+
+    Attributes
+    ----------
+    connections : tuple of Connection
+        Whose spikes arrive, and through which synapses; their input currents add up.
+    neuron : Neuron
+        Specification shared by all neurons of the layer.
+    """
+
+    name: str = text(stored_as="name", doc="unique name, as in the PyTorch model")
+    connections: tuple[Connection, ...] = dataclasses.field()
+    neuron: Neuron = dataclasses.field()
+    quantum: float = number(
+        low=0, stored_as="quantum", doc="ANN value of one unit of coefficient (readout: of v) in one time step"
+    )
+    bias: np.ndarray | None = array(
+        optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcastable to the shape"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        connections = tuple(Connection(*connection) for connection in self.connections)
+        if not connections or not all(isinstance(c.synapse, Synapse) for c in connections):
+            raise SpecError(f"layer {self.name!r}: expected one or more (source, synapse) pairs, found {connections!r}")
+        if not isinstance(self.neuron, Neuron):
+            raise SpecError(f"layer {self.name!r}: expected a Neuron, found {self.neuron!r}")
+        if not self.quantum > 0:
+            raise SpecError(f"layer {self.name!r}: quantum must be positive, found {self.quantum!r}")
+        if self.name == INPUT:
+            raise SpecError(f"a layer cannot be named {INPUT!r}: that is the name of the images")
+        object.__setattr__(self, "connections", connections)
+        object.__setattr__(self, "quantum", float(self.quantum))
+        self._check_bias()
+
+    def _check_bias(self) -> None:
+        if self.bias is None or self.neuron.is_float:
+            return
+        low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
+        if self.bias.dtype.kind == "f" or self.bias.min() < low or self.bias.max() > high:
+            raise SpecError(
+                f"layer {self.name!r}: bias must be integers from {low} to {high}, found {self.bias.dtype} "
+                f"from {self.bias.min()} to {self.bias.max()}"
+            )
+
+    @property
+    def num_weights(self) -> int:
+        """Stored weights of all synapses, shared ones counted once."""
+        return sum(connection.synapse.num_weights for connection in self.connections)
+
+
+class Network(Spec):
+    """Input shape and layers in topological order; the last one is the readout.
+
+    Raises
+    ------
+    NetworkError
+        If the layers do not form a network; the message names the layer.
+
+    Attributes
+    ----------
+    shapes : dict
+        Shape of the input and of every layer, by name.
+    depths : dict
+        Synapses between the images and each layer: by how many time steps it works later on Lava.
+    """
+
+    shapes: ClassVar[dict[str, Shape]]
+    depths: ClassVar[dict[str, int]]
+
+    input_shape: Shape = shape(stored_as="shape", doc="shape of one image, (channels, height, width) or (features,)")
+    layers: tuple[Layer, ...] = dataclasses.field()
+    num_steps: int = integer(low=1, default=4, stored_as="Ts", doc="time steps per image unless told otherwise")
+    method: str = text(default="custom", stored_as="method", doc="how the network was converted")
+    resolution: float = number(
+        low=0, default=1.0, stored_as="resolution", doc="threshold / balanced threshold of the conversion"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not self.layers:
+            raise NetworkError("a network needs at least one layer, the readout")
+        object.__setattr__(self, "shapes", {INPUT: self.input_shape})
+        object.__setattr__(self, "depths", {INPUT: 0})
+        for layer in self.layers:
+            try:
+                self._enter(layer)
+            except SpecError as error:
+                raise NetworkError(f"layer {layer.name!r}: {error}") from None
+        self._check_use()
+
+    def _enter(self, layer: Layer) -> None:
+        """Check one layer against those before it, and note its shape and depth."""
+        if layer.name in self.shapes:
+            raise SpecError("name is used twice")
+        for source, _ in layer.connections:
+            if source not in self.shapes:
+                raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
+        shape, depth = self._shape_of(layer), self._depth_of(layer)
+        self._check_format(layer)
+        self.shapes[layer.name], self.depths[layer.name] = shape, depth
+
+    def _shape_of(self, layer: Layer) -> Shape:
+        shapes = {c.synapse.output_shape(self.shapes[c.source]) for c in layer.connections}
+        if len(shapes) > 1:
+            raise SpecError(f"its connections give different shapes: {sorted(shapes)}")
+        (found,) = shapes
+        if layer.bias is not None and not _broadcasts(layer.bias.shape, found):
+            raise SpecError(f"bias of shape {layer.bias.shape} does not fit the layer's shape {found}")
+        return found
+
+    def _depth_of(self, layer: Layer) -> int:
+        depths = {c.source: self.depths[c.source] for c in layer.connections}
+        if len(set(depths.values())) > 1:
+            raise SpecError(
+                f"spikes arrive over paths of different length ({depths}), so in different time steps on Lava; "
+                "put relays into the shorter one"
+            )
+        return 1 + next(iter(depths.values()))
+
+    def _check_format(self, layer: Layer) -> None:
+        weights = {c.synapse.is_float for c in layer.connections} - {None}
+        if layer.neuron.is_float != self.is_float or not weights <= {self.is_float}:
+            raise SpecError("mixes integer and floating-point layers; use one of them throughout")
+        bound = sum(synapse.weight_sum * self.coefficient_limit(source) for source, synapse in layer.connections)
+        if not self.is_float and fixed_point.exact_bits(math.ceil(bound)) is None:
+            raise SpecError(f"input current may reach {bound:.3g}, beyond exact arithmetic (2**53); use fewer bits")
+
+    def _check_use(self) -> None:
+        used = {c.source for layer in self.layers for c in layer.connections}
+        for layer in self.layers[:-1]:
+            if not layer.neuron.fires:
+                raise NetworkError(f"layer {layer.name!r}: only the last layer can be a readout")
+            if layer.name not in used:
+                raise NetworkError(f"layer {layer.name!r}: no layer takes its spikes")
+        if not isinstance(self.layers[-1].neuron, ReadoutNeuron):
+            raise NetworkError(f"layer {self.layers[-1].name!r}: the last layer must have a ReadoutNeuron")
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, name: str) -> Layer:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"no layer {name!r}; there are {[layer.name for layer in self.layers]}")
+
+    @property
+    def readout(self) -> Layer:
+        """The last layer, whose ``v`` is the network's answer."""
+        return self.layers[-1]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the network computes in floating point."""
+        return self.layers[0].neuron.is_float
+
+    @property
+    def depth(self) -> int:
+        """Synapses between the images and the readout."""
+        return self.depths[self.readout.name]
+
+    def coefficient_limit(self, source: str) -> int:
+        """Largest magnitude of the spikes of a layer, or of the input."""
+        return INPUT_LEVELS if source == INPUT else self[source].neuron.coefficient_limit
+
+    def consumers(self, source: str) -> Iterator[tuple[Layer, Synapse]]:
+        """The layers, and the synapses, that take the spikes of a layer or of the input."""
+        for layer in self.layers:
+            for connection in layer.connections:
+                if connection.source == source:
+                    yield layer, connection.synapse
+
+    def num_synapses(self, name: str) -> int:
+        """Synapses into a layer, shared weights counted as often as they are used."""
+        return sum(int(c.synapse.fan_out(self.shapes[c.source]).sum()) for c in self[name].connections)
+
+    def summary(self) -> str:
+        """A table of the layers as text: type, shape, neurons, threshold, weights, synapses and inputs."""
+        rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")]
+        rows += [self._row(layer) for layer in self.layers]
+        neurons = sum(math.prod(self.shapes[layer.name]) for layer in self.layers)
+        weights = sum(layer.num_weights for layer in self.layers)
+        synapses = sum(self.num_synapses(layer.name) for layer in self.layers)
+        arithmetic = "floating point" if self.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
+        return "\n".join(
+            [
+                f"{self.method}, resolution {self.resolution:g}, {self.num_steps} time steps, {arithmetic}",
+                f"input {INPUT}: shape {_by(self.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
+                _table(rows),
+                f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {self.depth}",
+                *self._options(),
+            ]
+        )
+
+    def _row(self, layer: Layer) -> tuple[str, ...]:
+        vth = getattr(layer.neuron, "vth", None)
+        found = self.shapes[layer.name]
+        return (
+            layer.name,
+            " + ".join(connection.synapse.describe() for connection in layer.connections),
+            layer.neuron.type_name + (" signed" if getattr(layer.neuron, "signed", False) else ""),
+            _by(found),
+            f"{math.prod(found):,}",
+            "-" if vth is None else _number(vth),
+            f"{layer.num_weights:,}",
+            f"{self.num_synapses(layer.name):,}",
+            ", ".join(connection.source for connection in layer.connections),
+        )
+
+    def _options(self) -> list[str]:
+        """Which of the neuron's options are in force, where layers differ all of them."""
+        found: dict[str, set[str]] = {}
+        for layer in self.layers:
+            vth = getattr(layer.neuron, "vth", None)
+            for name in ("vth_lo", "v0", "n_max", "message_bits"):
+                value = getattr(layer.neuron, name, None)
+                if value is not None:
+                    found.setdefault(name, set()).add(_option(name, value, vth))
+        texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
+        return [f"options: {', '.join(texts)}"] if texts else []
+
+
+def _option(name: str, value: float, vth: float | None) -> str:
+    if vth is not None and name == "vth_lo" and value == -vth and vth != 1:
+        return "-vth"
+    if vth is not None and name == "v0" and value in (vth // 2, vth / 2):
+        return "vth/2"
+    return _number(value)
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _broadcasts(small: Shape, large: Shape) -> bool:
+    padded = (1,) * (len(large) - len(small)) + small
+    return len(padded) == len(large) and all(a in (1, b) for a, b in zip(padded, large, strict=True))
+
+
+def _by(found: Shape) -> str:
+    return "x".join(map(str, found))
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numeric = {"neurons", "vth", "weights", "synapses"}
+    lines = [
+        "  ".join(
+            cell.rjust(width) if title in numeric else cell.ljust(width)
+            for cell, width, title in zip(row, widths, rows[0], strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

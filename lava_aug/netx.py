@@ -1,0 +1,253 @@
+"""`Network` <-> HDF5, in the layout of lava-dl's netx.
+
+::
+
+    /                   attributes: format, format_version, method, resolution
+    /layer/0/           type "input", shape
+    /layer/<i>/         type, shape, name, inputs, quantum, bias and the synapse's parameters under netx's names
+    /layer/<i>/neuron/  type, vThMant, ... : the neuron's parameters
+    /simulation/        Ts, tSample
+
+A layer with several connections has type "sum" and its synapses in ``synapse/<k>/``. A dense layer on a map is preceded
+by a layer of type "flatten", as netx's readers expect; it holds nothing that is not known anyway, and is only checked.
+Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lava_aug.errors import FileError, LavaAugError, SpecError
+from lava_aug.hdf5 import Reader
+from lava_aug.layers import SYNAPSES, Dense
+from lava_aug.network import Connection, Layer, Network
+from lava_aug.neurons import NEURONS
+from lava_aug.spec import Spec
+
+FORMAT = "lava-aug"
+FORMAT_VERSION = 1
+
+COMPRESS_FROM = 1 << 10
+"""Arrays of at least so many elements are compressed."""
+
+
+def save(net: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network to an HDF5 file: whole, or not at all.
+
+    Parameters
+    ----------
+    net : Network
+        What to write.
+    path : path
+        Where to; an existing file is replaced once the new one is complete.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            _write(file, net)
+        partial.replace(target)
+    except OSError as error:
+        raise FileError(f"cannot write {str(target)!r}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `save` wrote; everything in it is checked, and nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+        An HDF5 file.
+
+    Returns
+    -------
+    Network
+        Equal to the one that was saved.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, is of another format or version, or holds something missing, unknown, of the wrong
+        type or shape; the message names the file and the layer.
+    """
+    target = Path(path)
+    if not target.is_file():
+        raise FileError(f"{str(target)!r}: no such file")
+    try:
+        with h5py.File(target, "r") as file:
+            return _read(file)
+    except LavaAugError as error:
+        raise FileError(f"{str(target)!r}: {error}") from None
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+
+
+# Writing
+
+
+def _write(file: h5py.File, net: Network) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["method"] = net.method
+    file.attrs["resolution"] = net.resolution
+    _put(file, "simulation/Ts", net.num_steps)
+    _put(file, "simulation/tSample", net.num_steps)
+    for index, (kind, shape, layer) in enumerate(_entries(net)):
+        group = file.create_group(f"layer/{index}")
+        _put(group, "type", kind)
+        _put(group, "shape", shape)
+        if layer is not None:
+            _write_layer(group, layer, net)
+
+
+def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]]:
+    """Type, shape and layer of every group in the file, in order."""
+    yield "input", net.input_shape, None
+    for layer in net:
+        source, synapse = layer.connections[0]
+        single = len(layer.connections) == 1
+        if single and isinstance(synapse, Dense) and len(net.shapes[source]) > 1:
+            yield "flatten", (math.prod(net.shapes[source]),), None
+        yield synapse.type_name if single else "sum", net.shapes[layer.name], layer
+
+
+def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
+    _write_spec(group, layer)
+    _put(group, "inputs", [connection.source for connection in layer.connections])
+    for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
+        _write_spec(target, synapse)
+        extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
+        for name, value in extras.items():
+            _put(target, name, value)
+    neuron = group.create_group("neuron")
+    _put(neuron, "type", layer.neuron.type_name)
+    _write_spec(neuron, layer.neuron)
+
+
+def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
+    """Where the synapses of a layer go: a single one into the layer's own group, as in netx."""
+    if len(layer.connections) == 1:
+        yield group
+        return
+    for index, connection in enumerate(layer.connections):
+        target = group.create_group(f"synapse/{index}")
+        _put(target, "type", connection.synapse.type_name)
+        yield target
+
+
+def _write_spec(group: h5py.Group, spec: Spec) -> None:
+    for name, declaration in spec.declarations():
+        value = getattr(spec, name)
+        if declaration.stored_as is not None and value is not None:
+            _put(group, declaration.stored_as, value)
+
+
+def _put(group: h5py.Group, name: str, value: Any) -> None:
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        value = np.array([text.encode() for text in texts])  # fixed-length bytes, as netx stores its types
+    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
+    group.create_dataset(name, data=value, **options)
+
+
+# Reading
+
+
+def _read(file: h5py.File) -> Network:
+    found = file.attrs.get("format")
+    if found != FORMAT:
+        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}")
+    version = file.attrs.get("format_version")
+    if version != FORMAT_VERSION:
+        raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
+    root = Reader(file, "file")
+    groups = root.group("layer").numbered()
+    entries = [(group, group.text("type")) for group in groups]
+    if entries[0][1] != "input":
+        raise FileError(f"{groups[0].where}: expected type 'input', found {entries[0][1]!r}")
+    net = Network(
+        input_shape=groups[0].value("shape"),
+        layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
+        num_steps=root.group("simulation").value("Ts"),
+        method=file.attrs.get("method"),  # pyright: ignore[reportArgumentType]  # checked by the field
+        resolution=file.attrs.get("resolution"),  # pyright: ignore[reportArgumentType]
+    )
+    _check_derived(net, entries)
+    return net
+
+
+def _read_layer(group: Reader, kind: str) -> Layer:
+    name = group.text("name")
+    group.where = f"layer {name!r}"
+    sources = group.value("inputs")
+    if kind == "sum":
+        synapses = [_read_whole(SYNAPSES, part) for part in group.group("synapse").numbered()]
+    else:
+        synapses = [_read_spec(SYNAPSES, kind, group)]
+    if not isinstance(sources, list) or len(sources) != len(synapses):
+        raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {sources!r}")
+    return Layer(
+        **_parameters(Layer, group),
+        connections=tuple(map(Connection, sources, synapses)),
+        neuron=_read_whole(NEURONS, group.group("neuron")),
+    )
+
+
+def _read_whole(table: dict[str, Any], group: Reader) -> Any:
+    """An object that has a group to itself."""
+    found = _read_spec(table, group.text("type"), group)
+    group.finish()
+    return found
+
+
+def _read_spec(table: dict[str, Any], kind: str, group: Reader) -> Any:
+    """An object of the type that a table knows by name, made from the group's datasets."""
+    if kind not in table:
+        raise FileError(f"{group.where}: unknown type {kind!r}; known are {sorted(table)}")
+    try:
+        return table[kind](**_parameters(table[kind], group))
+    except SpecError as error:
+        raise FileError(f"{group.where}: {error}") from None
+
+
+def _parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
+    """Declared parameters as far as the group has them; those that must be there, and are not, are an error."""
+    found: dict[str, Any] = {}
+    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
+    for name, declaration in cls.declarations():
+        stored_as = declaration.stored_as
+        if stored_as is not None and (stored_as in group or name in required):
+            value = group.value(stored_as)
+            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return found
+
+
+def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
+    """Datasets that follow from others must agree with them, and nothing may be left over."""
+    expected = list(_entries(net))
+    if len(expected) != len(entries):
+        raise FileError(f"file: expected {len(expected)} layers, 'flatten' included, found {len(entries)}")
+    for (group, kind), (expected_kind, shape, layer) in zip(entries, expected, strict=True):
+        derived: dict[str, Any] = {"shape": shape}
+        if layer is not None and len(layer.connections) == 1:
+            source, synapse = layer.connections[0]
+            derived.update(synapse.stored_extras(net.shapes[source]))
+        if kind != expected_kind:
+            raise FileError(f"{group.where}: expected type {expected_kind!r}, found {kind!r}")
+        for name, value in derived.items():
+            if not np.array_equal(group.value(name), value):
+                raise FileError(f"{group.where}: {name!r} is {group.value(name)!r}, but should be {value!r}")
+        group.finish()

@@ -1,0 +1,333 @@
+"""Neuron specifications: parameters, initial state, and the one place where a time step is written.
+
+`Neuron.step` is pure and works element by element, so it broadcasts over any leading batch axes. The simulator calls
+it with torch tensors of shape ``(batch, *shape)``, the Lava ProcessModels with numpy arrays of shape ``shape``.
+
+One time step, with input current ``a`` and bias ``b``::
+
+    v = sat24(v + a + b)
+    s = fire(v, n)                  # the only thing in which the neurons differ
+    v = v - s * vth                 # soft reset
+    n = n + s                       # running sum of what was sent in this window
+
+Integer parameters make a fixed-point neuron, a floating-point ``vth`` makes a floating-point one, which does not
+saturate. To add a neuron, write a subclass with a ``type_name`` and `fire`, decorated with ``@registered(NEURONS)``.
+
+Source: the double threshold and the augmented spike are from Yu, Ma et al., IEEE TNNLS 33(4), 2022, arXiv 2005.03231;
+the exact rules, which its abstract leaves open, are our choice (docs/arithmetic.md).
+"""
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from lava_aug import fixed_point
+from lava_aug.errors import SpecError
+from lava_aug.fixed_point import Array, cast_like, floor_div, saturate
+from lava_aug.spec import Spec, boolean, integer, number, registered
+
+NEURONS: dict[str, type["Neuron"]] = {}
+"""Every neuron by the name of its type in files."""
+
+MAX_VTH = fixed_point.signed_range(fixed_point.STATE_BITS)[1]
+
+FLOAT_VTH_LO = 2.0**-16
+"""Default ``-vth_lo / vth`` of floating-point neurons: a float has no next number below zero that is the same at every
+scale as -1 is for integers, so this small part of the threshold stands for it."""
+
+
+class State(NamedTuple):
+    """``v``: membrane potential; ``n``: sum of the spike coefficients since the last reset."""
+
+    v: Array
+    n: Array
+
+
+class Step(NamedTuple):
+    """What one time step gave.
+
+    Attributes
+    ----------
+    state : State
+        The state after the step.
+    s : array
+        Spike coefficients sent, in the number format of ``v``.
+    saturated : array of bool
+        Where ``v`` was clipped to 24 bits.
+    capped : array of bool or None
+        Where the coefficient was cut to the payload's width; None for neurons that cannot exceed it.
+    """
+
+    state: State
+    s: Array
+    saturated: Array
+    capped: Array | None
+
+
+class Neuron(Spec):
+    """Base of all neurons: integrates, asks `fire` for the spike coefficient, and resets softly."""
+
+    type_name: ClassVar[str]
+    fires: ClassVar[bool] = True
+    """False for neurons that never send a spike (readouts)."""
+    graded: ClassVar[bool] = False
+    """True if a spike coefficient beyond -1, 0, 1 can occur."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether this neuron computes in floating point, without saturation."""
+        raise NotImplementedError
+
+    @property
+    def coefficient_limit(self) -> int:
+        """Largest magnitude of a spike coefficient."""
+        return 1
+
+    def initial(self) -> tuple[int | float, int]:
+        """``(v, n)`` at the start of a window."""
+        raise NotImplementedError
+
+    def integrate(self, v: Array, a: Array, bias: Array) -> Array:
+        """The potential before firing and saturation: ``v + a + b``."""
+        return v + a + bias
+
+    def fire(self, v: Array, n: Array) -> Array:
+        """The spike coefficient before the payload's limit."""
+        raise NotImplementedError
+
+    def step(self, state: State, a: Array, bias: Array) -> Step:
+        """One time step.
+
+        Parameters
+        ----------
+        state : State
+            ``v`` and ``n``, arrays of shape ``(..., *shape)``.
+        a : array
+            Input current, shape ``(..., *shape)``, in units of ``v``.
+        bias : array or number
+            Bias, broadcastable to ``a``, in units of ``v`` per step.
+
+        Returns
+        -------
+        Step
+            New state and spikes; nothing is changed in place.
+        """
+        raw = self.integrate(state.v, a, bias)
+        v = raw if self.is_float else saturate(raw)
+        wanted = self.fire(v, state.n)
+        s, capped = self._limit(wanted)
+        return Step(self._after(v, state.n, s), s, raw != v, capped)
+
+    def _limit(self, wanted: Array) -> tuple[Array, Array | None]:
+        if not self.graded:
+            return wanted, None
+        s = wanted.clip(-self.coefficient_limit, self.coefficient_limit)
+        return s, s != wanted
+
+    def _after(self, v: Array, n: Array, s: Array) -> State:
+        raise NotImplementedError
+
+
+class _Threshold(Neuron):
+    """What the three threshold neurons share."""
+
+    vth: int | float = number(
+        stored_as="vThMant",
+        doc="threshold, and what one unit of spike coefficient takes off v; 1 .. 2**23-1, or a positive float",
+    )
+    v0: int | float | None = number(
+        optional=True, default=None, stored_as="v0", doc="potential at the start of a window; default vth // 2"
+    )
+    n_max: int | None = integer(
+        low=1, optional=True, default=None, stored_as="nMax", doc="upper bound on n, for ReLU6 and clamp; default none"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.vth > 0 or (not self.is_float and self.vth > MAX_VTH):
+            raise SpecError(
+                f"{type(self).__name__}.vth: expected an integer from 1 to {MAX_VTH} or a positive float, "
+                f"found {self.vth!r}"
+            )
+        if self.v0 is None:
+            object.__setattr__(self, "v0", self.vth / 2 if self.is_float else int(self.vth) // 2)
+        self._same_format("v0")
+
+    def _same_format(self, name: str) -> None:
+        """Fixed-point parameters must be 24-bit integers; in floating point, integers become floats."""
+        value = getattr(self, name)
+        if self.is_float:
+            object.__setattr__(self, name, float(value))
+            return
+        low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise SpecError(
+                f"{type(self).__name__}.{name}: expected an integer from {low} to {high}, as vth is an integer, "
+                f"found {value!r}"
+            )
+
+    @property
+    def is_float(self) -> bool:
+        return isinstance(self.vth, float)
+
+    def initial(self) -> tuple[int | float, int]:
+        assert self.v0 is not None  # set in __post_init__
+        return self.v0, 0
+
+    def _after(self, v: Array, n: Array, s: Array) -> State:
+        return State(v - s * self.vth, n + s)
+
+    def _below_n_max(self, s: Array, n: Array) -> Array:
+        return s if self.n_max is None else s.clip(max=self.n_max - n)
+
+
+@registered(NEURONS)
+class RateNeuron(_Threshold):
+    """Ordinary integrate-and-fire neuron with soft reset, the baseline: ``s = 1 if v >= vth else 0``.
+
+    Examples
+    --------
+    >>> neuron = RateNeuron(vth=10, v0=0)
+    >>> neuron.step(State(np.array([4, 25]), np.array([0, 0])), np.array([5, 5]), 0).s
+    array([0, 1])
+    """
+
+    type_name = "IF"
+
+    def fire(self, v: Array, n: Array) -> Array:
+        return self._below_n_max(cast_like(v >= self.vth, v), n)
+
+
+class _DoubleThreshold(_Threshold):
+    """What neurons with a lower threshold share."""
+
+    vth_lo: int | float | None = number(
+        optional=True,
+        default=None,
+        stored_as="vThLo",
+        doc="lower threshold, negative; default -1 (floating point: -vth * 2**-16)",
+    )
+    signed: bool = boolean(
+        default=False,
+        stored_as="signed",
+        doc="whether n may become negative (pooling relays, linear outputs); otherwise the neuron is a ReLU",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vth_lo is None:
+            object.__setattr__(self, "vth_lo", -self.vth * FLOAT_VTH_LO if self.is_float else -1)
+        self._same_format("vth_lo")
+        if not self._low < 0:
+            raise SpecError(f"{type(self).__name__}.vth_lo: expected a negative number, found {self.vth_lo!r}")
+
+    @property
+    def _low(self) -> int | float:
+        assert self.vth_lo is not None  # set in __post_init__
+        return self.vth_lo
+
+
+@registered(NEURONS)
+class DoubleThresholdNeuron(_DoubleThreshold):
+    """TerMapping's neuron: ordinary spikes of both signs::
+
+        s = +1   if v >= vth
+        s = -1   if v <= vth_lo and n > 0       (signed: whatever n is)
+        s =  0   otherwise
+
+    ``n > 0`` makes it a ReLU: it takes back what it sent too early, and no more.
+
+    Examples
+    --------
+    >>> neuron = DoubleThresholdNeuron(vth=10)
+    >>> neuron.step(State(np.array([5, 5, 5]), np.array([0, 0, 1])), np.array([25, -9, -9]), 0).s
+    array([ 1,  0, -1])
+    """
+
+    type_name = "DTIF"
+
+    def fire(self, v: Array, n: Array) -> Array:
+        up = self._below_n_max(cast_like(v >= self.vth, v), n)
+        down = cast_like(v <= self._low, v)
+        return up - (down if self.signed else down.clip(max=n))
+
+
+@registered(NEURONS)
+class AugmentedNeuron(_DoubleThreshold):
+    """AugMapping's neuron: as many double-threshold spikes as fit into the step, in one graded spike::
+
+        s = floor(v / vth)                              if v >= vth
+        s = -min(n, floor((vth_lo - v) / vth) + 1)      if v <= vth_lo      (signed: without the min)
+        s = 0                                           otherwise
+        |s| <= 2**(message_bits - 1) - 1
+
+    With ``vth_lo = -1``, no saturation and no cap, after every step since the reset
+    ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of the inputs (docs/arithmetic.md).
+
+    Examples
+    --------
+    >>> neuron = AugmentedNeuron(vth=10)
+    >>> neuron.step(State(np.array([5, 5, 5]), np.array([0, 1, 9])), np.array([37, -40, -40]), 0).s
+    array([ 4, -1, -4])
+    """
+
+    type_name = "AUGIF"
+    graded = True
+
+    message_bits: int = integer(
+        low=2,
+        high=fixed_point.MAX_MESSAGE_BITS,
+        default=fixed_point.MESSAGE_BITS,
+        stored_as="payloadBits",
+        doc="width of the signed payload that carries the spike coefficient",
+    )
+
+    @property
+    def coefficient_limit(self) -> int:
+        return fixed_point.symmetric_limit(self.message_bits)
+
+    def fire(self, v: Array, n: Array) -> Array:
+        # Below each threshold the quotient is not positive, so clipping at zero is the "otherwise" of the equation.
+        up = self._below_n_max(floor_div(v, self.vth).clip(min=0), n)
+        down = (floor_div(self._low - v, self.vth) + 1).clip(min=0)
+        return up - (down if self.signed else down.clip(max=n))
+
+
+@registered(NEURONS)
+class ReadoutNeuron(Neuron):
+    """Integrates and never fires: ``v = sat24(v + a + b)``, from 0. The prediction is the argmax of ``v``.
+
+    Examples
+    --------
+    >>> ReadoutNeuron().step(State(np.array([1, 2**23 - 1]), np.array([0, 0])), np.array([5, 5]), 0).state.v
+    array([      6, 8388607])
+    """
+
+    type_name = "READOUT"
+    fires = False
+
+    floating: bool = boolean(default=False, stored_as="floating", doc="whether v is floating point, without saturation")
+
+    @property
+    def is_float(self) -> bool:
+        return self.floating
+
+    @property
+    def coefficient_limit(self) -> int:
+        return 0
+
+    def initial(self) -> tuple[int | float, int]:
+        return (0.0 if self.floating else 0), 0
+
+    def fire(self, v: Array, n: Array) -> Array:
+        return n  # stays 0
+
+    def _after(self, v: Array, n: Array, s: Array) -> State:
+        return State(v, n)
+
+
+def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
+    """A numpy state at the start of a window: int64 for fixed point, float64 for floating point."""
+    dtype = np.float64 if neuron.is_float else np.int64
+    v, n = neuron.initial()
+    return State(np.full(shape, v, dtype), np.full(shape, n, dtype))

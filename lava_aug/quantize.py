@@ -1,0 +1,72 @@
+"""Float weights -> integer weights and threshold.
+
+With ``m = weight * quantum_in / theta`` (the weights of a neuron with threshold 1)::
+
+    vth = largest integer for which max|round(m * vth)| <= 2**(bits-1) - 1
+    weight_int = round(m * vth),  bias_int = round(bias / theta * vth)
+
+`round` is numpy's rint: to the nearest, ties to even.
+"""
+
+import math
+
+import numpy as np
+
+from lava_aug import fixed_point
+from lava_aug.errors import ConversionError
+
+MAX_SCALE = 1 << 20
+"""Largest threshold that is chosen. It leaves 3 of the state's 23 magnitude bits for coefficients within one step, and
+only layers whose weights are nearly zero would get a larger one."""
+
+
+def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int) -> int:
+    """The largest integer scale at which weights fit ``bits`` and biases 24 bits; 0 if there is none.
+
+    Parameters
+    ----------
+    weight, bias : numpy.ndarray
+        In units of the threshold.
+    bits : int
+        Width of a signed weight.
+
+    Examples
+    --------
+    >>> integer_scale(np.array([0.5, -1.0]), None, bits=8)
+    127
+    """
+    scale = _largest(float(np.abs(weight).max()), fixed_point.symmetric_limit(bits))
+    if bias is not None:
+        limit = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
+        scale = min(scale, _largest(float(np.abs(bias).max()), limit))
+    return scale
+
+
+def _largest(magnitude: float, limit: int) -> int:
+    """Largest integer up to `MAX_SCALE` with ``round(magnitude * scale) <= limit``."""
+    if magnitude * MAX_SCALE <= limit:
+        return MAX_SCALE
+    scale = min(MAX_SCALE, math.floor((limit + 0.5) / magnitude) + 1)
+    while scale > 0 and np.rint(magnitude * scale) > limit:
+        scale -= 1
+    return scale
+
+
+def rounded(values: np.ndarray, scale: float) -> np.ndarray:
+    """``round(values * scale)`` as int64."""
+    return np.rint(values * scale).astype(np.int64)
+
+
+def power_of_two(scale: int) -> int:
+    """The largest power of two up to ``scale``: dividing by it is a shift."""
+    return 1 << (scale.bit_length() - 1) if scale else 0
+
+
+def check_scale(scale: int, layer: str) -> int:
+    """A usable threshold, or ConversionError."""
+    if scale < 1:
+        raise ConversionError(
+            f"layer {layer!r}: even a threshold of 1 makes its weights or biases too large for their bits; "
+            "use more weight bits or a coarser (larger) resolution"
+        )
+    return scale

@@ -1,0 +1,75 @@
+"""`Recording`: spikes and counts of one layer, in memory that a program shares with the processes it forks."""
+
+import math
+import mmap
+from collections.abc import Mapping
+
+import numpy as np
+
+from lava_aug.layers import Shape
+
+
+def shared_array(shape: Shape, dtype: type) -> np.ndarray:
+    """A zeroed array in anonymous shared memory: children that are forked later write to the same pages.
+
+    It has no name in the file system, so nothing is left behind however the program ends.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.frombuffer(mmap.mmap(-1, max(size, 1)), dtype, math.prod(shape)).reshape(shape)
+
+
+class Recording:
+    """What a layer did in every time step of a run.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the layer.
+    num_steps : int
+        Time steps of the run.
+    fan_out : mapping of str to array, optional
+        For each consumer, the synapses that leave each neuron; needed to count synaptic operations.
+    keep : bool
+        Whether to keep every spike, not only counts.
+    dtype : type
+        Number format of what is kept.
+
+    Attributes
+    ----------
+    events, spike_sum, saturated, capped : numpy.ndarray
+        Counts per step, int64 ``(num_steps,)``.
+    synops : dict of str to numpy.ndarray
+        Synaptic operations into each consumer, int64 ``(num_steps,)``.
+    data : numpy.ndarray or None
+        What was received, ``(num_steps, *shape)``.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        num_steps: int,
+        *,
+        fan_out: Mapping[str, np.ndarray] | None = None,
+        keep: bool = False,
+        dtype: type = np.int32,
+    ) -> None:
+        self.shape = shape
+        self.fan_out = {name: counts.ravel() for name, counts in (fan_out or {}).items()}
+        self.events, self.spike_sum, self.saturated, self.capped = (
+            shared_array((num_steps,), np.int64) for _ in range(4)
+        )
+        self.synops = {name: shared_array((num_steps,), np.int64) for name in self.fan_out}
+        self.data = shared_array((num_steps, *shape), dtype) if keep else None
+
+    def note(self, t: int, s: np.ndarray, overflow: np.ndarray) -> None:
+        """Note time step ``t``, counted from 0; steps beyond the end are not kept."""
+        if t >= len(self.events):
+            return
+        fired = (s != 0).ravel()
+        self.events[t] = np.count_nonzero(fired)
+        self.spike_sum[t] = np.abs(s).sum(dtype=np.int64)
+        self.saturated[t], self.capped[t] = overflow
+        for name, counts in self.fan_out.items():
+            self.synops[name][t] = counts[fired].sum()
+        if self.data is not None:
+            self.data[t] = s

@@ -1,0 +1,133 @@
+"""`Output`: what a network gave, from the simulator and from Lava alike."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lava_aug.errors import InputError
+from lava_aug.network import INPUT, Network
+
+COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Readout, spike statistics and, on request, every spike.
+
+    Shapes: T time steps, B images. The statistics are dictionaries from layer name to an int64 array ``(T, B)``.
+
+    Attributes
+    ----------
+    network : Network
+        The network that ran.
+    v : numpy.ndarray
+        Readout after every step, ``(T, B, *readout shape)``: int64, or float32 from floating-point networks.
+    events : dict
+        Non-zero spikes, per layer and for the input (``"input"``).
+    spike_sum : dict
+        Summed magnitude of the spike coefficients, per layer and for the input.
+    synops : dict
+        Synaptic operations into each layer: events through its synapses, padding left out.
+    saturated : dict
+        Neurons per layer whose ``v`` was clipped to 24 bits.
+    capped : dict
+        Neurons per layer whose spike coefficient was cut to the payload's width.
+    spikes : dict
+        For the recorded layers, coefficients ``(T, B, *shape)``, int32.
+    """
+
+    network: Network
+    v: np.ndarray
+    events: Mapping[str, np.ndarray]
+    spike_sum: Mapping[str, np.ndarray]
+    synops: Mapping[str, np.ndarray]
+    saturated: Mapping[str, np.ndarray]
+    capped: Mapping[str, np.ndarray]
+    spikes: Mapping[str, np.ndarray]
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps per image."""
+        return self.v.shape[0]
+
+    @property
+    def num_images(self) -> int:
+        """Images that were presented."""
+        return self.v.shape[1]
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The readout in the ANN's units, float64: ``v * quantum / t`` after ``t`` steps, shape as ``v``."""
+        t = np.arange(1, self.num_steps + 1).reshape(-1, *[1] * (self.v.ndim - 1))
+        return self.v * (self.network.readout.quantum / t)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Index of the largest readout after every step, over the first axis of its shape: ``(T, B, ...)``."""
+        return self.v.argmax(axis=2)
+
+    def accuracy(self, labels: Any) -> np.ndarray:
+        """Fraction of right predictions after every step, shape ``(T,)``.
+
+        Parameters
+        ----------
+        labels : array, shape (B,)
+            True classes, integers.
+
+        Raises
+        ------
+        InputError
+            If there is not one integer label per image.
+        """
+        found = np.asarray(labels)
+        if found.shape != self.predictions.shape[1:] or found.dtype.kind not in "iu":
+            raise InputError(
+                f"labels: expected integers of shape {self.predictions.shape[1:]}, one per image, "
+                f"found {found.dtype} of shape {found.shape}"
+            )
+        right = self.predictions == found
+        return right.mean(axis=tuple(range(1, right.ndim)))
+
+    def events_per_image(self) -> np.ndarray:
+        """Mean number of events up to and including every step, input left out, shape ``(T,)``."""
+        total = sum((self.events[name].sum(axis=1) for name in self.events if name != INPUT), np.zeros(self.num_steps))
+        return np.cumsum(total) / self.num_images
+
+    def differences(self, other: "Output") -> list[str]:
+        """Where two outputs of the same network differ: one text for each field and layer, none if they are equal."""
+        pairs = [("v", self.v, other.v)]
+        for field in (*COUNTS, "spikes"):
+            mine, theirs = getattr(self, field), getattr(other, field)
+            pairs += [(f"{field}[{name!r}]", mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
+        return [text for text in (_difference(*pair) for pair in pairs) if text]
+
+
+def _difference(where: str, one: np.ndarray | None, other: np.ndarray | None) -> str | None:
+    if one is None or other is None:
+        return f"{where}: only one of the two has it"
+    if one.shape != other.shape:
+        return f"{where}: shapes {one.shape} and {other.shape}"
+    unequal = np.argwhere(one != other)
+    if not len(unequal):
+        return None
+    first = tuple(int(i) for i in unequal[0])
+    return f"{where}: {len(unequal)} of {one.size} differ, first at {first}: {one[first]} and {other[first]}"
+
+
+def joined(parts: Iterable[Output]) -> Output:
+    """Outputs of the same network for successive images, as one."""
+    parts = list(parts)
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+
+    def concatenated(field: str) -> dict[str, np.ndarray]:
+        return {
+            name: np.concatenate([getattr(part, field)[name] for part in parts], axis=1)
+            for name in getattr(first, field)
+        }
+
+    fields = {field: concatenated(field) for field in (*COUNTS, "spikes")}
+    return Output(network=first.network, v=np.concatenate([part.v for part in parts], axis=1), **fields)

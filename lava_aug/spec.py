@@ -1,0 +1,264 @@
+"""Declared parameters: one declaration is a field's validation, its name in files and its row in the docs.
+
+A `Spec` is a frozen, keyword-only dataclass. Its fields are made with `integer`, `number`, `boolean`, `text`, `pair`,
+`shape` and `array`; each checks and normalises its value when the object is made, so that an object, once made, is
+valid. Files (`lava_aug.netx`) walk the same declarations and have no code per type.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from typing_extensions import Self, dataclass_transform
+
+from lava_aug.errors import SpecError
+
+Check = Callable[[Any], Any]
+SpecType = TypeVar("SpecType", bound=type)
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What is known about one parameter: its check, its dataset's name in a file, and one line for the docs."""
+
+    check: Check
+    stored_as: str | None
+    doc: str
+
+
+def _field(check: Check, stored_as: str | None, doc: str, default: Any) -> Any:
+    declaration = Declaration(check, stored_as, doc)
+    return dataclasses.field(default=default, metadata={"declaration": declaration})
+
+
+def _optional(check: Check, optional: bool) -> Check:
+    return (lambda value: None if value is None else check(value)) if optional else check
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(value)))
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return f" of at most {high}" if high is not None else ""
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    """The elements of a tuple, list or array; none of anything else."""
+    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return tuple(value) if listed else ()
+
+
+def _within(value: Any, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def integer(
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    optional: bool = False,
+    stored_as: str,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """A Python int within bounds (None too, if optional)."""
+
+    def check(value: Any) -> int:
+        if not _is_int(value) or not _within(value, low, high):
+            raise SpecError(f"expected an integer{_bounds(low, high)}, found {value!r}")
+        return int(value)
+
+    return _field(_optional(check, optional), stored_as, doc, default)
+
+
+def number(
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    optional: bool = False,
+    stored_as: str,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """A finite int or float within bounds; which of the two it is, is kept (None too, if optional)."""
+
+    def check(value: Any) -> int | float:
+        if not _is_number(value) or not _within(value, low, high):
+            raise SpecError(f"expected a finite number{_bounds(low, high)}, found {value!r}")
+        return int(value) if _is_int(value) else float(value)
+
+    return _field(_optional(check, optional), stored_as, doc, default)
+
+
+def boolean(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """True or False."""
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, (bool, np.bool_)):
+            raise SpecError(f"expected True or False, found {value!r}")
+        return bool(value)
+
+    return _field(check, stored_as, doc, default)
+
+
+def text(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """A non-empty string."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise SpecError(f"expected a non-empty text, found {value!r}")
+        return value
+
+    return _field(check, stored_as, doc, default)
+
+
+def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """Two integers (height, width), each at least ``low``; one integer stands for both."""
+
+    def check(value: Any) -> tuple[int, int]:
+        values = (value, value) if _is_int(value) else _items(value)
+        if len(values) != 2 or not all(_is_int(item) and item >= low for item in values):
+            raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
+        return int(values[0]), int(values[1])
+
+    return _field(check, stored_as, doc, default)
+
+
+def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """A tuple of one or more positive integers."""
+
+    def check(value: Any) -> tuple[int, ...]:
+        values = _items(value)
+        if not values or not all(_is_int(item) and item >= 1 for item in values):
+            raise SpecError(f"expected a tuple of positive integers, found {value!r}")
+        return tuple(int(item) for item in values)
+
+    return _field(check, stored_as, doc, default)
+
+
+def array(
+    *,
+    ndim: int | None = None,
+    optional: bool = False,
+    stored_as: str | None,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32."""
+
+    def check(value: Any) -> np.ndarray:
+        try:
+            found = np.asarray(value)
+        except ValueError as error:
+            raise SpecError(f"expected a rectangular array of numbers: {error}") from error
+        if found.dtype.kind not in "iuf" or found.size == 0:
+            raise SpecError(f"expected a non-empty array of numbers, found {found.dtype} of shape {found.shape}")
+        if ndim is not None and found.ndim != ndim:
+            raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
+        return _frozen(found)
+
+    return _field(_optional(check, optional), stored_as, doc, default)
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    from lava_aug.fixed_point import smallest_int
+
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise SpecError(
+                f"expected finite numbers in float32, found {int((~np.isfinite(values)).sum())} NaN or infinite ones"
+            )
+    else:
+        try:
+            values = smallest_int(values)
+        except OverflowError as error:
+            raise SpecError(f"expected 64-bit integers: {error}") from None
+    values = np.ascontiguousarray(values) if values.ndim else values
+    values.setflags(write=False)
+    return values
+
+
+@dataclass_transform(
+    frozen_default=True,
+    kw_only_default=True,
+    eq_default=False,
+    field_specifiers=(integer, number, boolean, text, pair, shape, array, dataclasses.field),
+)
+class Spec:
+    """Base of everything that is described by declared parameters. Equal when type and all parameters are equal."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        for name, declaration in self.declarations():
+            try:
+                value = declaration.check(getattr(self, name))
+            except SpecError as error:
+                raise SpecError(f"{type(self).__name__}.{name}: {error}") from None
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def declarations(cls) -> Iterator[tuple[str, Declaration]]:
+        """Name and declaration of every declared parameter, in order."""
+        for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+            if "declaration" in field.metadata:
+                yield field.name, field.metadata["declaration"]
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some parameters changed, checked like a new object."""
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            _same(getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # arrays inside
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{field.name}={_brief(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+        return both and one.dtype == other.dtype and np.array_equal(one, other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _brief(value: Any) -> str:
+    return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+
+
+def registered(table: dict[str, Any]) -> Callable[[SpecType], SpecType]:
+    """Class decorator: enter the class into ``table`` under its ``type_name``."""
+
+    def enter(cls: SpecType) -> SpecType:
+        name = vars(cls)["type_name"]
+        if name in table:
+            raise SpecError(f"type name {name!r} is taken by {table[name].__name__}")
+        table[name] = cls
+        return cls
+
+    return enter

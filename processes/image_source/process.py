@@ -1,0 +1,52 @@
+"""A source that presents one image after the other."""
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.variable import Var
+
+from lava_aug.errors import SpecError
+
+
+class ImageSource(AbstractProcess):
+    """Sends each image as graded spikes for ``num_steps`` time steps, then the next; after the last, zeros.
+
+    Parameters
+    ----------
+    images : array, shape (num_images, *shape)
+        Payloads; integers up to 32 bits, or floats for floating-point networks.
+    num_steps : int
+        Time steps per image.
+    name : str, optional
+        Name of the Process.
+    log_config : LogConfig, optional
+        Lava's logging configuration.
+
+    Attributes
+    ----------
+    s_out : OutPort
+        The image's payloads, ``shape``.
+    index : Var
+        Index of the image that is presented; ``num_images`` after the last.
+
+    Raises
+    ------
+    SpecError
+        If there is no image, or ``num_steps`` is not positive.
+    """
+
+    def __init__(
+        self, *, images: Any, num_steps: int, name: str | None = None, log_config: LogConfig | None = None
+    ) -> None:
+        images = np.asarray(images)
+        if images.ndim < 2 or not len(images) or images.dtype.kind not in "iuf":
+            raise SpecError(
+                f"ImageSource: expected numbers of shape (num_images, *shape), found {images.dtype} {images.shape}"
+            )
+        if not isinstance(num_steps, int) or num_steps < 1:
+            raise SpecError(f"ImageSource: num_steps must be an integer of at least 1, found {num_steps!r}")
+        super().__init__(images=images, num_steps=num_steps, name=name, log_config=log_config)
+        self.s_out = OutPort(shape=images.shape[1:])
+        self.index = Var(shape=(1,), init=0)

@@ -1,0 +1,251 @@
+"""What the neurons' Processes and ProcessModels share. The arithmetic is not here: it is `lava_aug.neurons`."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.variable import Var
+
+from lava_aug.errors import SpecError
+from lava_aug.fixed_point import PORT_BITS, STATE_BITS
+from lava_aug.neurons import Neuron, State
+
+
+class NeuronProcess(AbstractProcess):
+    """A population of neurons that share one specification.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the population.
+    neuron : Neuron, optional
+        Its specification; by default made from the remaining keyword arguments, which are those of `spec`.
+    bias : int, float or array
+        Added to ``v`` in every step; broadcastable to ``shape``.
+    reset_interval : int, optional
+        Length of a window: ``v`` and ``n`` are reset at the start of every time step with
+        ``time_step % reset_interval == reset_offset % reset_interval`` (Lava counts from 1), as in Lava's LIFReset.
+        Default: never.
+    reset_offset : int
+        See there. A layer at depth d, d synapses behind the images, has its first window start in step d + 1.
+    name : str, optional
+        Name of the Process.
+    log_config : LogConfig, optional
+        Lava's logging configuration.
+
+    Attributes
+    ----------
+    a_in : InPort
+        Input current, ``shape``.
+    overflow_out : OutPort
+        ``(2,)``: how many neurons were clipped to 24 bits, and how many spikes were cut to the payload's width, in
+        this step.
+    v : Var
+        Membrane potential.
+    bias : Var
+        Bias.
+    saturated, capped : Var
+        Totals of what `overflow_out` reports, since the start.
+    """
+
+    spec: ClassVar[type[Neuron]]
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        neuron: Neuron | None = None,
+        bias: Any = 0,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
+        **parameters: Any,
+    ) -> None:
+        neuron = self._specification(neuron, parameters)
+        _check_reset(reset_interval, reset_offset)
+        super().__init__(
+            shape=tuple(shape),
+            neuron=neuron,
+            reset_interval=reset_interval,
+            reset_offset=reset_offset,
+            name=name,
+            log_config=log_config,
+        )
+        self.neuron = neuron
+        self.a_in = InPort(shape=shape)
+        self.overflow_out = OutPort(shape=(2,))
+        self.v = Var(shape=shape, init=neuron.initial()[0])
+        self.bias = Var(shape=shape, init=np.broadcast_to(np.asarray(bias), shape).copy())
+        self.saturated = Var(shape=(1,), init=0)
+        self.capped = Var(shape=(1,), init=0)
+
+    def _specification(self, neuron: Neuron | None, parameters: dict[str, Any]) -> Neuron:
+        if neuron is None:
+            return self.spec(**parameters)
+        if parameters:
+            raise SpecError(f"{type(self).__name__}: give either a neuron or its parameters {sorted(parameters)}")
+        if type(neuron) is not self.spec:
+            raise SpecError(f"{type(self).__name__}: expected a {self.spec.__name__}, found {neuron!r}")
+        return neuron
+
+
+def _check_reset(interval: Any, offset: Any) -> None:
+    if interval is not None and (not isinstance(interval, int) or interval < 1):
+        raise SpecError(f"reset_interval: expected an integer of at least 1 or None, found {interval!r}")
+    if not isinstance(offset, int) or offset < 0:
+        raise SpecError(f"reset_offset: expected an integer of at least 0, found {offset!r}")
+
+
+class SpikingProcess(NeuronProcess):
+    """A `NeuronProcess` that fires.
+
+    Attributes
+    ----------
+    s_out : OutPort
+        Spike coefficients, ``shape``.
+    n : Var
+        Sum of the coefficients since the last reset.
+    vth, v0, vth_lo : Var
+        Threshold, potential after a reset and, where the neuron has one, lower threshold. Changing them takes effect
+        in the next time step, `v0` at the next reset.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.s_out = OutPort(shape=self.a_in.shape)
+        self.n = Var(shape=self.a_in.shape, init=0)
+        for parameter in PARAMETERS:
+            if hasattr(self.neuron, parameter):
+                setattr(self, parameter, Var(shape=(1,), init=getattr(self.neuron, parameter)))
+
+
+PARAMETERS = ("vth", "v0", "vth_lo")
+
+
+class NeuronModel(PyLoihiProcessModel):
+    """Receive, step, send: what all ProcessModels of neurons do, in either number format."""
+
+    a_in: Any = None
+    overflow_out: Any = None
+    v: Any = None
+    bias: Any = None
+    saturated: Any = None
+    capped: Any = None
+    wide: ClassVar[type]
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.neuron: Neuron = proc_params["neuron"]
+        self.interval: int | None = proc_params["reset_interval"]
+        self.offset: int = proc_params["reset_offset"]
+
+    def run_spk(self) -> None:
+        """One time step: reset if a window starts, integrate, fire, send."""
+        a = self.a_in.recv()
+        if self.interval is not None and self.time_step % self.interval == self.offset % self.interval:
+            self.reset()
+        step = self.specification().step(self.state(), a.astype(self.wide), self.bias.astype(self.wide))
+        self.keep(step.state)
+        capped = 0 if step.capped is None else np.count_nonzero(step.capped)
+        overflow = np.array([np.count_nonzero(step.saturated), capped], np.int32)
+        self.saturated += overflow[0]
+        self.capped += overflow[1]
+        self.send(step.s)
+        self.overflow_out.send(overflow)
+
+    def specification(self) -> Neuron:
+        """The neuron, with what has been set through Vars."""
+        return self.neuron
+
+    def reset(self) -> None:
+        """Start a window."""
+        self.v[:] = self.specification().initial()[0]
+
+    def state(self) -> State:
+        """The state in a format wide enough for one step."""
+        return State(self.v.astype(self.wide), np.zeros((), self.wide))
+
+    def keep(self, state: State) -> None:
+        """Store the state back."""
+        self.v[:] = state.v
+
+    def send(self, s: np.ndarray) -> None:
+        """Send what the neuron tells the next one."""
+        raise NotImplementedError
+
+
+class SpikingModel(NeuronModel):
+    """`NeuronModel` of a `SpikingProcess`."""
+
+    s_out: Any = None
+    n: Any = None
+    vth: Any = None
+    v0: Any = None
+    vth_lo: Any = None
+
+    def specification(self) -> Neuron:
+        current = {name: getattr(self, name) for name in PARAMETERS if hasattr(self.neuron, name)}
+        if any(getattr(self.neuron, name) != value for name, value in current.items()):
+            self.neuron = self.neuron.replace(**current)
+        return self.neuron
+
+    def reset(self) -> None:
+        super().reset()
+        self.n[:] = 0
+
+    def state(self) -> State:
+        return State(self.v.astype(self.wide), self.n.astype(self.wide))
+
+    def keep(self, state: State) -> None:
+        super().keep(state)
+        self.n[:] = state.n
+
+    def send(self, s: np.ndarray) -> None:
+        self.s_out.send(s.astype(self.n.dtype))
+
+
+class FixedNeuron:
+    """Port and Var types of fixed-point models; mixed in before `NeuronModel`."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=PORT_BITS)  # pyright: ignore
+    overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
+    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    bias: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    saturated: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    capped: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    wide = np.int64
+
+
+class FixedSpiking(FixedNeuron):
+    """The same for neurons that fire."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=STATE_BITS)  # pyright: ignore
+    n: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    vth: int = LavaPyType(int, np.int32, precision=STATE_BITS)  # pyright: ignore
+    v0: int = LavaPyType(int, np.int32, precision=STATE_BITS)  # pyright: ignore
+
+
+class FloatNeuron:
+    """Port and Var types of floating-point models; mixed in before `NeuronModel`."""
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)  # pyright: ignore
+    overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
+    v: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    bias: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    saturated: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    capped: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    wide = np.float64
+
+
+class FloatSpiking(FloatNeuron):
+    """The same for neurons that fire."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
+    n: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    vth: float = LavaPyType(float, float)  # pyright: ignore
+    v0: float = LavaPyType(float, float)  # pyright: ignore

@@ -1,0 +1,62 @@
+"""ProcessModels of `Synapses`: BLAS kernels, exact on integers."""
+
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from lava_aug.fixed_point import PORT_BITS, saturate
+from lava_aug.kernels import BlasKernel
+from lava_aug.processes.synapses.process import Synapses
+
+
+class SynapsesModel(PyLoihiProcessModel):
+    """Send what was added up in the last step, then add up."""
+
+    s_in: Any = None
+    a_out: Any = None
+    a_buf: Any = None
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.kernel = BlasKernel(proc_params["synapse"], proc_params["shape"])
+
+    def run_spk(self) -> None:
+        """The current of the last step goes out before spikes come in, so that loops cannot block."""
+        self.a_out.send(self.a_buf)
+        self.a_buf[:] = self.current(self.s_in.recv())
+
+    def current(self, s: np.ndarray) -> np.ndarray:
+        """Input current for the spikes of one step."""
+        return self.kernel(s)
+
+
+@implements(proc=Synapses, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PySynapsesFixed(SynapsesModel):
+    """Integer spikes and weights."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)  # pyright: ignore
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=PORT_BITS)  # pyright: ignore
+    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=PORT_BITS)  # pyright: ignore
+
+    def current(self, s: np.ndarray) -> np.ndarray:
+        """Input current, clipped to what the port can carry."""
+        return saturate(super().current(s), PORT_BITS)
+
+
+@implements(proc=Synapses, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class PySynapsesFloat(SynapsesModel):
+    """Float spikes and weights."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)  # pyright: ignore
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
+    a_buf: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
