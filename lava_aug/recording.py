@@ -67,7 +67,7 @@ class Recording:
             return
         fired = (s != 0).ravel()
         self.events[t] = np.count_nonzero(fired)
-        self.spike_sum[t] = np.abs(s).sum(dtype=np.int64)
+        self.spike_sum[t] = np.abs(s).sum(dtype=np.float64 if s.dtype.kind == "f" else np.int64)
         self.saturated[t], self.capped[t] = overflow
         for name, counts in self.fan_out.items():
             self.synops[name][t] = counts[fired].sum()

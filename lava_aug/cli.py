@@ -1,0 +1,272 @@
+"""The command ``lava-aug``. Every command is a thin call of a public function; this module is the only printer."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lava_aug.errors import InputError, LavaAugError
+
+app = typer.Typer(
+    help="Deploy trained PyTorch networks as augmented-spike networks on Intel's Lava.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ImagesOption = Annotated[
+    Path, typer.Option("--images", help=".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help=".npy with integer classes; default 'labels' of the .npz, if there")
+]
+StepsOption = Annotated[
+    int | None, typer.Option("--num-steps", "-T", help="time steps per image; default the network's own")
+]
+ResultOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="write v, predictions and counts per layer to this .npz")
+]
+NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
+
+
+def main() -> None:
+    """Entry point: errors that users can mend end in a message and exit code 2, without a traceback."""
+    try:
+        app()
+    except LavaAugError as error:
+        err.print(f"[bold red]Error:[/] {_plain(error)}")
+        sys.exit(2)
+
+
+def _plain(error: LavaAugError) -> str:
+    return str(error).replace("[", "\\[")
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error that takes (finished, all)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _table(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for index, head in enumerate(cells[0]):
+        table.add_column(head, justify="right" if index else "left", no_wrap=not index)
+    for row in cells[1:]:
+        table.add_row(*row)
+    return table
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the files it writes")] = Path(),
+) -> None:
+    """Train a small CNN on digits, convert it by all methods, compare them, and run one on Lava."""
+    from lava_aug.compare import STARS
+    from lava_aug.demo import demo as run_demo
+
+    found = run_demo(directory, say=lambda text: err.print(f"[dim]{text} …[/]"))
+    title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"
+    out.print(_table(found.comparison.cells(), title, STARS))
+    if found.lava is None:
+        out.print(f"Not run on Lava: {found.lava_missing}")
+    elif found.lava.differences:
+        out.print("[bold red]Lava differs from the simulator:[/]", *found.lava.differences, sep="\n  ")
+    else:
+        out.print(
+            f"Lava: {found.lava.num_images} images, {found.lava.num_steps} time steps each, "
+            f"accuracy {100 * found.lava.accuracy:.2f} %; all {found.lava.num_spikes:,} spikes of all layers, "
+            "every readout and every count equal the simulator's."
+        )
+    out.print(f"Wrote {found.network}, {found.figure}, {found.weights}, {found.data}.")
+    if found.lava is not None and found.lava.differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="module:factory, for example lava_aug.digits:DigitsNet")],
+    calibration: Annotated[Path, typer.Option("--calibration", "-c", help="images as for --images of simulate")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the network file to write")],
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), read weights_only")] = None,
+    method: Annotated[
+        Literal["augmapping", "termapping", "rate"], typer.Option("--method", "-m", help="conversion method")
+    ] = "augmapping",
+    resolution: Annotated[
+        float | None, typer.Option("--resolution", "-r", help="threshold / balanced threshold; default 1/8 or 1")
+    ] = None,
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,
+    percentile: Annotated[float, typer.Option(help="of the activations, which becomes the threshold")] = 99.9,
+    weight_bits: Annotated[int, typer.Option(help="width of the weights; 0 for floating point")] = 8,
+) -> None:
+    """Convert a trained PyTorch model to a network file."""
+    import lava_aug as la
+
+    net_model = _model(model, weights)
+    images, _ = _images(calibration, None)
+    with _bar("calibrating") as progress:
+        net = la.convert(
+            net_model,
+            images,
+            method,
+            resolution,
+            num_steps,
+            percentile=percentile,
+            weight_bits=weight_bits or None,
+            progress=progress,
+        )
+    la.save(net, output)
+    out.print(net.summary(), markup=False, soft_wrap=True)
+    out.print(f"Wrote {output}.")
+
+
+@app.command()
+def info(network: NetworkArgument) -> None:
+    """Show the layers of a network file."""
+    import lava_aug as la
+
+    out.print(la.load(network).summary(), markup=False, soft_wrap=True)
+
+
+@app.command()
+def simulate(
+    network: NetworkArgument,
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    num_steps: StepsOption = None,
+    output: ResultOption = None,
+    batch_size: Annotated[int | None, typer.Option(help="images computed together")] = None,
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+) -> None:
+    """Simulate a network on images."""
+    import lava_aug as la
+
+    net = la.load(network)
+    x, y = _images(images, labels)
+    with _bar("simulating") as progress:
+        result = la.simulate(net, x, num_steps, batch_size=batch_size, device=device, progress=progress)
+    _report(result, y, output)
+
+
+@app.command()
+def run(
+    network: NetworkArgument,
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    num_steps: StepsOption = None,
+    output: ResultOption = None,
+) -> None:
+    """Run a network on Lava's CPU backend."""
+    import lava_aug as la
+
+    net = la.load(network)
+    x, y = _images(images, labels)
+    _report(la.run(net, x, num_steps), y, output)
+
+
+def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
+    """Per step: accuracy, events, spike sums and synaptic operations per image; overflows, if there are any."""
+    count = result.num_images
+    head = ["step", "accuracy (%)", "events / image", "sum of |s| / image", "synaptic operations / image"]
+    accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
+    columns = [
+        sum(part[name].sum(axis=1) for name in part if name != "input") / count
+        for part in (result.events, result.spike_sum, result.synops)
+    ]
+    rows = [
+        [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
+        for step in range(result.num_steps)
+    ]
+    out.print(_table([head, *rows], f"{count} images"))
+    for what in ("saturated", "capped"):
+        for name, found in getattr(result, what).items():
+            if found.sum():
+                out.print(f"[bold yellow]Warning:[/] layer {name!r}: {what} {found.sum():,} times")
+    if output is not None:
+        write_result(result, output)
+        out.print(f"Wrote {output}.")
+
+
+def write_result(result: Any, path: Path) -> None:
+    """Write readout, predictions and counts of an `Output` to an ``.npz``, whole or not at all."""
+    arrays = {"v": result.v, "predictions": result.predictions}
+    for what in ("events", "spike_sum", "synops", "saturated", "capped"):
+        arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
+    partial = path.with_name(f".{path.name}.partial.npz")
+    try:
+        np.savez_compressed(partial, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _images(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images and, if they are there, labels."""
+    found = _read(path)
+    if isinstance(found, dict):
+        if "images" not in found:
+            raise InputError(f"{str(path)!r}: expected an array named 'images', found {sorted(found)}")
+        images, inside = found["images"], found.get("labels")
+    else:
+        images, inside = found, None
+    if labels is None:
+        return images, inside
+    read = _read(labels)
+    if not isinstance(read, dict):
+        return images, read
+    if "labels" not in read:
+        raise InputError(f"{str(labels)!r}: expected an array named 'labels', found {sorted(read)}")
+    return images, read["labels"]
+
+
+def _read(path: Path) -> Any:
+    """An array, or a dictionary of arrays; nothing pickled."""
+    try:
+        found = np.load(path, allow_pickle=False)
+        return {name: found[name] for name in found.files} if hasattr(found, "files") else found
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{str(path)!r}: cannot be read as .npy or .npz: {error}") from error
+
+
+def _model(name: str, weights: Path | None) -> Any:
+    """A model from ``module:factory``, with weights if they are given."""
+    module, colon, factory = name.partition(":")
+    if not colon or not module or not factory:
+        raise InputError(f"model {name!r}: expected module:factory, for example lava_aug.digits:DigitsNet")
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"model {name!r}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if weights is not None:
+        _load_weights(found, weights)
+    return found
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    import pickle
+
+    import torch
+
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"weights {str(path)!r}: {text[:300]}") from error

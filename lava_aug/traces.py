@@ -1,0 +1,72 @@
+"""The course of single neurons over time, for plots and explanations."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from lava_aug.neurons import Neuron, initial_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """What neurons did, step by step; every array is ``(num_steps, *shape)``.
+
+    Attributes
+    ----------
+    neuron : Neuron
+        Their specification.
+    a : numpy.ndarray
+        Input current.
+    peak : numpy.ndarray
+        Potential before the spike was taken off, which is what the thresholds are compared with.
+    v : numpy.ndarray
+        Potential at the end of the step.
+    s : numpy.ndarray
+        Spike coefficients.
+    n : numpy.ndarray
+        Their running sum.
+    """
+
+    neuron: Neuron
+    a: np.ndarray
+    peak: np.ndarray
+    v: np.ndarray
+    s: np.ndarray
+    n: np.ndarray
+
+
+def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
+    """Let neurons run from reset through a course of input currents.
+
+    Parameters
+    ----------
+    neuron : Neuron
+        What to run; any neuron of `lava_aug.neurons`.
+    a : array, shape (num_steps, *shape)
+        Input current in every step; integers for fixed-point neurons.
+    bias : number or array
+        Added in every step.
+
+    Returns
+    -------
+    Trace
+        Potentials, spikes and sums.
+
+    Examples
+    --------
+    >>> from lava_aug.neurons import AugmentedNeuron
+    >>> trace(AugmentedNeuron(vth=10), [25, -9, -30]).s
+    array([ 3, -1, -2])
+    """
+    currents = np.asarray(a)
+    state = initial_state(neuron, currents.shape[1:])
+    currents = currents.astype(state.v.dtype)
+    rows = []
+    for current in currents:
+        step = neuron.step(state, current, bias)
+        peak = step.state.v + step.s * getattr(neuron, "vth", 0)
+        rows.append((peak, step.state.v, step.s, step.state.n))
+        state = step.state
+    peak, v, s, n = (np.stack(column) for column in zip(*rows, strict=True))
+    return Trace(neuron, currents, peak, v, s, n)
