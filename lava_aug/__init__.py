@@ -7,30 +7,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lava_aug.convert import convert
+    from lava_aug.conversion import convert
     from lava_aug.deploy import run
     from lava_aug.errors import (
         BackendError,
+        BackendWarning,
         ConversionError,
         ConversionWarning,
         FileError,
         InputError,
         LavaAugError,
         NetworkError,
+        RunInterruptedError,
         SpecError,
     )
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.results import Output
-    from lava_aug.simulate import simulate
+    from lava_aug.run_configs import FastSimCfg
+    from lava_aug.settling import Settled, settle
+    from lava_aug.simulator import simulate
+    from lava_aug.supervision import supervise
 
 __version__ = "0.1.0"
 
+# A public function never bears the name of a module: importing the module would hide the function.
+_HOMES = {
+    "conversion": ("convert",),
+    "deploy": ("run",),
+    "errors": (
+        "BackendError",
+        "BackendWarning",
+        "ConversionError",
+        "ConversionWarning",
+        "FileError",
+        "InputError",
+        "LavaAugError",
+        "NetworkError",
+        "RunInterruptedError",
+        "SpecError",
+    ),
+    "netx": ("load", "save"),
+    "network": ("Connection", "Layer", "Network"),
+    "results": ("Output",),
+    "run_configs": ("FastSimCfg",),
+    "settling": ("Settled", "settle"),
+    "simulator": ("simulate",),
+    "supervision": ("supervise",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
 __all__ = [
     "BackendError",
+    "BackendWarning",
     "Connection",
     "ConversionError",
     "ConversionWarning",
+    "FastSimCfg",
     "FileError",
     "InputError",
     "LavaAugError",
@@ -38,33 +71,17 @@ __all__ = [
     "Network",
     "NetworkError",
     "Output",
+    "RunInterruptedError",
+    "Settled",
     "SpecError",
     "convert",
     "load",
     "run",
     "save",
+    "settle",
     "simulate",
+    "supervise",
 ]
-
-_HOMES = {
-    "convert": ("convert",),
-    "deploy": ("run",),
-    "errors": (
-        "BackendError",
-        "ConversionError",
-        "ConversionWarning",
-        "FileError",
-        "InputError",
-        "LavaAugError",
-        "NetworkError",
-        "SpecError",
-    ),
-    "netx": ("load", "save"),
-    "network": ("Connection", "Layer", "Network"),
-    "results": ("Output",),
-    "simulate": ("simulate",),
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

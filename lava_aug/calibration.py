@@ -21,7 +21,7 @@ def calibration_images(calibration: Any) -> torch.Tensor:
     Parameters
     ----------
     calibration : tensor, array, DataLoader or other iterable of batches
-        Batches may be tuples, whose first element is taken.
+        Batches may be tuples, whose first element is taken. A list or tuple is one array of images.
 
     Raises
     ------
@@ -98,6 +98,7 @@ class _Calibrator(torch.fx.Interpreter):
 
     def __init__(self, module: torch.fx.GraphModule, take: dict[str, Callable[[torch.Tensor], None]]) -> None:
         super().__init__(module)
+        self.extra_traceback = False  # in our messages
         self.take = take
 
     def run_node(self, n: torch.fx.Node) -> Any:

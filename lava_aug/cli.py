@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -63,6 +64,7 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
 def _table(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table.box, table.pad_edge = box.SIMPLE_HEAD, False
     for index, head in enumerate(cells[0]):
         table.add_column(head, justify="right" if index else "left", no_wrap=not index)
     for row in cells[1:]:
@@ -180,7 +182,7 @@ def run(
 def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
     """Per step: accuracy, events, spike sums and synaptic operations per image; overflows, if there are any."""
     count = result.num_images
-    head = ["step", "accuracy (%)", "events / image", "sum of |s| / image", "synaptic operations / image"]
+    head = ["step", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
     accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
     columns = [
         sum(part[name].sum(axis=1) for name in part if name != "input") / count
@@ -190,7 +192,7 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)
     ]
-    out.print(_table([head, *rows], f"{count} images"))
+    out.print(_table([head, *rows], f"{count} images", "* per image, of all layers"))
     for what in ("saturated", "capped"):
         for name, found in getattr(result, what).items():
             if found.sum():

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from lava_aug.calibration import as_intensity, calibration_images
-from lava_aug.convert import convert
+from lava_aug.conversion import convert
 from lava_aug.errors import InputError
 from lava_aug.images import as_numpy
 from lava_aug.network import Network
 from lava_aug.results import Output
-from lava_aug.simulate import simulate
+from lava_aug.simulator import simulate
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -75,7 +75,7 @@ class Comparison:
         of the ANN's for good, and how many events an image has cost by then; `STARS` says so below a table.
         """
         goal = self.ann_accuracy - TOLERANCE
-        head = ["accuracy (%) after", *map(str, steps), "steps*", "events*"]
+        head = ["accuracy (%)", *map(str, steps), "steps*", "events*"]
         ann = ["ANN", *[_percent(self.ann_accuracy)] * len(steps), "-", "-"]
         return [head, ann, *(self._cells(row, steps, goal) for row in self.rows)]
 

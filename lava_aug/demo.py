@@ -12,7 +12,7 @@ from lava_aug.compare import METHODS, STEPS, Comparison, compare
 from lava_aug.errors import BackendError, FileError
 from lava_aug.netx import load, save
 from lava_aug.results import Output
-from lava_aug.simulate import simulate
+from lava_aug.simulator import simulate
 
 LAVA_IMAGES = 100
 LAVA_STEPS = 4

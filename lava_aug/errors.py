@@ -1,5 +1,7 @@
 """The errors that users meet. Each message says where, what was expected, what was found, what to do."""
 
+from typing import Any
+
 
 class LavaAugError(Exception):
     """Base of every error that lava-aug raises on purpose."""
@@ -29,5 +31,25 @@ class BackendError(LavaAugError, RuntimeError):
     """Lava is not available, or a run on Lava failed."""
 
 
+class RunInterruptedError(BackendError):
+    """A run on Lava ended before its last image.
+
+    Attributes
+    ----------
+    output : Output or None
+        What the finished images gave; None if there are none.
+    num_finished : int
+        How many images were finished.
+    """
+
+    def __init__(self, message: str, output: Any, num_finished: int) -> None:
+        super().__init__(message)
+        self.output, self.num_finished = output, num_finished
+
+
 class ConversionWarning(UserWarning):
     """A conversion went through, but something in it deserves a look."""
+
+
+class BackendWarning(UserWarning):
+    """A Lava network runs, but something in it deserves a look."""

@@ -29,20 +29,37 @@ class ExactKernel:
         return 32 if fixed_point.exact_bits(self.weight_sum * math.ceil(largest)) == 32 else 64
 
 
-class BlasKernel(ExactKernel):
-    """`Synapse.accumulate` for one sample, in numpy: ``(*input_shape) -> (*output_shape)``, float in and out as int."""
+class SampleKernel(ExactKernel):
+    """`Synapse.accumulate` for one sample, in numpy: by BLAS, or event by event where few neurons are active.
+
+    Takes spikes ``(*input_shape)`` in any number format and gives currents ``(*output_shape)`` in float32 or float64,
+    exact on integers, which the next call may overwrite.
+    """
 
     def __init__(self, synapse: Synapse, input_shape: Shape) -> None:
         super().__init__(synapse)
         self.synapse, self.input_shape = synapse, input_shape
-        self.forms: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
+        self.size = math.prod(input_shape)
+        self.dense: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
+        self.by_event = None if self.is_float else synapse.events(input_shape)
 
-    def __call__(self, s: np.ndarray) -> np.ndarray:
-        bits = 64 if self.is_float or s.dtype.kind == "f" else self.bits(max(int(s.max()), -int(s.min())))
-        dtype = np.dtype(f"f{bits // 8}")
-        if bits not in self.forms:
-            self.forms[bits] = self.synapse.blas(self.input_shape, dtype)
-        return self.forms[bits](s.astype(dtype))
+    def __call__(self, s: np.ndarray, largest: float | None = None, events: int | None = None) -> np.ndarray:
+        """Input current; ``largest`` magnitude and number of ``events`` are counted unless they are known."""
+        if self.is_float or (self.is_float is None and s.dtype == np.float64):
+            return self._dense(64)(s.astype(np.float64, copy=False))
+        largest = max(int(s.max()), -int(s.min())) if largest is None else largest
+        if self.bits(largest) == 64:
+            return self._dense(64)(s.astype(np.float64))
+        if self.by_event is not None:
+            events = int(np.count_nonzero(s)) if events is None else events
+            if events < self.by_event.break_even * self.size:
+                return self.by_event.kernel(s.astype(np.float32, copy=False))
+        return self._dense(32)(s.astype(np.float32, copy=False))
+
+    def _dense(self, bits: int) -> Callable[[np.ndarray], np.ndarray]:
+        if bits not in self.dense:
+            self.dense[bits] = self.synapse.blas(self.input_shape, np.dtype(f"f{bits // 8}"))
+        return self.dense[bits]
 
 
 class TorchKernel(ExactKernel):
@@ -56,14 +73,26 @@ class TorchKernel(ExactKernel):
         self.synapse, self.device = synapse, device
         self.forms: dict[int, Callable[[torch.Tensor], torch.Tensor]] = {}
 
-    def __call__(self, s: "torch.Tensor") -> "torch.Tensor":
+    def __call__(self, s: "torch.Tensor", largest: float | None = None) -> "torch.Tensor":
+        """Input current for spikes; ``largest`` is their largest magnitude, if it is known."""
         import torch
 
-        bits = 32 if self.is_float else self.bits(largest_magnitude(s))
+        bits = 32 if self.is_float or self._is_narrow(s, largest) else 64
         dtype = {32: torch.float32, 64: torch.float64}[bits]
         if bits not in self.forms:
             self.forms[bits] = self.synapse.torch(dtype, self.device)
         return self.forms[bits](s.to(dtype))
+
+    def _is_narrow(self, s: "torch.Tensor", largest: float | None) -> bool:
+        largest = largest_magnitude(s) if largest is None else largest
+        # "<", not "<=": the bound is a sum in float32 itself, which may have been rounded down to 2**24, but not below.
+        return self.bits(largest) == 32 or _second_bound(self.synapse, s) < 1 << 24
+
+
+def _second_bound(synapse: Synapse, s: "torch.Tensor") -> float:
+    """``max|weight| * max over outputs of sum|s|``: often far below ``weight_sum * max|s|``, at the price of a look."""
+    largest = synapse.largest_input_sum(s)
+    return math.inf if largest is None else largest * synapse.largest_weight
 
 
 def largest_magnitude(s: "torch.Tensor") -> float:

@@ -11,7 +11,7 @@ operation is PyTorch's cross-correlation.
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -26,6 +26,27 @@ SYNAPSES: dict[str, type["Synapse"]] = {}
 """Every synapse by the name of its type in files."""
 
 Shape = tuple[int, ...]
+
+
+class EventForm(NamedTuple):
+    """A kernel whose time grows with the number of events, and the activity up to which that pays.
+
+    Attributes
+    ----------
+    kernel : callable
+        Input current for spikes of one sample, float32.
+    break_even : float
+        Fraction of non-zero spikes below which it is faster than BLAS.
+    """
+
+    kernel: Callable[[np.ndarray], np.ndarray]
+    break_even: float
+
+
+def _break_even(outputs: int) -> float:
+    """Measured with ``benchmarks/kernels.py``: BLAS takes about a quarter of the time per product, and every event has
+    a fixed cost of about 32 products."""
+    return 0.25 * outputs / (outputs + 32)
 
 
 class Synapse(Spec):
@@ -48,6 +69,15 @@ class Synapse(Spec):
         """Largest sum of ``|weight|`` into one neuron: ``|a| <= weight_sum * max|s|``."""
         raise NotImplementedError
 
+    @property
+    def largest_weight(self) -> float:
+        """Largest ``|weight|``."""
+        return 1.0
+
+    def largest_input_sum(self, s: "Tensor") -> float | None:
+        """Bound on the sum of ``|s|`` over what arrives at one neuron, for a batch in torch; None if not known."""
+        return None
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the input current for spikes of ``input_shape``; SpecError if they do not fit."""
         raise NotImplementedError
@@ -61,8 +91,15 @@ class Synapse(Spec):
         raise NotImplementedError
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        """`accumulate` for one sample of number format ``dtype`` (float32 or float64), as fast as numpy can."""
-        return lambda s: self.accumulate(s[None])[0]
+        """`accumulate` for one sample of number format ``dtype`` (float32 or float64), dense.
+
+        The result may be overwritten by the next call, but never shares memory with the spikes.
+        """
+        return lambda s: np.array(self.accumulate(s[None])[0])
+
+    def events(self, input_shape: Shape) -> "EventForm | None":
+        """`accumulate` for one sample in float32, event by event; None if there is no such form."""
+        return None
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         """`accumulate` for a batch in torch, of number format ``dtype`` on ``device``."""
@@ -100,6 +137,10 @@ class _Weighted(Synapse):
         rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.float64)).sum(axis=1)
         return float(rows.max())
 
+    @property
+    def largest_weight(self) -> float:
+        return float(np.abs(self.weight.astype(np.float64)).max())
+
     def _exact(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dtype = np.float64 if self.is_float or s.dtype.kind == "f" else np.int64
         return s.astype(dtype), self.weight.astype(dtype)
@@ -136,9 +177,24 @@ class Dense(_Weighted):
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         return np.full(input_shape, self.weight.shape[0], np.int64)
 
+    def largest_input_sum(self, s: "Tensor") -> float:
+        return s.reshape(len(s), -1).abs().sum(1).max().item()
+
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         weight = self.weight.astype(dtype)
         return lambda s: weight @ s.reshape(-1)
+
+    def events(self, input_shape: Shape) -> EventForm:
+        from lava_aug.compiled_synapses import dense_events
+
+        weight = np.ascontiguousarray(self.weight.T, np.float32)
+        total = np.empty(weight.shape[1], np.float32)
+
+        def accumulate(s: np.ndarray) -> np.ndarray:
+            dense_events(s.reshape(-1), weight, total)
+            return total
+
+        return EventForm(accumulate, _break_even(len(total)))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch
@@ -241,19 +297,40 @@ class Conv(_Sliding, _Weighted):
         a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
         return a.reshape(len(s), -1, *a.shape[3:])
 
+    def largest_input_sum(self, s: "Tensor") -> float:
+        import torch
+
+        over_channels = s.abs().sum(1, keepdim=True)
+        window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
+        sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
+        return sums.max().item()
+
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         per_use = self.weight.shape[0] // self.groups
         return np.broadcast_to(self._uses(input_shape) * per_use, input_shape).astype(np.int64)
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.compiled_synapses import column_convolution
+
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        channels, height, width = self.output_shape(input_shape)
+        return column_convolution(self.weight.astype(dtype), (channels, height, width), self.groups, **options)
+
+    def events(self, input_shape: Shape) -> EventForm:
+        from lava_aug.compiled_synapses import convolve_events
+
         shape = self.output_shape(input_shape)
-        weight = self.weight.astype(dtype).reshape(self.groups, shape[0] // self.groups, -1)
+        per_group = shape[0] // self.groups
+        weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
+        weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
+        weight = weight.reshape(self.in_channels, *self.window, per_group)
+        total = np.empty((*shape[1:], shape[0]), np.float32)
 
         def convolve(s: np.ndarray) -> np.ndarray:
-            columns = self._windows(s).transpose(0, 3, 4, 1, 2).reshape(self.groups, weight.shape[2], -1)
-            return (weight @ columns).reshape(shape)
+            convolve_events(s, weight, total, self.stride, self.padding, self.dilation)
+            return np.ascontiguousarray(total.transpose(2, 0, 1))
 
-        return convolve
+        return EventForm(convolve, _break_even(per_group))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch
@@ -305,6 +382,17 @@ class SumPool(_Sliding):
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         return np.broadcast_to(self._uses(input_shape), input_shape).astype(np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.compiled_synapses import sum_windows
+
+        total = np.empty(self.output_shape(input_shape), dtype)
+
+        def pool(s: np.ndarray) -> np.ndarray:
+            sum_windows(s, total, self.kernel_size, self.stride, self.padding, self.dilation)
+            return total
+
+        return pool
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch

@@ -25,7 +25,7 @@ def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
 
 
 def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str = "steps") -> "Axes":
-    """Accuracy of every row of a comparison, over time steps or over events.
+    """Accuracy of every row of a comparison, over time steps or over events; markers stand at `STEPS`.
 
     Parameters
     ----------
@@ -39,7 +39,9 @@ def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str =
     ax = _axes(ax, (6, 4))
     for row, color, marker in zip(comparison.rows, COLORS, MARKERS, strict=False):
         x = np.arange(1, len(row.accuracy) + 1) if against == "steps" else row.events
-        ax.plot(x, 100 * row.accuracy, color=color, marker=marker, markersize=4, label=row.title)
+        marked = [step - 1 for step in STEPS if step <= len(x)]
+        style: dict[str, Any] = {"marker": marker, "markersize": 5, "markevery": marked}
+        ax.plot(x, 100 * row.accuracy, color=color, label=row.title, **style)
     ax.axhline(100 * comparison.ann_accuracy, color="black", linestyle="--", linewidth=1, label="ANN")
     ax.set_xscale("log", base=2 if against == "steps" else 10)
     if against == "steps":
@@ -52,8 +54,12 @@ def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str =
     return ax
 
 
-def neuron_trace(trace: Trace, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
+def neuron_trace(
+    trace: Trace, ax: "Axes | None" = None, *, title: str | None = None, n_lim: tuple[float, float] | None = None
+) -> "Axes":
     """Potential, thresholds, spikes and their sum ``n`` of one neuron over time.
+
+    Within a step the potential first moves to its peak, then the spike, if there is one, takes it up or down at once.
 
     Parameters
     ----------
@@ -63,28 +69,47 @@ def neuron_trace(trace: Trace, ax: "Axes | None" = None, *, title: str | None = 
         Where to draw.
     title : str, optional
         Title; default the neuron's type.
+    n_lim : (float, float), optional
+        Limits of the right-hand axis, which is that of ``n``; for traces side by side.
     """
     ax = _axes(ax, (6, 3.5))
+    v0, n0 = trace.neuron.initial()
     steps = np.arange(1, len(trace.v) + 1)
-    vth, vth_lo = getattr(trace.neuron, "vth", None), getattr(trace.neuron, "vth_lo", None)
-    # Within a step the potential first jumps to its peak, then the spike takes it down: two points per step.
-    ax.plot(np.repeat(steps, 2), np.stack([trace.peak.ravel(), trace.v.ravel()], 1).ravel(), color=COLORS[0], label="v")
-    if vth is not None:
-        ax.axhline(vth, color=COLORS[1], linestyle="--", linewidth=1, label="vth")
-    if vth_lo is not None:
-        ax.axhline(vth_lo, color=COLORS[3], linestyle="--", linewidth=1, label="vth_lo")
+    right = ax.twinx()
+    ax.set_zorder(right.get_zorder() + 1)  # so that n is drawn behind v and its labels
+    ax.patch.set_visible(False)
+    course = np.stack([trace.peak.ravel(), trace.v.ravel()], 1).ravel()
+    ax.plot([0, *np.repeat(steps, 2)], [v0, *course], color=COLORS[0], label="v")
+    for name, color, style in (("vth", COLORS[1], "--"), ("vth_lo", COLORS[3], ":")):
+        value = getattr(trace.neuron, name, None)
+        if value is not None:
+            ax.axhline(value, color=color, linestyle=style, linewidth=1.5, label=name)
     _mark_spikes(ax, steps, trace)
     ax.set_title(title or trace.neuron.type_name)
     ax.set_xlabel("time step")
     ax.set_ylabel("potential v")
-    right = ax.twinx()
-    right.step(steps, trace.n.ravel(), where="post", color=COLORS[2], linewidth=1)
-    right.set_ylabel("n, sum of spikes", color=COLORS[2])
-    ax.legend(loc="upper left", fontsize="small")
+    ax.margins(y=0.15)  # room for the spikes' labels
+    _draw_n(right, steps, np.array([n0, *trace.n.ravel()]), n_lim)
+    lines = [*ax.get_lines(), *right.get_lines()]
+    ax.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
     return ax
+
+
+def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float] | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.step([0, *steps], n, where="post", color=COLORS[2], linewidth=1, label="n")
+    ax.set_ylabel("n, sum of spikes", color=COLORS[2])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.margins(y=0.15)
+    if n_lim is not None:
+        ax.set_ylim(n_lim)
 
 
 def _mark_spikes(ax: Any, steps: np.ndarray, trace: Trace) -> None:
     for step, s, peak in zip(steps, trace.s.ravel(), trace.peak.ravel(), strict=True):
         if s:
-            ax.annotate(f"{s:+g}", (step, peak), (0, 6 if s > 0 else -12), textcoords="offset points", ha="center")
+            up = s > 0
+            place = {"xytext": (0, 4 if up else -4), "va": "bottom" if up else "top", "ha": "center"}
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+            ax.annotate(f"{s:+g}", (step, peak), textcoords="offset points", bbox=box, **place)

@@ -34,7 +34,7 @@ def fold_pools(layers: list[FloatLayer], input_shape: Shape) -> list[FloatLayer]
         The same map, with fewer layers.
     """
     kept = list(layers)
-    for pool in layers:
+    for pool in reversed(layers):  # so that of two in a row the first finds a synapse to be folded into
         if not isinstance(pool.synapse, SumPool) or pool.relu or pool is kept[-1]:
             continue
         shapes = {layer.name: layer.shape for layer in kept} | {"input": input_shape}

@@ -16,11 +16,11 @@ from lava_aug import fixed_point
 from lava_aug.errors import ConversionError
 
 MAX_SCALE = 1 << 20
-"""Largest threshold that is chosen. It leaves 3 of the state's 23 magnitude bits for coefficients within one step, and
-only layers whose weights are nearly zero would get a larger one."""
+"""Largest threshold that is chosen at resolution 1: it leaves 3 of the state's 23 magnitude bits for the coefficient
+of one step. At a finer resolution coefficients are larger, and thresholds leave more (`lava_aug.conversion`)."""
 
 
-def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int) -> int:
+def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int, largest: int = MAX_SCALE) -> int:
     """The largest integer scale at which weights fit ``bits`` and biases 24 bits; 0 if there is none.
 
     Parameters
@@ -29,6 +29,8 @@ def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int) -> int
         In units of the threshold.
     bits : int
         Width of a signed weight.
+    largest : int
+        Largest scale to choose, at most `MAX_SCALE`.
 
     Examples
     --------
@@ -39,7 +41,7 @@ def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int) -> int
     if bias is not None:
         limit = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
         scale = min(scale, _largest(float(np.abs(bias).max()), limit))
-    return scale
+    return min(scale, largest)
 
 
 def _largest(magnitude: float, limit: int) -> int:

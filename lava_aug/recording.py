@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lava_aug.compiled import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
 from lava_aug.layers import Shape
 
 
@@ -42,6 +43,8 @@ class Recording:
         Synaptic operations into each consumer, int64 ``(num_steps,)``.
     data : numpy.ndarray or None
         What was received, ``(num_steps, *shape)``.
+    finished : numpy.ndarray
+        ``(1,)``: time steps noted so far; another process may look at it while the run goes on.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class Recording:
         dtype: type = np.int32,
     ) -> None:
         self.shape = shape
-        self.fan_out = {name: counts.ravel() for name, counts in (fan_out or {}).items()}
+        self.fan_out = {name: _fan_out(counts) for name, counts in (fan_out or {}).items()}
+        self.finished = shared_array((1,), np.int64)
         self.events, self.spike_sum, self.saturated, self.capped = (
             shared_array((num_steps,), np.int64) for _ in range(4)
         )
@@ -62,14 +66,31 @@ class Recording:
         self.data = shared_array((num_steps, *shape), dtype) if keep else None
 
     def note(self, t: int, s: np.ndarray, overflow: np.ndarray) -> None:
-        """Note time step ``t``, counted from 0; steps beyond the end are not kept."""
+        """Note what was received in time step ``t``, counted from 0; steps beyond the end are not kept."""
+        counts = np.zeros(5, np.int64)
+        counts[EVENTS] = np.count_nonzero(s)
+        counts[SPIKE_SUM] = np.abs(s).sum(dtype=np.float64 if s.dtype.kind == "f" else np.int64)
+        counts[[SATURATED, CAPPED]] = overflow
+        self.note_counts(t, counts, s)
+
+    def note_counts(self, t: int, counts: np.ndarray, s: np.ndarray) -> None:
+        """The same for one that has counted already; columns as in `lava_aug.compiled`."""
         if t >= len(self.events):
             return
-        fired = (s != 0).ravel()
-        self.events[t] = np.count_nonzero(fired)
-        self.spike_sum[t] = np.abs(s).sum(dtype=np.float64 if s.dtype.kind == "f" else np.int64)
-        self.saturated[t], self.capped[t] = overflow
-        for name, counts in self.fan_out.items():
-            self.synops[name][t] = counts[fired].sum()
+        self.events[t], self.spike_sum[t] = counts[EVENTS], counts[SPIKE_SUM]
+        self.saturated[t], self.capped[t] = counts[SATURATED], counts[CAPPED]
+        for name, (uniform, fan_out) in self.fan_out.items():
+            self.synops[name][t] = counts[EVENTS] * uniform if uniform is not None else _weighted(s, fan_out)
         if self.data is not None:
             self.data[t] = s
+        self.finished[0] = t + 1
+
+
+def _fan_out(counts: np.ndarray) -> tuple[int | None, np.ndarray]:
+    """Synapses of each neuron, and how many that are if it is the same number for all."""
+    flat = counts.ravel()
+    return (int(flat[0]) if (flat == flat[0]).all() else None), flat.astype(np.int32)
+
+
+def _weighted(s: np.ndarray, weights: np.ndarray) -> int:
+    return int(weighted_events(s.reshape(1, -1), weights)[0])

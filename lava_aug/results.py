@@ -12,6 +12,18 @@ from lava_aug.network import INPUT, Network
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
 
 
+def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Labels as integers of the shape of the predictions, or InputError."""
+    found = np.asarray(labels)
+    if found.ndim == 1 and shape == (*found.shape, *[1] * (len(shape) - 1)):
+        found = found.reshape(shape)  # heads such as global pooling leave axes of size 1
+    if found.shape != shape or found.dtype.kind not in "iu":
+        raise InputError(
+            f"labels: expected integers of shape {shape}, one per image, found {found.dtype} of shape {found.shape}"
+        )
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Output:
     """Readout, spike statistics and, on request, every spike.
@@ -81,13 +93,7 @@ class Output:
         InputError
             If there is not one integer label per image.
         """
-        found = np.asarray(labels)
-        if found.shape != self.predictions.shape[1:] or found.dtype.kind not in "iu":
-            raise InputError(
-                f"labels: expected integers of shape {self.predictions.shape[1:]}, one per image, "
-                f"found {found.dtype} of shape {found.shape}"
-            )
-        right = self.predictions == found
+        right = self.predictions == check_labels(labels, self.predictions.shape[1:])
         return right.mean(axis=tuple(range(1, right.ndim)))
 
     def events_per_image(self) -> np.ndarray:

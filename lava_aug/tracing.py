@@ -99,15 +99,34 @@ def _graph(model: nn.Module) -> torch.fx.GraphModule:
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     if len([node for node in inputs if not node.args]) != 1:
         raise ConversionError(f"{type(model).__name__}: expected a forward() with one input, found {len(inputs)}")
+    _check_in_place(module)
     module.graph.eliminate_dead_code()
     return module
 
 
+def _check_in_place(module: torch.fx.GraphModule) -> None:
+    """``x.relu_()`` alone on a line is no dead code, though nothing in the graph uses its result."""
+    for node in module.graph.nodes:
+        if not node.users and _in_place(node, module):
+            raise ConversionError(
+                f"{_where(node, module)}: changes its input in place and its result is not used; "
+                "assign it, as in x = relu(x)"
+            )
+
+
+def _in_place(node: torch.fx.Node, module: torch.fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op.startswith("call") and (name.endswith("_") or bool(node.kwargs.get("inplace")))
+
+
 class _Values(torch.fx.Interpreter):
-    """Runs the graph and keeps what every node gave: sizes as they are, tensors as their shape."""
+    """Runs the graph and keeps what every node gave."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
+        self.extra_traceback = False  # in our messages
         self.found: dict[str, Any] = {}
 
     def run_node(self, n: torch.fx.Node) -> Any:
@@ -130,9 +149,7 @@ def _values(module: torch.fx.GraphModule, example: torch.Tensor) -> dict[str, An
         raise ConversionError(
             f"the model does not take calibration images of shape {tuple(example.shape[1:])}: {error}"
         ) from None
-    return {
-        name: value.shape if isinstance(value, torch.Tensor) else value for name, value in interpreter.found.items()
-    }
+    return interpreter.found
 
 
 class _Builder:
@@ -150,21 +167,26 @@ class _Builder:
                 return self._finished(node)
             if node.op == "placeholder":
                 self.signals[node.name] = Signal(INPUT, self.shapes[INPUT])
-            elif isinstance(self.values[node.name], torch.Size) and node.op != "get_attr" and not _is_size(node):
+            elif node.op != "get_attr" and _holds_tensor(self.values[node.name]):
                 self.signals[node.name] = self._signal(node)
         raise ConversionError("the model has no output")
 
     def _finished(self, node: torch.fx.Node) -> FloatGraph:
         found = node.args[0]
         signal = self.signals.get(found.name) if isinstance(found, torch.fx.Node) else None
-        if signal is None or signal.layer == INPUT:
-            raise ConversionError("output: expected one tensor that the model computes from its input")
+        if signal is None:
+            raise ConversionError(f"output: expected one tensor, found {found!r}; return the logits alone")
+        if signal.layer == INPUT:
+            raise ConversionError("output: found the images themselves; the model needs at least a Linear or Conv2d")
         layers = list(self.layers.values())
         last = self.layers[signal.layer]
         if last is not layers[-1]:
             raise ConversionError(f"output: layer {last.name!r} is not the last; branches are not supported")
         if last.relu:
-            layers.append(FloatLayer(READOUT, last.name, Relay(), None, last.shape, node=last.node))
+            name = READOUT
+            while name in self.shapes:
+                name += "_"
+            layers.append(FloatLayer(name, last.name, Relay(), None, last.shape, node=last.node))
         return FloatGraph(layers, self.module)
 
     def _signal(self, node: torch.fx.Node) -> Signal:
@@ -219,7 +241,7 @@ class _Step:
                 f"input was reshaped from {shapes[self.signal.layer]} to {self.signal.shape}; do not reshape"
             )
         name = str(self.node.target) if self.node.op == "call_module" else self.node.name
-        name = name if name not in shapes and name != READOUT else self.node.name
+        name = name if name not in shapes else self.node.name
         shape = synapse.output_shape(shapes[self.signal.layer])
         layers[name] = FloatLayer(name, self.signal.layer, synapse, bias, shape, divisor, node=self.node.name)
         shapes[name] = shape
@@ -227,8 +249,8 @@ class _Step:
 
     def own_layer(self, what: str) -> FloatLayer:
         """The layer that this operation becomes part of: no other operation may look at it before."""
-        layer = self.builder.layers[self.signal.layer]
-        if len(self.input_node.users) > 1:
+        layer, values = self.builder.layers[self.signal.layer], self.builder.values
+        if sum(_holds_tensor(values[user.name]) for user in self.input_node.users) > 1:
             raise self.fail(f"what it takes is used elsewhere too; branches before {what} are not supported")
         return layer
 
@@ -317,8 +339,8 @@ def adaptive_avg_pool2d(step: _Step, output_size: Any) -> Signal:
 
 def reshape(step: _Step, *_: Any, **__: Any) -> Signal:
     """Any view that keeps the order of the elements of each image; nothing happens to the spikes."""
-    found = tuple(step.builder.values[step.node.name])
-    batch = step.builder.values[step.input_node.name][0]
+    found = tuple(step.builder.values[step.node.name].shape)
+    batch = len(step.builder.values[step.input_node.name])
     if found[0] != batch or math.prod(found[1:]) != math.prod(step.signal.shape):
         raise step.fail(f"mixes images: shape {found} for a batch of {batch}; keep the first axis")
     return Signal(step.signal.layer, found[1:])
@@ -326,6 +348,13 @@ def reshape(step: _Step, *_: Any, **__: Any) -> Signal:
 
 def identity(step: _Step, *_: Any, **__: Any) -> Signal:
     """Nothing happens at inference."""
+    return step.signal
+
+
+def dropout(step: _Step, p: float = 0.5, training: bool = True, **_: Any) -> Signal:
+    """Nothing happens at inference, if the function is told when that is."""
+    if training and p:
+        raise step.fail("drops at random in evaluation too; pass training=self.training, or use nn.Dropout")
     return step.signal
 
 
@@ -358,8 +387,8 @@ FUNCTIONS: dict[Any, Handler] = {
     F.adaptive_avg_pool2d: adaptive_avg_pool2d,
     torch.flatten: reshape,
     torch.reshape: reshape,
-    F.dropout: identity,
-    F.dropout2d: identity,
+    F.dropout: dropout,
+    F.dropout2d: dropout,
 }
 
 METHODS: dict[Any, Handler] = {
@@ -389,9 +418,9 @@ ADVICE: dict[Any, str] = {
 }
 
 
-def _is_size(node: torch.fx.Node) -> bool:
-    """Whether a node asks for a shape instead of computing a tensor."""
-    return node.target in ("size", getattr)
+def _holds_tensor(value: Any) -> bool:
+    """Whether a node computes with images; others ask for sizes."""
+    return isinstance(value, torch.Tensor) or (isinstance(value, (tuple, list)) and any(map(_holds_tensor, value)))
 
 
 def _where(node: torch.fx.Node, module: nn.Module) -> str:

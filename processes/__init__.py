@@ -4,23 +4,16 @@ Lava finds ProcessModels by executing every file in a Process's folder, again fo
 ``process.py`` and ``models.py`` and nothing else, and whatever they share stands beside the folders.
 """
 
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.processes.augmented_if.process import AugmentedIF
 from lava_aug.processes.double_threshold_if.process import DoubleThresholdIF
 from lava_aug.processes.image_source.process import ImageSource
 from lava_aug.processes.integrate_fire.process import IntegrateFire
+from lava_aug.processes.layer_processes import PROCESSES, LayerProcesses
 from lava_aug.processes.neuron_process import NeuronProcess
 from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
+from lava_aug.processes.spiking_network.process import SpikingNetwork
 from lava_aug.processes.synapses.process import Synapses
-
-PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {
-    RateNeuron: IntegrateFire,
-    DoubleThresholdNeuron: DoubleThresholdIF,
-    AugmentedNeuron: AugmentedIF,
-    ReadoutNeuron: Readout,
-}
-"""The Process of each neuron specification."""
 
 __all__ = [
     "PROCESSES",
@@ -28,8 +21,10 @@ __all__ = [
     "DoubleThresholdIF",
     "ImageSource",
     "IntegrateFire",
+    "LayerProcesses",
     "NeuronProcess",
     "Readout",
     "Recorder",
+    "SpikingNetwork",
     "Synapses",
 ]

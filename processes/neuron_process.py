@@ -7,15 +7,16 @@ from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
 from lava_aug.errors import SpecError
-from lava_aug.fixed_point import PORT_BITS, STATE_BITS
+from lava_aug.fixed_point import STATE_BITS, signed_range
 from lava_aug.neurons import Neuron, State
+from lava_aug.processes.base import Process, check_fixed
 
 
-class NeuronProcess(AbstractProcess):
+class NeuronProcess(Process):
     """A population of neurons that share one specification.
 
     Parameters
@@ -68,6 +69,7 @@ class NeuronProcess(AbstractProcess):
     ) -> None:
         neuron = self._specification(neuron, parameters)
         _check_reset(reset_interval, reset_offset)
+        bias = _broadcast_bias(bias, tuple(shape), neuron)
         super().__init__(
             shape=tuple(shape),
             neuron=neuron,
@@ -80,7 +82,7 @@ class NeuronProcess(AbstractProcess):
         self.a_in = InPort(shape=shape)
         self.overflow_out = OutPort(shape=(2,))
         self.v = Var(shape=shape, init=neuron.initial()[0])
-        self.bias = Var(shape=shape, init=np.broadcast_to(np.asarray(bias), shape).copy())
+        self.bias = Var(shape=shape, init=bias)
         self.saturated = Var(shape=(1,), init=0)
         self.capped = Var(shape=(1,), init=0)
 
@@ -94,11 +96,26 @@ class NeuronProcess(AbstractProcess):
         return neuron
 
 
+def _is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _check_reset(interval: Any, offset: Any) -> None:
-    if interval is not None and (not isinstance(interval, int) or interval < 1):
+    if interval is not None and (not _is_int(interval) or interval < 1):
         raise SpecError(f"reset_interval: expected an integer of at least 1 or None, found {interval!r}")
-    if not isinstance(offset, int) or offset < 0:
+    if not _is_int(offset) or offset < 0:
         raise SpecError(f"reset_offset: expected an integer of at least 0, found {offset!r}")
+
+
+def _broadcast_bias(bias: Any, shape: tuple[int, ...], neuron: Neuron) -> np.ndarray:
+    found = np.asarray(bias)
+    low, high = signed_range(STATE_BITS)
+    if not neuron.is_float and (found.dtype.kind not in "iu" or found.min() < low or found.max() > high):
+        raise SpecError(f"bias: expected integers from {low} to {high}, as the neuron is fixed-point, found {bias!r}")
+    try:
+        return np.broadcast_to(found, shape).copy()
+    except ValueError:
+        raise SpecError(f"bias: expected a shape that broadcasts to {shape}, found {found.shape}") from None
 
 
 class SpikingProcess(NeuronProcess):
@@ -143,6 +160,8 @@ class NeuronModel(PyLoihiProcessModel):
         self.neuron: Neuron = proc_params["neuron"]
         self.interval: int | None = proc_params["reset_interval"]
         self.offset: int = proc_params["reset_offset"]
+        if self.wide is np.int64:
+            check_fixed(repr(self.neuron), self.neuron.is_float)
 
     def run_spk(self) -> None:
         """One time step: reset if a window starts, integrate, fire, send."""
@@ -189,7 +208,7 @@ class SpikingModel(NeuronModel):
     vth_lo: Any = None
 
     def specification(self) -> Neuron:
-        current = {name: getattr(self, name) for name in PARAMETERS if hasattr(self.neuron, name)}
+        current = {name: getattr(self, name).item() for name in PARAMETERS if hasattr(self.neuron, name)}
         if any(getattr(self.neuron, name) != value for name, value in current.items()):
             self.neuron = self.neuron.replace(**current)
         return self.neuron
@@ -206,18 +225,21 @@ class SpikingModel(NeuronModel):
         self.n[:] = state.n
 
     def send(self, s: np.ndarray) -> None:
-        self.s_out.send(s.astype(self.n.dtype))
+        self.s_out.send(s.astype(self.v.dtype))
 
 
 class FixedNeuron:
-    """Port and Var types of fixed-point models; mixed in before `NeuronModel`."""
+    """Port and Var types of fixed-point models; mixed in before `NeuronModel`.
 
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=PORT_BITS)  # pyright: ignore
+    Lava adds up what several Synapses send in the number format of ``a_in``: 64 bits, which cannot wrap.
+    """
+
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int64)  # pyright: ignore
     overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
     v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
     bias: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
-    saturated: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
-    capped: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    saturated: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    capped: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
     wide = np.int64
 
 
@@ -225,9 +247,9 @@ class FixedSpiking(FixedNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=STATE_BITS)  # pyright: ignore
-    n: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
-    vth: int = LavaPyType(int, np.int32, precision=STATE_BITS)  # pyright: ignore
-    v0: int = LavaPyType(int, np.int32, precision=STATE_BITS)  # pyright: ignore
+    n: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    v0: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
 
 class FloatNeuron:
@@ -237,8 +259,8 @@ class FloatNeuron:
     overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
     v: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
     bias: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    saturated: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
-    capped: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    saturated: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    capped: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
     wide = np.float64
 
 
@@ -247,5 +269,5 @@ class FloatSpiking(FloatNeuron):
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
     n: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    vth: float = LavaPyType(float, float)  # pyright: ignore
-    v0: float = LavaPyType(float, float)  # pyright: ignore
+    vth: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    v0: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore

@@ -17,7 +17,7 @@ from lava_aug.processes.neuron_process import FixedSpiking, FloatSpiking, Spikin
 class PyDoubleThresholdIFFixed(FixedSpiking, SpikingModel):
     """24-bit state, integer spike coefficients."""
 
-    vth_lo: int = LavaPyType(int, np.int32, precision=STATE_BITS)  # pyright: ignore
+    vth_lo: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
 
 @implements(proc=DoubleThresholdIF, protocol=LoihiProtocol)
@@ -26,4 +26,4 @@ class PyDoubleThresholdIFFixed(FixedSpiking, SpikingModel):
 class PyDoubleThresholdIFFloat(FloatSpiking, SpikingModel):
     """Float state without saturation, spike coefficients in float ports."""
 
-    vth_lo: float = LavaPyType(float, float)  # pyright: ignore
+    vth_lo: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore

@@ -10,6 +10,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from lava_aug.processes.base import check_fixed
 from lava_aug.processes.image_source.process import ImageSource
 
 
@@ -44,6 +45,10 @@ class PyImageSourceFixed(ImageSourceModel):
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
     dtype = np.int32
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        check_fixed("ImageSource", self.images.dtype.kind == "f")
 
 
 @implements(proc=ImageSource, protocol=LoihiProtocol)

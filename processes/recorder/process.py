@@ -1,12 +1,13 @@
 """A sink that keeps what it receives where the program that started Lava can read it."""
 
 from lava.magma.core.process.ports.ports import InPort
-from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.process import LogConfig
 
+from lava_aug.processes.base import Process
 from lava_aug.recording import Recording
 
 
-class Recorder(AbstractProcess):
+class Recorder(Process):
     """Notes spikes and overflow counts of every time step in a `Recording`.
 
     Reading a Var of Lava takes 12 microseconds per element; a `Recording` lies in shared memory and takes none.
@@ -27,6 +28,9 @@ class Recorder(AbstractProcess):
     overflow_in : InPort
         ``(2,)``, from a neuron's ``overflow_out``. Unconnected it reads zeros.
     """
+
+    optional_ports = ("overflow_in",)
+    """Ports that may stay unconnected without a warning."""
 
     def __init__(self, *, recording: Recording, name: str | None = None, log_config: LogConfig | None = None) -> None:
         super().__init__(recording=recording, name=name, log_config=log_config)

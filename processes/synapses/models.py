@@ -10,8 +10,8 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lava_aug.fixed_point import PORT_BITS, saturate
-from lava_aug.kernels import BlasKernel
+from lava_aug.kernels import SampleKernel
+from lava_aug.processes.base import check_fixed
 from lava_aug.processes.synapses.process import Synapses
 
 
@@ -24,16 +24,12 @@ class SynapsesModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.kernel = BlasKernel(proc_params["synapse"], proc_params["shape"])
+        self.kernel = SampleKernel(proc_params["synapse"], proc_params["shape"])
 
     def run_spk(self) -> None:
         """The current of the last step goes out before spikes come in, so that loops cannot block."""
         self.a_out.send(self.a_buf)
-        self.a_buf[:] = self.current(self.s_in.recv())
-
-    def current(self, s: np.ndarray) -> np.ndarray:
-        """Input current for the spikes of one step."""
-        return self.kernel(s)
+        self.a_buf[:] = self.kernel(self.s_in.recv())
 
 
 @implements(proc=Synapses, protocol=LoihiProtocol)
@@ -43,12 +39,12 @@ class PySynapsesFixed(SynapsesModel):
     """Integer spikes and weights."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)  # pyright: ignore
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=PORT_BITS)  # pyright: ignore
-    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=PORT_BITS)  # pyright: ignore
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int64)  # pyright: ignore
+    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
 
-    def current(self, s: np.ndarray) -> np.ndarray:
-        """Input current, clipped to what the port can carry."""
-        return saturate(super().current(s), PORT_BITS)
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        check_fixed("Synapses", bool(self.kernel.is_float))
 
 
 @implements(proc=Synapses, protocol=LoihiProtocol)

@@ -1,14 +1,15 @@
 """Synapses of any layer type: spikes in, input current out, one time step later."""
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
 from lava_aug.errors import SpecError
 from lava_aug.layers import Synapse
+from lava_aug.processes.base import Process
 
 
-class Synapses(AbstractProcess):
+class Synapses(Process):
     """``a_out(t + 1) = synapse.accumulate(s_in(t))``, as in Lava's own Dense and Conv.
 
     Axes are PyTorch's: a map is (channels, height, width).
@@ -29,8 +30,8 @@ class Synapses(AbstractProcess):
     s_in : InPort
         Spike coefficients, ``shape``.
     a_out : OutPort
-        Input current, ``synapse.output_shape(shape)``. Currents beyond 32 bits are clipped; the neuron that gets them
-        would have clipped its potential to 24 bits all the same.
+        Input current, ``synapse.output_shape(shape)``, in 64 bits: 8-bit weights and 16-bit payloads can make more than
+        32, and currents of several Synapses can cancel.
     a_buf : Var
         Current that will be sent in the next time step.
     """

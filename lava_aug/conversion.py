@@ -15,7 +15,7 @@ from lava_aug.layers import Conv, Dense, Relay, SumPool, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.pooling import fold_pools
-from lava_aug.quantize import check_scale, integer_scale, power_of_two, rounded
+from lava_aug.quantize import MAX_SCALE, check_scale, integer_scale, power_of_two, rounded
 from lava_aug.tracing import FloatLayer, trace
 
 Method = Literal["augmapping", "termapping", "rate"]
@@ -152,15 +152,15 @@ def convert(
     reset and lower threshold are our choice (docs/arithmetic.md).
     """
     options = _options(method, resolution, weight_bits, message_bits, symmetric, v0, power_of_two_vth)
-    _check(0 < percentile <= 100, "percentile", "above 0, at most 100", percentile)
-    _check(isinstance(batch_size, int) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
+    _check(_is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
+    _check(_is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
     images = calibration_images(calibration)
     graph = trace(model, as_intensity(images[:2]))
     input_shape = tuple(images.shape[1:])
     layers = graph.layers if METHODS[method].graded else fold_pools(graph.layers, input_shape)
     balanced = balanced_thresholds(
         graph.module,
-        {layer.name: layer.node for layer in layers[:-1] if not isinstance(layer.synapse, SumPool)},
+        {layer.name: layer.node for layer in layers if isinstance(layer.synapse, (Conv, Dense))},
         images,
         percentile=percentile,
         batch_size=batch_size,
@@ -183,8 +183,12 @@ def _check(fine: bool, name: str, expected: str, found: Any) -> None:
         raise ConversionError(f"{name}: expected {expected}, found {found!r}")
 
 
+def _is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _is_int(value) or isinstance(value, (float, np.floating))
 
 
 def _options(
@@ -193,7 +197,7 @@ def _options(
     _check(method in METHODS, "method", f"one of {sorted(METHODS)}", method)
     resolution = METHODS[method].resolution if resolution is None else resolution
     _check(_is_number(resolution) and 0 < resolution < np.inf, "resolution", "a positive number", resolution)
-    bits_fine = weight_bits is None or (isinstance(weight_bits, int) and 2 <= weight_bits <= 16)
+    bits_fine = weight_bits is None or (_is_int(weight_bits) and 2 <= weight_bits <= 16)
     _check(bits_fine, "weight_bits", "None or an integer from 2 to 16", weight_bits)
     _check(v0 in ("half", "zero"), "v0", "'half' or 'zero'", v0)
     if resolution < 1 and not METHODS[method].graded:
@@ -214,7 +218,8 @@ def _layers(layers: list[FloatLayer], balanced: dict[str, tuple[float, float]], 
         theta = options.resolution * _threshold(layer, balanced)
         made.append(build(layer, quanta[layer.source], theta, options))
         quanta[layer.name] = made[-1].quantum
-    return (*made, _readout(layers[-1], quanta[layers[-1].source], options))
+    last = layers[-1]
+    return (*made, _readout(last, quanta[last.source], balanced.get(last.name, (0.0, 0.0))[1], options))
 
 
 def _threshold(layer: FloatLayer, balanced: dict[str, tuple[float, float]]) -> float:
@@ -225,7 +230,7 @@ def _threshold(layer: FloatLayer, balanced: dict[str, tuple[float, float]]) -> f
             f"layer {layer.name!r} is never active on the calibration images; its threshold is set to 1. "
             "Use more calibration images, or check the model",
             ConversionWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
         return 1.0
     return percentile if percentile > 0 else maximum
@@ -238,7 +243,10 @@ def _spiking(layer: FloatLayer, quantum_in: float, theta: float, options: Option
             f"layer {layer.name!r}: no ReLU follows, and rate neurons cannot send negative values; "
             "put a ReLU behind it, or use method='termapping' or 'augmapping'"
         )
-    scale, synapse, bias = _scaled(layer, quantum_in / theta, 1 / theta, options)
+    finest = max(1, int(MAX_SCALE * min(1.0, options.resolution)))  # room for 1 / resolution thresholds in one step
+    scale, synapse, bias = _scaled(layer, quantum_in / theta, 1 / theta, finest, options)
+    if options.power_of_two_vth and not options.is_float:
+        scale, synapse, bias = _scaled(layer, quantum_in / theta, 1 / theta, power_of_two(int(scale)), options)
     return Layer(
         name=layer.name,
         connections=(Connection(layer.source, synapse),),
@@ -249,9 +257,9 @@ def _spiking(layer: FloatLayer, quantum_in: float, theta: float, options: Option
 
 
 def _scaled(
-    layer: FloatLayer, factor: float, bias_factor: float, options: Options
+    layer: FloatLayer, factor: float, bias_factor: float, finest: int, options: Options
 ) -> tuple[int | float, Synapse, np.ndarray | None]:
-    """Scale (the threshold), synapse and bias in the network's number format."""
+    """Scale (the threshold, up to ``finest``), synapse and bias in the network's number format."""
     bias = None if layer.bias is None else layer.bias * bias_factor
     if not isinstance(layer.synapse, (Conv, Dense)):
         raise ConversionError(f"layer {layer.name!r}: {layer.synapse.describe()} has no weights to scale")
@@ -260,39 +268,40 @@ def _scaled(
         raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
     if options.weight_bits is None:
         return 1.0, layer.synapse.replace(weight=weight), bias
-    scale = integer_scale(weight, bias, options.weight_bits)
-    scale = check_scale(power_of_two(scale) if options.power_of_two_vth else scale, layer.name)
+    scale = check_scale(integer_scale(weight, bias, options.weight_bits, finest), layer.name)
     synapse = layer.synapse.replace(weight=rounded(weight, scale))
     return scale, synapse, None if bias is None else rounded(bias, scale)
 
 
 def _pool(layer: FloatLayer, quantum_in: float, theta: float, options: Options) -> Layer:
-    """Average pooling: a graded relay of exact sums, or the method's own neuron with the window's size as threshold."""
-    graded = METHODS[options.method].graded
-    neuron = _relay(not layer.relu, options) if graded else _own_pool(layer, options)
+    """Average pooling: a graded relay of exact sums, or the method's own neuron, whose threshold is the largest sum."""
+    signed, method = not layer.relu, METHODS[options.method]
+    largest = int(layer.synapse.weight_sum) * (INPUT_LEVELS if layer.source == INPUT else 1)
+    vth = 1 if method.graded else largest
+    threshold = float(vth) if options.is_float else vth
     return Layer(
         name=layer.name,
         connections=(Connection(layer.source, layer.synapse),),
-        neuron=neuron,
-        quantum=quantum_in / layer.divisor if graded else quantum_in,
+        neuron=_relay(threshold, signed, options) if method.graded else method.neuron(threshold, signed, options),
+        quantum=quantum_in * vth / layer.divisor,
     )
 
 
-def _relay(signed: bool, options: Options) -> Neuron:
-    one = 1.0 if options.is_float else 1
-    return AugmentedNeuron(vth=one, v0=0, signed=signed, message_bits=options.message_bits)
+def _relay(vth: int | float, signed: bool, options: Options) -> Neuron:
+    return AugmentedNeuron(vth=vth, v0=0, signed=signed, message_bits=options.message_bits)
 
 
-def _own_pool(layer: FloatLayer, options: Options) -> Neuron:
-    vth = float(layer.divisor) if options.is_float else layer.divisor
-    return METHODS[options.method].neuron(vth, False, options)
+READOUT_STEPS = 256
+"""Time steps for which the readout's 24 bits must last, at the largest logit that calibration images gave."""
 
 
-def _readout(layer: FloatLayer, quantum_in: float, options: Options) -> Layer:
+def _readout(layer: FloatLayer, quantum_in: float, largest: float, options: Options) -> Layer:
     """The last layer integrates: one unit of its ``v`` stands for ``quantum``."""
     if isinstance(layer.synapse, (Conv, Dense)):
         unit = float(np.abs(layer.synapse.weight).max()) * quantum_in or 1.0
-        scale, synapse, bias = _scaled(layer, quantum_in / unit, 1 / unit, options)
+        room = unit * fixed_point.signed_range(fixed_point.STATE_BITS)[1] / READOUT_STEPS
+        finest = MAX_SCALE if largest == 0 else max(1, int(min(MAX_SCALE, room / largest)))
+        scale, synapse, bias = _scaled(layer, quantum_in / unit, 1 / unit, finest, options)
         quantum = unit / scale
     else:
         synapse, bias, quantum = layer.synapse, None, quantum_in / layer.divisor

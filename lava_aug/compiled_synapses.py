@@ -1,0 +1,141 @@
+"""Synapses compiled by numba, for one sample in float32: gathering columns for BLAS, and adding up event by event.
+
+All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.kernels`. They start no
+threads and survive a fork.
+"""
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+Pair = tuple[int, int]
+
+
+def column_convolution(
+    weight: np.ndarray, shape: tuple[int, int, int], groups: int, *, stride: Pair, padding: Pair, dilation: Pair
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A convolution as one BLAS product per group, in the number format of the weights.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray, float32 or float64, shape (out, in / groups, height, width)
+        Kernel.
+    shape : tuple of int
+        Shape of the result, (out, height, width).
+    groups : int
+        Groups of channels that do not mix.
+    stride, padding, dilation : pairs of int
+        As in `torch.nn.Conv2d`.
+
+    Returns
+    -------
+    callable
+        Takes ``(in, height, width)`` in the weights' format, C-contiguous, and gives ``shape``.
+    """
+    window = weight.shape[2:]
+    columns = np.empty((weight.shape[1] * groups * math.prod(window), *shape[1:]), weight.dtype)
+    grouped = columns.reshape(groups, -1, math.prod(shape[1:]))
+    rows = np.ascontiguousarray(weight).reshape(groups, shape[0] // groups, -1)
+
+    def convolve(s: np.ndarray) -> np.ndarray:
+        gather_columns(s, columns, window, stride, padding, dilation)
+        return np.matmul(rows, grouped).reshape(shape)
+
+    return convolve
+
+
+@numba.njit(nogil=True, cache=True)
+def gather_columns(s, columns, window, stride, padding, dilation):
+    """Lay the windows of a map out as columns: ``(C, H, W) -> (C * kh * kw, H_out * W_out)``, zeros outside."""
+    channels, height, width = s.shape
+    rows, cols = columns.shape[1], columns.shape[2]
+    row = 0
+    for c in range(channels):
+        for i in range(window[0]):
+            for j in range(window[1]):
+                target = columns[row]
+                row += 1
+                for oy in range(rows):
+                    y = oy * stride[0] - padding[0] + i * dilation[0]
+                    line = target[oy]
+                    if y < 0 or y >= height:
+                        line[:] = 0
+                        continue
+                    x = -padding[1] + j * dilation[1]
+                    for ox in range(cols):
+                        line[ox] = s[c, y, x] if 0 <= x < width else 0
+                        x += stride[1]
+
+
+@numba.njit(nogil=True, cache=True)
+def convolve_events(s, weight, total, stride, padding, dilation):
+    """Add every event's kernel to ``total (H_out, W_out, out)``; ``weight (in, kh, kw, out / groups)``."""
+    channels, height, width = s.shape
+    rows, cols, outputs = total.shape
+    _, kh, kw, per_group = weight.shape
+    in_group = channels // (outputs // per_group)
+    total[:] = 0
+    for c in range(channels):
+        first = (c // in_group) * per_group
+        for y in range(height):
+            for x in range(width):
+                value = s[c, y, x]
+                if value == 0:
+                    continue
+                for i in range(kh):
+                    oy = y + padding[0] - i * dilation[0]
+                    if oy < 0 or oy % stride[0] or oy // stride[0] >= rows:
+                        continue
+                    oy //= stride[0]
+                    for j in range(kw):
+                        ox = x + padding[1] - j * dilation[1]
+                        if ox < 0 or ox % stride[1] or ox // stride[1] >= cols:
+                            continue
+                        target = total[oy, ox // stride[1], first : first + per_group]
+                        kernel = weight[c, i, j]
+                        for o in range(per_group):
+                            target[o] += value * kernel[o]
+
+
+@numba.njit(nogil=True, cache=True)
+def dense_events(s, weight, total):
+    """Add every event's row of ``weight (in, out)`` to ``total (out,)``."""
+    total[:] = 0
+    for i in range(s.shape[0]):
+        value = s[i]
+        if value != 0:
+            row = weight[i]
+            for o in range(total.shape[0]):
+                total[o] += value * row[o]
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_windows(s, total, window, stride, padding, dilation):
+    """Sum of each window of each channel: ``(C, H, W) -> total (C, H_out, W_out)``."""
+    channels, height, width = s.shape
+    for c in range(channels):
+        for oy in range(total.shape[1]):
+            for ox in range(total.shape[2]):
+                value = total.dtype.type(0)
+                for i in range(window[0]):
+                    y = oy * stride[0] - padding[0] + i * dilation[0]
+                    if 0 <= y < height:
+                        for j in range(window[1]):
+                            x = ox * stride[1] - padding[1] + j * dilation[1]
+                            if 0 <= x < width:
+                                value += s[c, y, x]
+                total[c, oy, ox] = value
+
+
+def warm_up() -> None:
+    """Compile, or read from numba's cache, before Lava forks."""
+    pair = (1, 1)
+    for dtype in (np.float32, np.float64):
+        s = np.zeros((1, 1, 1), dtype)
+        gather_columns(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
+        sum_windows(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
+    s = np.zeros((1, 1, 1), np.float32)
+    convolve_events(s, np.zeros((1, 1, 1, 1), np.float32), s.copy(), pair, pair, pair)
+    dense_events(s[0, 0], s[0], s[0, 0].copy())

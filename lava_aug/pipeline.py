@@ -1,0 +1,175 @@
+"""A whole network, one sample at a time, in the time of Lava: layer l works one step behind layer l - 1.
+
+This is what the Lava Processes of a network do together, without Lava: in every time step each layer takes the input
+current that was added up in the step before, fires, and then all synapses add up what was sent. The fused ProcessModel
+runs it; so does everything that wants Lava's order of events without Lava.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from lava_aug import compiled
+from lava_aug.compiled import EVENTS, LARGEST, SPIKE_SUM, CompiledPopulation
+from lava_aug.kernels import SampleKernel
+from lava_aug.layers import Shape
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.neurons import initial_state
+from lava_aug.recording import Recording
+
+
+class _Population(Protocol):
+    counts: np.ndarray
+
+    def reset(self) -> None: ...
+
+    def step(self, a: np.ndarray) -> None: ...
+
+    @property
+    def sent(self) -> np.ndarray: ...
+
+    @property
+    def potential(self) -> np.ndarray: ...
+
+
+class _Compiled:
+    """One sample of a `CompiledPopulation`."""
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        self.neurons = CompiledPopulation(layer.neuron, shape, 1, layer.bias)
+        self.counts = self.neurons.counts[0]
+        self.sent = self.neurons.s.reshape(shape)
+        self.potential = self.neurons.v.reshape(shape)
+
+    def reset(self) -> None:
+        self.neurons.reset()
+
+    def step(self, a: np.ndarray) -> None:
+        self.neurons.step(a.reshape(1, -1))
+
+
+class _Stepped:
+    """`Neuron.step`, for neurons without a compiled form, long windows, and floating point in full precision."""
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        self.neuron, self.shape = layer.neuron, shape
+        bias = np.zeros(()) if layer.bias is None else layer.bias
+        self.state = initial_state(layer.neuron, shape)
+        self.bias = bias.astype(self.state.v.dtype)
+        self.counts = np.zeros(5, np.int64)
+        self.sent = np.zeros(shape, self.state.v.dtype)
+
+    @property
+    def potential(self) -> np.ndarray:
+        return self.state.v
+
+    def reset(self) -> None:
+        self.state = initial_state(self.neuron, self.shape)
+
+    def step(self, a: np.ndarray) -> None:
+        step = self.neuron.step(self.state, a.astype(self.state.v.dtype), self.bias)
+        self.state, self.sent = step.state, step.s
+        capped = 0 if step.capped is None else np.count_nonzero(step.capped)
+        largest = np.abs(step.s).max()
+        self.counts[:] = (
+            np.count_nonzero(step.s),
+            np.abs(step.s).sum(),
+            np.count_nonzero(step.saturated),
+            capped,
+            largest,
+        )
+
+
+class Pipeline:
+    """A network that is fed one array of payloads per time step.
+
+    Parameters
+    ----------
+    net : Network
+        What to run.
+    num_steps : int
+        Length of a window: the layer at depth d starts one in every time step t (counted from 0) with
+        ``t % num_steps == d % num_steps``.
+    recordings : dict of str to Recording, optional
+        What to note, by layer (and `INPUT`).
+    """
+
+    def __init__(self, net: Network, num_steps: int, recordings: dict[str, Recording] | None = None) -> None:
+        self.net, self.num_steps = net, num_steps
+        self.recordings = recordings or {}
+        self.t = 0
+        self.dtype: Any = np.float64 if net.is_float else np.float32
+        self.layers = {layer.name: self._population(layer) for layer in net}
+        self.synapses = [
+            (layer.name, c.source, SampleKernel(c.synapse, net.shapes[c.source]))
+            for layer in net
+            for c in layer.connections
+        ]
+        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.shapes[layer.name]) for layer in net}
+        self.pixels = np.zeros(net.input_shape, self.dtype)
+        self.input_counts = np.zeros(5, np.int64)
+        self.from_input: dict[str, np.ndarray] = {}
+
+    def _population(self, layer: Layer) -> _Population:
+        shape = self.net.shapes[layer.name]
+        if not self.net.is_float and compiled.is_compiled(layer.neuron, self.num_steps):
+            return _Compiled(layer, shape)
+        return _Stepped(layer, shape)
+
+    def step(self, payloads: np.ndarray) -> np.ndarray:
+        """One time step.
+
+        Parameters
+        ----------
+        payloads : array, shape net.input_shape
+            What the source sends in this step.
+
+        Returns
+        -------
+        numpy.ndarray
+            The readout's potential, which answers what came in ``net.depth`` steps ago; overwritten by the next step.
+        """
+        for layer in self.net:
+            neurons = self.layers[layer.name]
+            if (self.t - self.net.depths[layer.name]) % self.num_steps == 0:
+                neurons.reset()
+            neurons.step(self.currents[layer.name])
+        self._take(payloads)
+        self._add_up()
+        self._note()
+        self.t += 1
+        return self.layers[self.net.readout.name].potential
+
+    def _take(self, payloads: np.ndarray) -> None:
+        """New payloads; an image stays for a whole window, and so do the currents that it causes."""
+        if self.t and np.array_equal(self.pixels, payloads):
+            return
+        self.pixels[...] = payloads
+        self.from_input.clear()
+        size = np.abs(self.pixels)
+        self.input_counts[[EVENTS, SPIKE_SUM, LARGEST]] = np.count_nonzero(size), size.sum(dtype=np.float64), size.max()
+
+    def _add_up(self) -> None:
+        """The currents of the next step."""
+        totals: dict[str, np.ndarray] = {}
+        for index, (target, source, kernel) in enumerate(self.synapses):
+            key = f"{index}"
+            if source == INPUT and key in self.from_input:
+                a = self.from_input[key]
+            else:
+                s = self.pixels if source == INPUT else self.layers[source].sent
+                counts = self.input_counts if source == INPUT else self.layers[source].counts
+                a = kernel(s, counts[LARGEST], counts[EVENTS])
+                if source == INPUT:
+                    a = self.from_input[key] = a.copy()
+            totals[target] = totals[target].astype(np.float64) + a if target in totals else a
+        self.currents = totals
+
+    def _note(self) -> None:
+        for name, recording in self.recordings.items():
+            if name == INPUT:
+                recording.note_counts(self.t, self.input_counts, self.pixels)
+            elif name == self.net.readout.name:
+                recording.note_counts(self.t, self.layers[name].counts, self.layers[name].potential)
+            else:
+                recording.note_counts(self.t, self.layers[name].counts, self.layers[name].sent)

@@ -1,0 +1,122 @@
+"""The neurons of a layer, in torch, for a batch: compiled on a CPU, by `Neuron.step` wherever else.
+
+Both kinds take the input current of a step and give the spikes, together with the counts of `lava_aug.compiled`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lava_aug.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, CompiledPopulation, is_compiled
+from lava_aug.compiled import weighted_events as compiled_weighted_events
+from lava_aug.kernels import largest_magnitude
+from lava_aug.layers import Shape
+from lava_aug.network import Layer
+from lava_aug.neurons import State
+from lava_aug.threads import Threads
+
+
+class Population(Protocol):
+    """Neurons of one layer for a batch of images.
+
+    Attributes
+    ----------
+    counts : numpy.ndarray
+        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.compiled`.
+    """
+
+    counts: np.ndarray
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents, both ``(batch, *shape)``; the result is overwritten by the next step."""
+        ...
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        ...
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """For each image, the sum of ``weights (neurons,)`` over the neurons that sent something in the last step."""
+        ...
+
+
+class TorchPopulation:
+    """By `Neuron.step`, for any neuron on any device."""
+
+    def __init__(self, layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device) -> None:
+        self.neuron = layer.neuron
+        bias = np.zeros(()) if layer.bias is None else layer.bias
+        self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
+        v0, n0 = layer.neuron.initial()
+        exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
+        self.state = State(
+            torch.full((batch, *shape), v0, dtype=torch.float32, device=device),
+            torch.full((batch, *shape), n0, dtype=torch.float32 if exact else torch.float64, device=device),
+        )
+        self.counts = np.zeros((batch, 5), np.int64)
+        self.fired = torch.zeros(batch, 0, device=device)
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents."""
+        step = self.neuron.step(self.state, a, self.bias)
+        self.state = step.state
+        flat = step.s.reshape(len(step.s), -1)
+        self.fired = flat != 0
+        self.counts[:, EVENTS] = self.fired.sum(1).cpu()
+        self.counts[:, SPIKE_SUM] = flat.abs().sum(1, dtype=torch.float64).cpu()
+        self.counts[:, SATURATED] = _per_image(step.saturated)
+        self.counts[:, CAPPED] = 0 if step.capped is None else _per_image(step.capped)
+        self.counts[:, LARGEST] = largest_magnitude(flat)
+        return step.s
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        return self.state.v.cpu().numpy()
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """Sum of weights over the neurons that fired."""
+        return (self.fired.to(torch.float64) @ weights.to(torch.float64)).to(torch.int64).cpu().numpy()
+
+
+def _per_image(mask: torch.Tensor) -> torch.Tensor:
+    return mask.reshape(len(mask), -1).sum(1).cpu()
+
+
+class SharedPopulation:
+    """By `CompiledPopulation`, rows shared among threads."""
+
+    def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
+        self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
+        self.counts = self.compiled.counts
+        self.shape, self.threads = (batch, *shape), threads
+        self.s = torch.from_numpy(self.compiled.s).view(self.shape)
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents."""
+        currents = a.reshape(len(a), -1).numpy()
+        self.threads.share(lambda rows: self.compiled.step(currents, rows), len(currents), currents.size)
+        return self.s
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        return self.compiled.v.reshape(self.shape)
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """Sum of weights over the neurons that fired."""
+        result = np.empty(len(self.counts), np.int64)
+
+        def part(rows: slice) -> None:
+            result[rows] = compiled_weighted_events(self.compiled.s[rows], weights.numpy())
+
+        self.threads.share(part, len(result), self.compiled.s.size)
+        return result
+
+
+def population(
+    layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device, threads: Threads
+) -> Population:
+    """The fastest kind that is exact for the layer on the device."""
+    if device.type == "cpu" and is_compiled(layer.neuron, num_steps):
+        return SharedPopulation(layer, shape, batch, threads)
+    return TorchPopulation(layer, shape, batch, num_steps, device)

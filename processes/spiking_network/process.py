@@ -1,0 +1,59 @@
+"""A whole converted network as one Lava Process."""
+
+from collections.abc import Mapping
+
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import LogConfig
+
+from lava_aug.errors import SpecError
+from lava_aug.network import Network
+from lava_aug.processes.base import Process
+from lava_aug.recording import Recording
+
+
+class SpikingNetwork(Process):
+    """Images in, readout out. It has two kinds of ProcessModels, which agree in every layer, step and neuron:
+
+    - fused: all layers in one Lava process, tags ``fixed_pt`` and ``floating_pt``. The default.
+    - hierarchical: every layer is Lava Processes of its own; ``run_cfg=Loihi2SimCfg(select_sub_proc_model=True)``.
+
+    Parameters
+    ----------
+    network : Network
+        What to run.
+    num_steps : int
+        Time steps per image. The layer at depth d has its windows start d + 1, d + 1 + num_steps, … (Lava counts time
+        steps from 1), so that images can follow each other every ``num_steps`` steps.
+    recordings : mapping of str to Recording, optional
+        What to note, by name of the layer (``"input"`` for the images).
+    name : str, optional
+        Name of the Process.
+    log_config : LogConfig, optional
+        Lava's logging configuration.
+
+    Attributes
+    ----------
+    s_in : InPort
+        Payloads, ``network.input_shape``.
+    v_out : OutPort
+        Potential of the readout after every step. It answers what came in ``network.depth`` steps ago.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        num_steps: int,
+        recordings: Mapping[str, Recording] | None = None,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise SpecError(f"SpikingNetwork: expected a lava_aug.Network, found {network!r}")
+        if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
+            raise SpecError(f"SpikingNetwork: num_steps must be an integer of at least 1, found {num_steps!r}")
+        super().__init__(
+            network=network, num_steps=num_steps, recordings=dict(recordings or {}), name=name, log_config=log_config
+        )
+        self.s_in = InPort(shape=network.input_shape)
+        self.v_out = OutPort(shape=network.shapes[network.readout.name])

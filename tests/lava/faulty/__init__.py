@@ -1,0 +1,1 @@
+"""A chain of Lava Processes, one of which can be told to go wrong."""

@@ -1,0 +1,146 @@
+"""Networks to test on: a small one, and random ones."""
+
+from typing import Any
+
+import numpy as np
+from examples import weights
+from hypothesis import strategies as st
+
+from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+
+METHODS = ("rate", "ter", "aug")
+
+
+def layer(name: str, source: str, synapse: Synapse, neuron: Neuron | None = None, **options: Any) -> Layer:
+    """A layer with one connection, a readout unless a neuron is given."""
+    chosen = {"connections": ((source, synapse),), "neuron": neuron or ReadoutNeuron(), "quantum": 1.0, **options}
+    return Layer(name=name, **chosen)
+
+
+def small_net(**options: Any) -> Network:
+    """Six inputs, four neurons, three outputs."""
+    return Network(
+        input_shape=(6,),
+        layers=(
+            layer("hidden", INPUT, Dense(weight=weights(4, 6)), AugmentedNeuron(vth=300)),
+            layer("out", "hidden", Dense(weight=weights(3, 4)), bias=[1, -2, 3]),
+        ),
+        **options,
+    )
+
+
+def images_for(net: Network, batch: int = 5) -> np.ndarray:
+    """Random images."""
+    return np.random.default_rng(3).integers(0, 256, (batch, *net.input_shape)).astype(np.uint8)
+
+
+class _Builder:
+    """Adds random layers to a network, with thresholds that suit what arrives."""
+
+    def __init__(self, draw: st.DrawFn, method: str, within_theorem: bool) -> None:
+        self.draw, self.method, self.within_theorem = draw, method, within_theorem
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        self.largest = 4 if within_theorem else draw(st.sampled_from([127, 2**15, 4]))
+        self.input_shape = draw(st.tuples(st.integers(1, 2), st.integers(3, 6), st.integers(3, 6)))
+        self.source, self.layers = INPUT, []
+        self.shapes: dict[str, Shape] = {INPUT: self.input_shape}
+        self.bounds = {INPUT: INPUT_LEVELS}  # largest coefficients in one step
+
+    def weight(self, *shape: int) -> np.ndarray:
+        return self.rng.integers(-self.largest, self.largest + 1, shape)
+
+    def neuron(self, bound: int) -> Neuron:
+        """A neuron for input currents up to ``bound``."""
+        draw, vth = self.draw, min(max(1, bound // self.draw(st.integers(2, 400))), 2**23 - 1)
+        options: dict[str, Any] = {
+            "vth": vth,
+            "v0": draw(st.none() | st.integers(-vth, vth)),
+            "n_max": draw(st.none() | st.integers(1, 40)),
+        }
+        if self.method == "rate":
+            return RateNeuron(**options)
+        options["signed"] = draw(st.booleans())
+        options["vth_lo"] = -1 if self.within_theorem else draw(st.sampled_from([-1, -vth, -3 * vth]).map(clip24))
+        if self.method == "ter":
+            return DoubleThresholdNeuron(**options)
+        bits = 16 if self.within_theorem else draw(st.sampled_from([16, 4]))
+        return AugmentedNeuron(**options, message_bits=bits)
+
+    def add(self, *connections: tuple[str, Synapse], relay: bool = False) -> str:
+        """A layer with these connections; a relay passes on what arrives."""
+        bound = int(sum(synapse.weight_sum * self.bounds[source] for source, synapse in connections))
+        relays = relay and self.method == "aug"
+        neuron = AugmentedNeuron(vth=1, signed=True) if relays else self.neuron(bound)
+        name = f"layer{len(self.layers)}"
+        self.shapes[name] = connections[0][1].output_shape(self.shapes[connections[0][0]])
+        self.bounds[name] = min(bound // int(getattr(neuron, "vth", 1)) + 1, neuron.coefficient_limit)
+        self.layers.append(self.layer(name, connections, neuron, bound))
+        self.source = name
+        return name
+
+    def layer(self, name: str, connections: Any, neuron: Neuron, bound: int) -> Layer:
+        shape = self.shapes[name]
+        largest = min(bound // 8 + 1, 2**22)
+        biases = st.none() | st.just(self.rng.integers(-largest, largest, (shape[0], *[1] * (len(shape) - 1))))
+        return Layer(name=name, connections=connections, neuron=neuron, quantum=1.0, bias=self.draw(biases))
+
+    def conv(self) -> None:
+        channels, height, width = self.shapes[self.source]
+        window = [self.draw(st.integers(1, min(3, size))) for size in (height, width)]
+        options: dict[str, Any] = {"stride": self.draw(st.integers(1, 2)), "padding": self.draw(st.integers(0, 1))}
+        self.add((self.source, Conv(weight=self.weight(self.draw(st.integers(1, 3)), channels, *window), **options)))
+
+    def pool(self) -> None:
+        _, height, width = self.shapes[self.source]
+        size = (min(2, height), min(2, width))
+        self.add((self.source, SumPool(kernel_size=size, stride=size)), relay=True)
+
+    def residual(self) -> None:
+        """Two paths of equal length, a convolution and a relay, that meet."""
+        start, channels = self.source, self.shapes[self.source][0]
+        inner = self.add((start, Conv(weight=self.weight(channels, channels, 1, 1))))
+        around = self.add((start, Relay()), relay=True)
+        self.add((inner, Conv(weight=self.weight(channels, channels, 1, 1))), (around, Relay()))
+
+    def dense(self, neuron: Neuron | None = None) -> None:
+        inputs = int(np.prod(self.shapes[self.source]))
+        connection = (self.source, Dense(weight=self.weight(self.draw(st.integers(1, 5)), inputs)))
+        if neuron is None:
+            self.add(connection)
+            return
+        self.shapes["readout"] = connection[1].output_shape(self.shapes[self.source])
+        self.layers.append(self.layer("readout", [connection], neuron, self.largest * inputs))
+
+    def network(self) -> Network:
+        for block in self.draw(
+            st.lists(st.sampled_from([self.conv, self.pool, self.residual]), min_size=1, max_size=3)
+        ):
+            block()
+        if self.draw(st.booleans()):
+            self.dense()
+        self.dense(ReadoutNeuron())
+        return Network(input_shape=self.input_shape, layers=tuple(self.layers), method=self.method)
+
+
+def clip24(value: int) -> int:
+    """Into the signed 24-bit range."""
+    return max(value, -(2**23))
+
+
+@st.composite
+def networks(draw: st.DrawFn, method: str, within_theorem: bool = False) -> Network:
+    """Random networks of convolutions, pooling, residual sums and dense layers.
+
+    ``within_theorem`` keeps to the theorem's conditions: ``vth_lo = -1``, and no saturation or cap in 5 steps.
+    """
+    return _Builder(draw, method, within_theorem).network()
+
+
+@st.composite
+def payloads_for(draw: st.DrawFn, net: Network) -> np.ndarray:
+    """One to three random images."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    largest = draw(st.sampled_from([255, 16, 1]))
+    return rng.integers(0, largest + 1, (draw(st.integers(1, 3)), *net.input_shape)).astype(np.uint8)

@@ -1,0 +1,207 @@
+"""Calibration images from every source, balanced thresholds worked out by hand, percentiles of streams."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from lava_aug.calibration import TopValues, as_intensity, balanced_thresholds, calibration_images
+from lava_aug.errors import ConversionError
+from lava_aug.tracing import trace
+
+IMAGES = torch.rand(7, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+BYTES = torch.arange(42, dtype=torch.uint8).reshape(7, 1, 2, 3)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[torch.Tensor]:
+    """Batches of values with ties, as ReLU outputs have them, split anywhere."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.integers(1, 300))
+    values = rng.normal(size=count) * draw(st.sampled_from([1e-3, 1.0, 1e3]))
+    values = draw(st.sampled_from([values, np.maximum(values, 0), np.rint(values), np.abs(values)]))
+    cuts = sorted(draw(st.lists(st.integers(0, count), max_size=6)))
+    return list(torch.tensor(values, dtype=torch.float32).tensor_split(torch.tensor(cuts, dtype=torch.int64)))
+
+
+@settings(deadline=None)
+@given(stream=streams(), percentile=st.floats(0, 100) | st.sampled_from([50, 90, 99, 99.9, 100]))
+def test_percentile_of_a_stream_is_numpys(stream: list[torch.Tensor], percentile: float) -> None:
+    values = torch.cat(stream).double().numpy()
+    top = TopValues(len(values), percentile)
+    for batch in stream:
+        top.add(batch)
+        assert len(top.top) <= top.size
+    spread = np.ptp(values) + np.abs(values).max()
+    assert top.percentile == pytest.approx(np.percentile(values, percentile), rel=1e-9, abs=1e-11 * spread + 1e-300)
+    assert top.maximum == values.max()
+
+
+@pytest.mark.parametrize(("percentile", "size"), [(100, 1), (99.9, 2), (50, 501), (0, 1000)])
+def test_only_values_above_the_percentile_are_kept(percentile: float, size: int) -> None:
+    top = TopValues(1000, percentile)
+    for start in range(0, 1000, 100):
+        top.add(torch.arange(start, start + 100).reshape(10, 10))
+    assert top.top.tolist() == list(range(999, 999 - size, -1))
+
+
+@pytest.mark.parametrize(
+    ("calibration", "expected"),
+    [
+        (IMAGES, IMAGES),
+        (IMAGES.numpy(), IMAGES),
+        (IMAGES.double(), IMAGES),
+        (IMAGES.clone().requires_grad_(), IMAGES),
+        (BYTES, BYTES),
+        (BYTES.numpy(), BYTES),
+        (list(IMAGES), IMAGES),
+        (tuple(IMAGES.numpy()), IMAGES),
+        (IMAGES.tolist(), IMAGES),
+        (DataLoader(TensorDataset(IMAGES, torch.arange(7)), batch_size=3), IMAGES),
+        (DataLoader(TensorDataset(IMAGES), batch_size=3), IMAGES),
+        (DataLoader(IMAGES, batch_size=4), IMAGES),  # pyright: ignore[reportArgumentType]
+        (DataLoader(BYTES, batch_size=7), BYTES),  # pyright: ignore[reportArgumentType]
+        ((batch for batch in (IMAGES[:2], IMAGES[2:])), IMAGES),
+    ],
+)
+def test_images_come_from(calibration: Any, expected: torch.Tensor) -> None:
+    found = calibration_images(calibration)
+    assert found.dtype == expected.dtype
+    assert torch.equal(found, expected)
+
+
+def test_images_are_a_copy() -> None:
+    source = IMAGES.clone()
+    calibration_images(source).zero_()
+    assert torch.equal(source, IMAGES)
+
+
+def with_value(value: float) -> torch.Tensor:
+    images = IMAGES.clone()
+    images[3, 0, 1, 2] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (with_value(np.nan), "calibration: found NaN or infinite values; images must be finite"),
+        (with_value(np.inf), "calibration: found NaN or infinite values; images must be finite"),
+        (
+            torch.tensor([[-0.42, 2.8]]),
+            "calibration: floating-point images must be in [0, 1], found -0.42 to 2.8; divide by the largest "
+            "intensity (undo any normalisation)",
+        ),
+        (
+            torch.tensor([[0.0, 255.0]]),
+            "calibration: floating-point images must be in [0, 1], found 0 to 255; divide by the largest "
+            "intensity (undo any normalisation)",
+        ),
+        (BYTES.long(), "calibration: expected uint8 or floating point in [0, 1], found int64"),
+        (
+            torch.empty(0, 1, 2, 3),
+            "calibration: expected at least one image, found none; some hundred are a good number",
+        ),
+        ([], "calibration: expected at least one image, found none; some hundred are a good number"),
+        (iter([]), "calibration: expected at least one image, found none; some hundred are a good number"),
+        (
+            iter([torch.zeros(2, 1, 4, 5), torch.zeros(2, 1, 3, 5)]),
+            "calibration: batches hold images of different shapes: [(1, 3, 5), (1, 4, 5)]",
+        ),
+        (5, "calibration: expected a tensor, an array or a DataLoader, found 5"),
+        (None, "calibration: expected a tensor, an array or a DataLoader, found None"),
+        ("mnist", "calibration: expected uint8 or floating point in [0, 1], found <U1"),
+        (torch.zeros(9), "calibration: expected shape (B, *image shape), found (9,)"),
+        (
+            [torch.zeros(2), torch.zeros(3)],
+            "calibration: expected an array or tensor: setting an array element with a sequence.",
+        ),
+    ],
+)
+def test_unusable_images_are_refused(calibration: Any, message: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        calibration_images(calibration)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_empty_data_loader_is_refused() -> None:
+    loader = DataLoader(TensorDataset(IMAGES), batch_size=8, drop_last=True)
+    with pytest.raises(ConversionError, match="expected at least one image, found none"):
+        calibration_images(loader)
+
+
+def test_intensity() -> None:
+    assert as_intensity(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+    assert as_intensity(IMAGES) is IMAGES
+
+
+def tiny() -> nn.Sequential:
+    """Outputs of layer "0" on `TINY_IMAGES`: 0, 0.5, 1 and -2, -0.5, -1."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -2.0]]))
+    return model
+
+
+TINY_IMAGES = torch.tensor([[0.0, 1.0], [0.5, 0.25], [1.0, 0.5]])
+
+
+def thresholds(node: int, percentile: float, images: torch.Tensor = TINY_IMAGES, **options: Any) -> tuple[float, float]:
+    """Percentile and maximum of the output of one of the modules of `tiny`."""
+    graph = trace(tiny(), as_intensity(images))
+    options.setdefault("batch_size", 100)
+    found = balanced_thresholds(graph.module, {"it": f"_{node}"}, images, percentile=percentile, **options)
+    assert list(found) == ["it"]
+    return found["it"]
+
+
+@pytest.mark.parametrize(
+    ("node", "percentile", "expected"),
+    [
+        (1, 100, (1.0, 1.0)),
+        (1, 90, (0.75, 1.0)),  # of 0, 0, 0, 0, 0.5, 1: between the last two
+        (1, 80, (0.5, 1.0)),
+        (1, 50, (0.0, 1.0)),
+        (0, 100, (2.0, 2.0)),  # without the ReLU, the magnitudes: of 0, 0.5, 0.5, 1, 1, 2
+        (0, 50, (0.75, 2.0)),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_balanced_thresholds_by_hand(
+    node: int, percentile: float, expected: tuple[float, float], batch_size: int
+) -> None:
+    assert thresholds(node, percentile, batch_size=batch_size) == pytest.approx(expected)
+
+
+def test_bytes_are_intensities() -> None:
+    images = torch.tensor([[255, 51], [102, 255]], dtype=torch.uint8)
+    assert thresholds(1, 100, images) == pytest.approx((1.0, 1.0))
+    assert thresholds(0, 100, images) == pytest.approx((2.0, 2.0))
+
+
+def test_several_layers_at_once() -> None:
+    graph = trace(tiny(), TINY_IMAGES)
+    nodes = {"linear": "_0", "relu": "_1"}
+    found = balanced_thresholds(graph.module, nodes, TINY_IMAGES, percentile=100, batch_size=2)
+    assert found == {"linear": (2.0, 2.0), "relu": (1.0, 1.0)}
+
+
+def test_progress_is_called_after_every_batch() -> None:
+    calls: list[tuple[int, int]] = []
+    thresholds(1, 100, batch_size=2, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(2, 3), (3, 3)]
+
+
+def test_an_output_that_is_not_finite_names_the_layer() -> None:
+    model = tiny()
+    with torch.no_grad():
+        model[0].weight.fill_(3e38)
+    graph = trace(model, TINY_IMAGES)
+    with pytest.raises(ConversionError) as caught:
+        balanced_thresholds(graph.module, {"features.0": "_1"}, TINY_IMAGES, percentile=100, batch_size=2)
+    assert str(caught.value) == "layer 'features.0': output is NaN or infinite on calibration images"

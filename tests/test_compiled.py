@@ -1,0 +1,130 @@
+"""The compiled step equals `Neuron.step`, bit for bit; so do the compiled synapses and `Synapse.accumulate`."""
+
+import numpy as np
+import pytest
+from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lava_aug.compiled import (
+    CAPPED,
+    EVENTS,
+    LARGEST,
+    PARAMETERS,
+    SATURATED,
+    SPIKE_SUM,
+    CompiledPopulation,
+    is_compiled,
+    weighted_events,
+)
+from lava_aug.kernels import SampleKernel
+from lava_aug.layers import Shape, Synapse
+from lava_aug.neurons import NEURONS, AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, State
+
+INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float]
+BATCH, SIZE = 2, 16
+
+
+@st.composite
+def neurons(draw: st.DrawFn) -> Neuron:
+    """Any threshold neuron with any options, extreme ones among them."""
+    kind = draw(st.sampled_from([RateNeuron, DoubleThresholdNeuron, AugmentedNeuron]))
+    vth = draw(st.sampled_from([1, 2, 3, 7, 100, 5000, 2**22, 2**23 - 1]))
+    options: dict[str, object] = {"vth": vth, "v0": draw(st.none() | st.integers(-(2**23), 2**23 - 1))}
+    options["n_max"] = draw(st.none() | st.integers(1, 50))
+    if kind is not RateNeuron:
+        options["vth_lo"] = draw(st.sampled_from([-1, -vth, -5]))
+        options["signed"] = draw(st.booleans())
+    if kind is AugmentedNeuron:
+        options["message_bits"] = draw(st.integers(2, 16))
+    return kind(**options)  # pyright: ignore[reportArgumentType]
+
+
+def courses(neuron: Neuron, scale: int, bias_scale: int, seed: int, num_steps: int = 8) -> None:
+    """Let both run side by side and compare everything in every step."""
+    rng = np.random.default_rng(seed)
+    bias = rng.integers(-bias_scale, bias_scale, SIZE)
+    fast = CompiledPopulation(neuron, (SIZE,), BATCH, bias)
+    v0, n0 = neuron.initial()
+    state = State(np.full((BATCH, SIZE), v0), np.full((BATCH, SIZE), n0))
+    for _ in range(num_steps):
+        a = rng.integers(-scale, scale + 1, (BATCH, SIZE))
+        if hasattr(neuron, "vth"):
+            a[0] = neuron.vth * rng.integers(-2, 4, SIZE) - state.v[0] - bias  # pyright: ignore  # on the thresholds
+            a[0] += rng.integers(-1, 2, SIZE)
+        step = neuron.step(state, a, bias)
+        fast.step(a.astype(np.float32 if np.abs(a).max() <= 2**24 else np.float64))
+        state = step.state
+        capped = np.zeros((BATCH, SIZE)) if step.capped is None else step.capped
+        expected = {
+            EVENTS: (step.s != 0).sum(1),
+            SPIKE_SUM: np.abs(step.s).sum(1),
+            SATURATED: step.saturated.sum(1),
+            CAPPED: capped.sum(1),
+            LARGEST: np.abs(step.s).max(1),
+        }
+        np.testing.assert_array_equal(fast.v, state.v)
+        np.testing.assert_array_equal(fast.n, state.n)
+        np.testing.assert_array_equal(fast.s, step.s)
+        for column, counts in expected.items():
+            np.testing.assert_array_equal(fast.counts[:, column], counts)
+
+
+@settings(max_examples=400, deadline=None)
+@given(neurons(), st.sampled_from([5, 300, 10**6, 2**24, 2**31]), st.sampled_from([9, 2**23]), st.integers(0, 10**6))
+@example(AugmentedNeuron(vth=2**23 - 1, vth_lo=-(2**23)), 2**24, 2**23, 0)
+def test_the_compiled_step_is_the_step(neuron: Neuron, scale: int, bias_scale: int, seed: int) -> None:
+    courses(neuron, scale, bias_scale, seed)
+
+
+@pytest.mark.parametrize("neuron", INTEGER_NEURONS, ids=name_of)
+def test_every_example_has_a_compiled_step(neuron: Neuron) -> None:
+    for scale in (20, 2**23):
+        courses(neuron, scale, 9, seed=scale)
+
+
+def test_every_neuron_is_compiled() -> None:
+    assert set(PARAMETERS) == set(NEURONS.values())
+
+
+def test_long_windows_are_left_to_the_step() -> None:
+    neuron = AugmentedNeuron(vth=3, message_bits=16)
+    assert is_compiled(neuron, 512)
+    assert not is_compiled(neuron, 513)
+
+
+def test_reset_starts_a_window() -> None:
+    fast = CompiledPopulation(AugmentedNeuron(vth=10), (2,), 1, None)
+    fast.step(np.array([[37, -4]], np.float32))
+    assert (fast.v.tolist(), fast.n.tolist(), fast.s.tolist()) == ([[2, 1]], [[4, 0]], [[4, 0]])
+    fast.reset()
+    assert (fast.v.tolist(), fast.n.tolist()) == ([[5, 5]], [[0, 0]])
+
+
+def test_weighted_events_ignores_sizes_and_signs() -> None:
+    s = np.array([[0, -3, 1], [0, 0, 0]], np.float32)
+    assert weighted_events(s, np.array([100, 20, 3], np.int32)).tolist() == [23, 0]
+
+
+@pytest.mark.parametrize(("synapse", "shape"), INTEGER_SYNAPSES, ids=name_of)
+@pytest.mark.parametrize("activity", [0.0, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize("largest", [1, 200, 2**20])
+def test_kernels_are_exact(synapse: Synapse, shape: Shape, activity: float, largest: int) -> None:
+    """Event by event or by BLAS, in float32 or float64: whichever the kernel picks."""
+    rng = np.random.default_rng(0)
+    kernel = SampleKernel(synapse, shape)
+    for _ in range(3):
+        s = rng.integers(-largest, largest + 1, shape) * (rng.random(shape) < activity)
+        np.testing.assert_array_equal(kernel(s), synapse.accumulate(s[None])[0])
+        np.testing.assert_array_equal(kernel(s.astype(np.float32)), synapse.accumulate(s[None])[0])
+
+
+def test_few_events_take_the_event_kernel_and_many_do_not() -> None:
+    synapse, shape = next((synapse, shape) for synapse, shape in INTEGER_SYNAPSES if synapse.events(shape) is not None)
+    kernel, size = SampleKernel(synapse, shape), int(np.prod(shape))
+    assert kernel.by_event is not None
+    s = np.ones(shape, np.float32)
+    kernel(s, 1, int(kernel.by_event.break_even * size) - 1 if kernel.by_event.break_even * size >= 1 else 0)
+    assert kernel.dense == {}
+    kernel(s, 1, size)
+    assert set(kernel.dense) == {32}

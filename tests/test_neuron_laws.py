@@ -1,0 +1,222 @@
+"""Laws that hold for whole families of neurons: the loop of unit spikes, the theorem, the ledger, the carriers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from examples import DEVICES, EXAMPLE_NEURONS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lava_aug.neurons import (
+    NEURONS,
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    Neuron,
+    RateNeuron,
+    ReadoutNeuron,
+    State,
+    initial_state,
+)
+
+TOP = 2**23 - 1
+BOTTOM = -(2**23)
+
+quick = settings(deadline=None)
+
+each_neuron = pytest.mark.parametrize("neuron", EXAMPLE_NEURONS, ids=repr)
+each_fixed_point = pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if not n.is_float], ids=repr)
+
+thresholds = st.integers(1, 50) | st.integers(1, 2**22)  # so that v and a few inputs stay within 24 bits
+n_maxima = st.none() | st.integers(1, 30)
+small_inputs = st.lists(st.integers(-500, 500), min_size=1, max_size=12)
+
+
+def run(neuron: Neuron, inputs: list[int], bias: int = 0) -> list[tuple[int, State]]:
+    """Spike coefficient and state after every step, as numpy int64 of shape (1,)."""
+    state = initial_state(neuron, (1,))
+    found = []
+    for a in inputs:
+        step = neuron.step(state, np.array([a]), bias)
+        assert not step.saturated.any()
+        assert step.capped is None or not step.capped.any()
+        state = step.state
+        found.append((int(step.s[0]), state))
+    return found
+
+
+def listed(mask: Any) -> Any:
+    """The elements of a mask, where there is one."""
+    return None if mask is None else mask.tolist()
+
+
+def unit_spikes(neuron: AugmentedNeuron, v: int, n: int) -> tuple[int, int, int]:
+    """``(s, v, n)`` by firing ordinary double-threshold spikes, one after the other, until none is due."""
+    vth, low, s = int(neuron.vth), int(neuron.vth_lo or 0), 0
+    while v >= vth and (neuron.n_max is None or n < neuron.n_max):
+        s, v, n = s + 1, v - vth, n + 1
+    while v <= low and (neuron.signed or n > 0):
+        s, v, n = s - 1, v + vth, n - 1
+    return s, v, n
+
+
+@st.composite
+def augmented_neurons(
+    draw: st.DrawFn, vth_lo: st.SearchStrategy[int], vth: st.SearchStrategy[int] = thresholds
+) -> AugmentedNeuron:
+    return AugmentedNeuron(
+        vth=draw(vth),
+        v0=draw(st.integers(-100, 100)),
+        vth_lo=draw(vth_lo),
+        n_max=draw(n_maxima),
+        signed=draw(st.booleans()),
+        message_bits=24,
+    )
+
+
+@quick
+@given(augmented_neurons(st.integers(-100, -1) | st.integers(BOTTOM, -1), thresholds | st.integers(1, TOP)), st.data())
+def test_an_augmented_spike_is_a_loop_of_unit_spikes(neuron: AugmentedNeuron, data: st.DataObject) -> None:
+    n = data.draw(st.integers(-30 if neuron.signed else 0, neuron.n_max or 30))
+    reach = 200 * int(neuron.vth)
+    v = data.draw(st.integers(max(BOTTOM, -reach), min(TOP, reach)))
+    step = neuron.step(State(np.array([v]), np.array([n])), np.array([0]), 0)
+    assert (int(step.s[0]), int(step.state.v[0]), int(step.state.n[0])) == unit_spikes(neuron, v, n)
+
+
+@quick
+@given(augmented_neurons(st.just(-1)), small_inputs, st.integers(-50, 50))
+def test_the_theorem(neuron: AugmentedNeuron, inputs: list[int], bias: int) -> None:
+    total = int(neuron.initial()[0])
+    for a, (_, state) in zip(inputs, run(neuron, inputs, bias), strict=True):
+        total += a + bias
+        floored = total // int(neuron.vth)
+        bounded = floored if neuron.n_max is None else min(neuron.n_max, floored)
+        assert state.n[0] == (bounded if neuron.signed else max(0, bounded))
+
+
+@quick
+@given(augmented_neurons(st.just(-1)), small_inputs, st.randoms(use_true_random=False))
+def test_the_order_of_inputs_does_not_matter(neuron: AugmentedNeuron, inputs: list[int], random: object) -> None:
+    shuffled = list(inputs)
+    random.shuffle(shuffled)  # pyright: ignore[reportAttributeAccessIssue]
+    (_, one), (_, other) = run(neuron, inputs)[-1], run(neuron, shuffled)[-1]
+    assert (one.n.tolist(), one.v.tolist()) == (other.n.tolist(), other.v.tolist())
+
+
+@quick
+@given(thresholds, st.integers(-100, -1), st.booleans(), n_maxima, small_inputs)
+def test_an_augmented_neuron_with_unit_payload_is_a_double_threshold_neuron(
+    vth: int, vth_lo: int, signed: bool, n_max: int | None, inputs: list[int]
+) -> None:
+    options = {"vth": vth, "vth_lo": vth_lo, "signed": signed, "n_max": n_max}
+    one, other = AugmentedNeuron(**options, message_bits=2), DoubleThresholdNeuron(**options)
+    state, same = initial_state(one, (1,)), initial_state(other, (1,))
+    for a in inputs:
+        step, expected = one.step(state, np.array([a]), 0), other.step(same, np.array([a]), 0)
+        state, same = step.state, expected.state
+        assert (step.s.tolist(), state.v.tolist()) == (expected.s.tolist(), same.v.tolist())
+
+
+@quick
+@given(thresholds, st.integers(-100, -1), n_maxima, small_inputs)
+def test_n_stays_within_its_bounds(vth: int, vth_lo: int, n_max: int | None, inputs: list[int]) -> None:
+    for neuron in (
+        RateNeuron(vth=vth, n_max=n_max),
+        DoubleThresholdNeuron(vth=vth, vth_lo=vth_lo, n_max=n_max),
+        AugmentedNeuron(vth=vth, vth_lo=vth_lo, n_max=n_max),
+    ):
+        n = [int(state.n[0]) for _, state in run(neuron, inputs)]
+        assert min(n) >= 0
+        assert n_max is None or max(n) <= n_max
+
+
+@each_neuron
+@quick
+@given(st.data())
+def test_the_ledger_of_v_balances(neuron: Neuron, data: st.DataObject) -> None:
+    """``v0 + sum of inputs == v + n * vth`` whatever was sent, and ``n`` is the sum of what was sent."""
+    vth = getattr(neuron, "vth", 0)
+    unit = 1 / 16 if neuron.is_float else 1  # dyadic, so that floating point is exact too
+    inputs = data.draw(st.lists(st.integers(-400, 400), min_size=1, max_size=10))
+    state, total, sent = initial_state(neuron, (1,)), neuron.initial()[0], 0
+    for a in inputs:
+        step = neuron.step(state, np.array([a * unit]).astype(state.v.dtype), 3 * unit)
+        clipped = step.saturated.any()
+        total, sent, state = total + a * unit + 3 * unit, sent + step.s[0], step.state
+        if clipped:
+            return
+        assert state.n[0] == sent
+        assert state.v[0] + state.n[0] * vth == total
+
+
+@each_neuron
+def test_batched_equals_one_by_one(neuron: Neuron) -> None:
+    rng = np.random.default_rng(1)
+    state = initial_state(neuron, (4, 3, 2))
+    bias = rng.integers(-5, 5, (3, 1)).astype(state.v.dtype)
+    spikes = 0
+    for _ in range(8):
+        a = rng.integers(-40, 60, (4, 3, 2)).astype(state.v.dtype)
+        together = neuron.step(state, a, bias)
+        for i in range(4):
+            alone = neuron.step(State(state.v[i], state.n[i]), a[i], bias)
+            assert np.array_equal(alone.s, together.s[i])
+            assert np.array_equal(alone.state.v, together.state.v[i])
+            assert np.array_equal(alone.state.n, together.state.n[i])
+            assert np.array_equal(alone.saturated, together.saturated[i])
+            assert listed(alone.capped) == (None if together.capped is None else listed(together.capped[i]))
+        state = together.state
+        spikes += np.count_nonzero(together.s)
+    assert spikes > 0 or not neuron.fires or getattr(neuron, "vth", 0) > 1000
+
+
+@each_fixed_point
+@pytest.mark.parametrize("device", DEVICES)
+@quick
+@given(data=st.data())
+def test_all_carriers_agree(neuron: Neuron, device: str, data: st.DataObject) -> None:
+    largest = data.draw(st.sampled_from([20, 3000, 2**22, 2**24]))
+    currents = st.lists(st.integers(-largest, largest), min_size=6, max_size=6)
+    biases = st.lists(st.integers(max(BOTTOM, -largest), min(TOP, largest)), min_size=6, max_size=6)
+    bias = np.array(data.draw(biases))
+    integer = initial_state(neuron, (6,))
+    double = State(integer.v.astype(np.float64), integer.n.astype(np.float64))
+    single = State(*(torch.tensor(x, dtype=torch.float32, device=device) for x in integer))
+    for a in data.draw(st.lists(currents, min_size=1, max_size=6)):
+        expected = neuron.step(integer, np.array(a), bias)
+        in_double = neuron.step(double, np.array(a, np.float64), bias)
+        in_single = neuron.step(
+            single, torch.tensor(a, dtype=torch.float32, device=device), torch.tensor(bias, device=device).float()
+        )
+        for found in (in_double, in_single):
+            assert found.s.tolist() == expected.s.tolist()
+            assert found.state.v.tolist() == expected.state.v.tolist()
+            assert found.state.n.tolist() == expected.state.n.tolist()
+            assert found.saturated.tolist() == expected.saturated.tolist()
+            assert listed(found.capped) == listed(expected.capped)
+        assert in_single.s.dtype == torch.float32
+        integer, double, single = expected.state, in_double.state, in_single.state
+
+
+@each_neuron
+def test_a_step_changes_nothing_in_place(neuron: Neuron) -> None:
+    for convert in (np.array, torch.tensor):
+        v, n = neuron.initial()
+        given_arrays = [convert([x] * 4) for x in ([v, v, 90, -90], [n, n, 0, 3], [50, -3, 0, 9], [1, 2, 3, 4])]
+        v_now, n_now, a, bias = (x * 1.0 if neuron.is_float else x * 1 for x in given_arrays)
+        before = [x.tolist() for x in (v_now, n_now, a, bias)]
+        step = neuron.step(State(v_now, n_now), a, bias)
+        assert [x.tolist() for x in (v_now, n_now, a, bias)] == before
+        assert step.state.v.tolist() != before[0]
+
+
+@pytest.mark.parametrize("kind", NEURONS.values())
+def test_without_input_nothing_happens(kind: type[Neuron]) -> None:
+    neuron = ReadoutNeuron() if kind is ReadoutNeuron else kind(vth=10)  # pyright: ignore[reportCallIssue]
+    before = initial_state(neuron, (3,))
+    step = neuron.step(before, np.zeros(3, np.int64), 0)
+    assert step.s.tolist() == [0, 0, 0]
+    assert step.state.v.tolist() == before.v.tolist()
+    assert step.state.n.tolist() == [0, 0, 0]

@@ -1,0 +1,149 @@
+"""Options of the simulator: steps, recording, batches, progress; and every error of its inputs by its message."""
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nets import images_for, small_net
+from reference import reference
+
+from lava_aug.errors import InputError
+from lava_aug.simulator import Simulator, exact_arithmetic, simulate
+
+
+def test_number_of_steps() -> None:
+    net = small_net(num_steps=3)
+    images = images_for(net)
+    assert simulate(net, images).num_steps == 3
+    longer = simulate(net, images, np.int64(7))  # pyright: ignore[reportArgumentType]
+    assert longer.num_steps == 7
+    assert np.array_equal(longer.v[:3], simulate(net, images).v)
+
+
+def test_record_names_layers() -> None:
+    net, images = small_net(), images_for(small_net())
+    everything = reference(net, images, 4).spikes
+    wanted: list[tuple[Any, list[str]]] = [
+        (False, []),
+        (True, ["input", "hidden"]),
+        ("hidden", ["hidden"]),
+        (["input"], ["input"]),
+        (iter(("hidden", "input")), ["hidden", "input"]),
+        ((), []),
+    ]
+    for record, names in wanted:
+        found = simulate(net, images, record=record).spikes
+        assert list(found) == names
+        assert all(np.array_equal(found[name], everything[name]) for name in names)
+
+
+def test_progress_is_told_after_every_batch() -> None:
+    calls: list[tuple[int, int]] = []
+    simulate(small_net(), images_for(small_net()), batch_size=2, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_default_batch_size_bounds_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, images = small_net(), images_for(small_net())
+    for elements, sizes in ((13 * 3, [3, 5]), (13 * 3 - 1, [2, 4, 5]), (1, [1, 2, 3, 4, 5]), (10**6, [5])):
+        calls: list[int] = []
+        monkeypatch.setattr(importlib.import_module("lava_aug.simulator"), "BATCH_ELEMENTS", elements)
+        simulate(net, images, progress=lambda done, _, calls=calls: calls.append(done))
+        assert calls == sizes
+
+
+def test_a_simulator_keeps_nothing_between_batches() -> None:
+    net = small_net()
+    images = images_for(net)
+    simulator = Simulator(net)
+    assert simulator.run(images, 4).differences(simulator.run(images, 4)) == []
+
+
+def matmul_precision() -> str:
+    """How torch rounds products on a GPU, by its newer or its older setting."""
+    backends: Any = torch.backends
+    newer = hasattr(backends, "fp32_precision")
+    return backends.cuda.matmul.fp32_precision if newer else torch.get_float32_matmul_precision()
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """A user who asked for fast, inexact sums."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("tf32")
+def test_exact_arithmetic_is_asked_for_and_given_back() -> None:
+    enabled = torch.backends.cudnn.enabled
+    with exact_arithmetic():
+        assert matmul_precision() in ("highest", "ieee")
+        assert not torch.backends.cudnn.enabled
+    assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.backends.cudnn.enabled == enabled
+
+
+@pytest.mark.usefixtures("tf32")
+def test_exact_arithmetic_is_given_back_after_an_error() -> None:
+    net = small_net()
+    with pytest.raises(KeyError):
+        Simulator(net).run(images_for(net), 1, ("nobody",))
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="older torch has no precision per backend")
+def test_precision_per_backend_is_given_back() -> None:
+    """In a program of its own: torch refuses a mix of its older and newer settings."""
+    program = """
+import torch
+from nets import images_for, small_net
+from lava_aug.simulator import exact_arithmetic, simulate
+
+matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
+matmul.fp32_precision, conv.fp32_precision = "tf32", "bf16"
+with exact_arithmetic():
+    print(matmul.fp32_precision, conv.fp32_precision)
+simulate(small_net(), images_for(small_net()))
+print(matmul.fp32_precision, conv.fp32_precision)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == ["ieee ieee", "tf32 bf16"]
+
+
+INTEGER = "expected an integer of at least 1, found"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_steps": 0}, f"num_steps: {INTEGER} 0"),
+        ({"num_steps": -3}, f"num_steps: {INTEGER} -3"),
+        ({"num_steps": 1.5}, f"num_steps: {INTEGER} 1.5"),
+        ({"num_steps": True}, f"num_steps: {INTEGER} True"),
+        ({"batch_size": 0}, f"batch_size: {INTEGER} 0"),
+        ({"batch_size": 2.0}, f"batch_size: {INTEGER} 2.0"),
+        ({"batch_size": True}, f"batch_size: {INTEGER} True"),
+        ({"record": "hiden"}, "record: no spikes of 'hiden'; there are ['input', 'hidden']"),
+        ({"record": ["hidden", "out"]}, "record: no spikes of 'out'; there are ['input', 'hidden']"),
+    ],
+)
+def test_impossible_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        simulate(small_net(), images_for(small_net()), **options)
+    assert str(caught.value) == message
+
+
+def test_impossible_devices() -> None:
+    with pytest.raises(InputError, match=r"^device 'nonsense' cannot be used: Expected one of cpu, "):
+        simulate(small_net(), images_for(small_net()), device="nonsense")
+    with pytest.raises(InputError, match=r"^device 'cuda:99' cannot be used: "):
+        simulate(small_net(), images_for(small_net()), device="cuda:99")
