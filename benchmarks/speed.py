@@ -213,11 +213,11 @@ def pilotnet_row() -> Row:
     rng = np.random.default_rng(0)
     for title, config, many in (("stock Lava", Loihi2SimCfg, 30), ("FastSimCfg", la.FastSimCfg, 200)):
         net = netx.hdf5.Network(net_config=str(file))
-        source = Source(data=rng.integers(0, 255, (*net.inp.shape, 16)))
-        sink = Sink(shape=net.out.shape, buffer=1)
-        source.s_out.connect(net.inp)
-        net.out.connect(sink.a_in)
-        row[title] = 1e3 * lava_seconds(source, config(select_tag="fixed_pt"), 3, many)
+        source = Source(data=rng.integers(0, 255, (*net.in_layer.shape, 16)))
+        sink = Sink(shape=net.out_layer.shape, buffer=1)
+        source.s_out.connect(net.in_layer.neuron.a_in)
+        net.out_layer.out.connect(sink.a_in)
+        row[title] = 1e3 * lava_seconds(net, config(select_tag="fixed_pt"), 3, many)
     row["stock / FastSimCfg"] = row["stock Lava"] / row["FastSimCfg"]
     return row
 

@@ -84,7 +84,7 @@ def _fire(v, n, a, bias, s, counts, vth, lo, up_cap, down_cap, n_max, below_n, l
     zero, one = np.float32(0), np.float32(1)
     for b in range(v.shape[0]):
         vb, nb, ab, sb = v[b], n[b], a[b], s[b]
-        events, total, saturated, capped, largest = np.int32(0), np.int64(0), np.int32(0), np.int32(0), zero
+        events, total, saturated, capped, largest = np.int32(0), np.int64(0), np.int32(0), np.int32(0), np.int32(0)
         for i in range(v.shape[1]):
             raw = np.float32(vb[i] + ab[i] + bias[i])
             x = min(max(raw, low), high)
@@ -97,12 +97,13 @@ def _fire(v, n, a, bias, s, counts, vth, lo, up_cap, down_cap, n_max, below_n, l
             vb[i] = x - out * vth
             nb[i] = m + out
             events += np.int32(out != zero)
-            total += np.int32(abs(out))
-            largest = max(largest, abs(out))
+            size = np.int32(abs(out))
+            total += size
+            largest = max(largest, size)  # of integers: a maximum of floats would keep the loop from being vectorised
             saturated += np.int32(raw != x)
             capped += np.int32(out != wanted)
         counts[b, EVENTS], counts[b, SPIKE_SUM] = events, total
-        counts[b, SATURATED], counts[b, CAPPED], counts[b, LARGEST] = saturated, capped, np.int64(largest)
+        counts[b, SATURATED], counts[b, CAPPED], counts[b, LARGEST] = saturated, capped, largest
 
 
 @numba.njit(nogil=True, cache=True)

@@ -62,7 +62,6 @@ class FastConv(CachedKernel, AbstractPyConvModel):
 
     a_out: Any = None
     weight: Any = None
-    groups: Any
 
     def run_spk(self) -> None:
         """Send what was added up in the last step, then add up."""
@@ -73,6 +72,12 @@ class FastConv(CachedKernel, AbstractPyConvModel):
     def geometry(self) -> dict[str, Any]:
         """Stride, padding and dilation, along Lava's first two axes."""
         return {name: tuple(map(int, getattr(self, name))) for name in ("stride", "padding", "dilation")}
+
+    @property
+    def num_groups(self) -> int:
+        """From the parameters: the Var is an int8, so that stock Conv is wrong from 128 groups on."""
+        parameters: Any = self.proc_params
+        return int(parameters["groups"])
 
     def correlation_weight(self) -> np.ndarray:
         """``(out, W, H, in / groups)``, flipped, as ``(out, in / groups, W, H)``."""
@@ -91,7 +96,7 @@ class PyFastConvFixed(FastConv):
 
     def made(self) -> Kernel:
         """Exact integer kernel."""
-        synapse = layers.Conv(weight=self.correlation_weight(), groups=int(self.groups[0]), **self.geometry())
+        synapse = layers.Conv(weight=self.correlation_weight(), groups=self.num_groups, **self.geometry())
         width, height, channels = self.s_in.shape
         return SampleKernel(synapse, (channels, width, height))
 
@@ -115,7 +120,7 @@ class PyFastConvFloat(FastConv):
         """BLAS in double precision."""
         width, height, channels = self.a_out.shape
         weight, shape = self.correlation_weight(), (channels, width, height)
-        kernel = column_convolution(weight, shape, int(self.groups[0]), **self.geometry())
+        kernel = column_convolution(weight, shape, self.num_groups, **self.geometry())
         return lambda s: kernel(s.astype(np.float64))
 
 

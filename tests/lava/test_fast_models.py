@@ -86,6 +86,17 @@ def test_conv_equals_stock(data: st.DataObject, groups: int, message_bits: int, 
     np.testing.assert_allclose(fast, stock, rtol=1e-12, atol=1e-12 * np.abs(stock).max())
 
 
+def test_conv_is_right_where_stock_wraps_its_groups() -> None:
+    """Stock Conv keeps the number of groups in an int8, and gives zeros for 128."""
+    weight = np.arange(1, 129).reshape(128, 1, 1, 1)
+    s = np.ones((2, 1, 128, NUM_STEPS), int)
+    stock, fast = both(
+        lambda: Conv(weight=weight, input_shape=(2, 1, 128), groups=128, num_message_bits=8), s, "fixed_pt"
+    )
+    assert not stock.any()
+    np.testing.assert_array_equal(fast[0, 0, :, 1], np.arange(1, 129))
+
+
 @FEW
 @given(
     st.sampled_from([0, 8, 24]),
