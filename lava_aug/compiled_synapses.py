@@ -32,16 +32,20 @@ def column_convolution(
     Returns
     -------
     callable
-        Takes ``(in, height, width)`` in the weights' format, C-contiguous, and gives ``shape``.
+        Takes ``(in, height, width)`` in the weights' format, C-contiguous, and gives ``shape``, which the next call
+        overwrites.
     """
     window = weight.shape[2:]
     columns = np.empty((weight.shape[1] * groups * math.prod(window), *shape[1:]), weight.dtype)
     grouped = columns.reshape(groups, -1, math.prod(shape[1:]))
     rows = np.ascontiguousarray(weight).reshape(groups, shape[0] // groups, -1)
+    total = np.empty((groups, shape[0] // groups, math.prod(shape[1:])), weight.dtype)
 
     def convolve(s: np.ndarray) -> np.ndarray:
         gather_columns(s, columns, window, stride, padding, dilation)
-        return np.matmul(rows, grouped).reshape(shape)
+        for group in range(groups):
+            np.dot(rows[group], grouped[group], out=total[group])
+        return total.reshape(shape)
 
     return convolve
 
@@ -63,7 +67,7 @@ def gather_columns(s, columns, window, stride, padding, dilation):
                     if y < 0 or y >= height:
                         line[:] = 0
                         continue
-                    x = -padding[1] + j * dilation[1]
+                    x = j * dilation[1] - padding[1]
                     for ox in range(cols):
                         line[ox] = s[c, y, x] if 0 <= x < width else 0
                         x += stride[1]
@@ -96,6 +100,49 @@ def convolve_events(s, weight, total, stride, padding, dilation):
                         target = total[oy, ox // stride[1], first : first + per_group]
                         kernel = weight[c, i, j]
                         for o in range(per_group):
+                            target[o] += value * kernel[o]
+
+
+@numba.njit(nogil=True, cache=True)
+def gather_rows(s, rows, window, stride, padding, dilation):
+    """`gather_columns` with channels last: ``(W, H, C) -> rows (W_out, H_out, kw, kh, C)``, zeros outside."""
+    width, height, channels = s.shape
+    for ox in range(rows.shape[0]):
+        for oy in range(rows.shape[1]):
+            for i in range(window[0]):
+                x = ox * stride[0] - padding[0] + i * dilation[0]
+                for j in range(window[1]):
+                    y = oy * stride[1] - padding[1] + j * dilation[1]
+                    if 0 <= x < width and 0 <= y < height:
+                        for c in range(channels):
+                            rows[ox, oy, i, j, c] = s[x, y, c]
+                    else:
+                        for c in range(channels):
+                            rows[ox, oy, i, j, c] = 0
+
+
+@numba.njit(nogil=True, cache=True)
+def convolve_events_last(s, weight, total, stride, padding, dilation):
+    """`convolve_events` with channels last: ``s (W, H, C)``, ``weight (C, kw, kh, out)``, ``total (W, H, out)``."""
+    width, height, channels = s.shape
+    total[:] = 0
+    for x in range(width):
+        for y in range(height):
+            for c in range(channels):
+                value = s[x, y, c]
+                if value == 0:
+                    continue
+                for i in range(weight.shape[1]):
+                    ox = x + padding[0] - i * dilation[0]
+                    if ox < 0 or ox % stride[0] or ox // stride[0] >= total.shape[0]:
+                        continue
+                    for j in range(weight.shape[2]):
+                        oy = y + padding[1] - j * dilation[1]
+                        if oy < 0 or oy % stride[1] or oy // stride[1] >= total.shape[1]:
+                            continue
+                        target = total[ox // stride[0], oy // stride[1]]
+                        kernel = weight[c, i, j]
+                        for o in range(total.shape[2]):
                             target[o] += value * kernel[o]
 
 
@@ -136,6 +183,8 @@ def warm_up() -> None:
         s = np.zeros((1, 1, 1), dtype)
         gather_columns(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
         sum_windows(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
+        gather_rows(s, np.zeros((1, 1, 1, 1, 1), dtype), pair, pair, pair, pair)
     s = np.zeros((1, 1, 1), np.float32)
+    convolve_events_last(s, np.zeros((1, 1, 1, 1), np.float32), s.copy(), pair, pair, pair)
     convolve_events(s, np.zeros((1, 1, 1, 1), np.float32), s.copy(), pair, pair, pair)
     dense_events(s[0, 0], s[0], s[0, 0].copy())

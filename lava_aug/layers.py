@@ -43,7 +43,7 @@ class EventForm(NamedTuple):
     break_even: float
 
 
-def _break_even(outputs: int) -> float:
+def break_even(outputs: int) -> float:
     """Measured with ``benchmarks/kernels.py``: BLAS takes about a quarter of the time per product, and every event has
     a fixed cost of about 32 products."""
     return 0.25 * outputs / (outputs + 32)
@@ -194,7 +194,7 @@ class Dense(_Weighted):
             dense_events(s.reshape(-1), weight, total)
             return total
 
-        return EventForm(accumulate, _break_even(len(total)))
+        return EventForm(accumulate, break_even(len(total)))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch
@@ -330,7 +330,7 @@ class Conv(_Sliding, _Weighted):
             convolve_events(s, weight, total, self.stride, self.padding, self.dilation)
             return np.ascontiguousarray(total.transpose(2, 0, 1))
 
-        return EventForm(convolve, _break_even(per_group))
+        return EventForm(convolve, break_even(per_group))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch

@@ -17,14 +17,13 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.models import AbstractPyConvModel
 from lava.proc.conv.process import Conv
-from lava.proc.conv.utils import signed_clamp
 from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseModelFloat
 from lava.proc.dense.process import Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from lava_aug import layers
-from lava_aug.compiled_synapses import column_convolution
-from lava_aug.kernels import SampleKernel
+from lava_aug.compiled_synapses import convolve_events_last, gather_rows
+from lava_aug.kernels import ExactKernel, SampleKernel
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -57,8 +56,76 @@ class CachedKernel:
         raise NotImplementedError
 
 
+class ChannelsLast(ExactKernel):
+    """Convolution in Lava's own axes: ``(W, H, C)`` in, ``(W, H, out)`` out, so that nothing has to be turned.
+
+    Lava's convolution flips the kernel, which is done once, here.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray, shape (out, W, H, in / groups)
+        Lava's weights.
+    shape : tuple of int
+        Shape of the result.
+    groups : int
+        Groups of channels that do not mix.
+    stride, padding, dilation : pairs of int
+        Along Lava's first two axes.
+    """
+
+    def __init__(self, weight: np.ndarray, shape: tuple[int, ...], groups: int, **geometry: tuple[int, int]) -> None:
+        flipped = weight[:, ::-1, ::-1]
+        super().__init__(layers.Dense(weight=np.asarray(flipped).reshape(len(weight), -1)))
+        self.flipped, self.shape, self.groups, self.geometry = flipped, shape, groups, geometry
+        self.forms: dict[str, Kernel] = {}
+
+    def __call__(self, s: np.ndarray) -> np.ndarray:
+        """The sums for spikes: floats, exact on integers."""
+        if self.is_float or s.dtype.kind == "f":
+            return self._form("f8", self._dense)(s)
+        largest = max(int(s.max()), -int(s.min()))
+        if self.bits(largest) == 64:
+            return self._form("f8", self._dense)(s)
+        few = np.count_nonzero(s) < layers.break_even(self.shape[2]) * s.size
+        return self._form("events", self._events)(s) if few and self.groups == 1 else self._form("f4", self._dense)(s)
+
+    def _form(self, name: str, make: Callable[[str], Kernel]) -> Kernel:
+        if name not in self.forms:
+            self.forms[name] = make(name)
+        return self.forms[name]
+
+    def _dense(self, dtype: str) -> Kernel:
+        outputs, *window, per_group = self.flipped.shape
+        rows = np.empty((*self.shape[:2], *window, per_group), dtype)
+        products = rows.reshape(-1, math.prod(rows.shape[2:]))
+        weights = [
+            np.ascontiguousarray(part.reshape(len(part), -1).T, dtype) for part in np.split(self.flipped, self.groups)
+        ]
+
+        def convolve(s: np.ndarray) -> np.ndarray:
+            results = []
+            for group, weight in enumerate(weights):
+                part = np.ascontiguousarray(s[..., group * per_group : (group + 1) * per_group], dtype)
+                gather_rows(part, rows, tuple(window), **self.geometry)
+                results.append(products @ weight)
+            whole = results[0] if self.groups == 1 else np.concatenate(results, axis=1)
+            return whole.reshape(*self.shape[:2], outputs)
+
+        return convolve
+
+    def _events(self, name: str) -> Kernel:
+        weight = np.ascontiguousarray(self.flipped.transpose(3, 1, 2, 0), np.float32)
+        total = np.empty(self.shape, np.float32)
+
+        def convolve(s: np.ndarray) -> np.ndarray:
+            convolve_events_last(np.ascontiguousarray(s, np.float32), weight, total, **self.geometry)
+            return total
+
+        return convolve
+
+
 class FastConv(CachedKernel, AbstractPyConvModel):
-    """Lava's (W, H, C) axes and true convolution, on kernels for (C, H, W) and correlation."""
+    """Stock Conv with another kernel."""
 
     a_out: Any = None
     weight: Any = None
@@ -66,22 +133,16 @@ class FastConv(CachedKernel, AbstractPyConvModel):
     def run_spk(self) -> None:
         """Send what was added up in the last step, then add up."""
         self.a_out.send(self.a_buf)
-        a = self.accumulated(np.ascontiguousarray(self.received().transpose(2, 0, 1)))
-        self.a_buf = self.clamp_precision(a.transpose(1, 2, 0))
+        self.a_buf = self.clamp_precision(self.accumulated(self.received()))
 
-    def geometry(self) -> dict[str, Any]:
-        """Stride, padding and dilation, along Lava's first two axes."""
-        return {name: tuple(map(int, getattr(self, name))) for name in ("stride", "padding", "dilation")}
-
-    @property
-    def num_groups(self) -> int:
-        """From the parameters: the Var is an int8, so that stock Conv is wrong from 128 groups on."""
+    def made(self) -> Kernel:
+        """A kernel for the present weights."""
         parameters: Any = self.proc_params
-        return int(parameters["groups"])
-
-    def correlation_weight(self) -> np.ndarray:
-        """``(out, W, H, in / groups)``, flipped, as ``(out, in / groups, W, H)``."""
-        return np.ascontiguousarray(self.weight[:, ::-1, ::-1].transpose(0, 3, 1, 2))
+        geometry: dict[str, Any] = {
+            name: tuple(map(int, getattr(self, name))) for name in ("stride", "padding", "dilation")
+        }
+        # The Var of the groups is an int8, so that stock Conv is wrong from 128 groups on; the parameter is not.
+        return ChannelsLast(self.weight, self.a_out.shape, int(parameters["groups"]), **geometry)
 
 
 @implements(proc=Conv, protocol=LoihiProtocol)
@@ -94,34 +155,21 @@ class PyFastConvFixed(FastConv):
     a_buf: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)  # pyright: ignore
     weight: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)  # pyright: ignore
 
-    def made(self) -> Kernel:
-        """Exact integer kernel."""
-        synapse = layers.Conv(weight=self.correlation_weight(), groups=self.num_groups, **self.geometry())
-        width, height, channels = self.s_in.shape
-        return SampleKernel(synapse, (channels, width, height))
-
     def clamp_precision(self, x: Any) -> Any:
-        """Wrap at 24 bits."""
-        wrapped: Any = signed_clamp(x.astype(np.int64), bits=24)
-        return wrapped.astype(np.int32)
+        """Wrap at 24 bits: ``(x + 2**23) mod 2**24 - 2**23``."""
+        wide = x.astype(np.int32 if x.dtype == np.float32 else np.int64)  # float32 sums are below 2**24
+        return (((wide + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23)).astype(np.int32, copy=False)
 
 
 @implements(proc=Conv, protocol=LoihiProtocol)
 @requires(CPU)
 class PyFastConvFloat(FastConv):
-    """Floats."""
+    """Floats, in double precision."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float, precision=24)  # pyright: ignore
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
     a_buf: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
     weight: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-
-    def made(self) -> Kernel:
-        """BLAS in double precision."""
-        width, height, channels = self.a_out.shape
-        weight, shape = self.correlation_weight(), (channels, width, height)
-        kernel = column_convolution(weight, shape, self.num_groups, **self.geometry())
-        return lambda s: kernel(s.astype(np.float64))
 
 
 @implements(proc=Dense, protocol=LoihiProtocol)
