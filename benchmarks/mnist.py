@@ -63,6 +63,29 @@ def check_on_lava(net: la.Network, images: Tensor) -> None:
     print(f"  Lava, {len(images)} images, {out.num_steps} steps, {seconds:.1f} s: {verdict}")
 
 
+def stream_through_lava(net: la.Network, images: Tensor) -> None:
+    """Run all images through Lava in one run, and compare readouts and counts."""
+    start = time.perf_counter()
+    out = la.run(net, images)
+    seconds = time.perf_counter() - start
+    differences = la.simulate(net, images).differences(out)
+    verdict = "\n".join(differences) if differences else "readouts and counts equal in every step"
+    print(f"  Lava, {len(images)} images, {out.num_steps} steps, one run, {seconds:.1f} s: {verdict}")
+
+
+def settle_against_steps(net: la.Network, images: Tensor, num_steps: int = 32) -> None:
+    """One forward pass against stepping, for the same readout."""
+    start = time.perf_counter()
+    settled = la.settle(net, images, num_steps)
+    middle = time.perf_counter()
+    stepped = la.simulate(net, images, num_steps)
+    one, all_steps = middle - start, time.perf_counter() - middle
+    equal = "equal" if np.array_equal(settled.v, stepped.v[-1]) else "DIFFERENT"
+    print(
+        f"  {num_steps} steps: settle {one:.2f} s, simulate {all_steps:.1f} s, {all_steps / one:.0f}x; readouts {equal}"
+    )
+
+
 def main() -> None:
     """Parse the command line and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,6 +112,9 @@ def main() -> None:
         net = la.convert(model, train_images[:1000], method, chosen, steps)
         report(net, images, labels)
         check_on_lava(net, images[: arguments.lava_images])
+        if method == "augmapping":
+            stream_through_lava(net, images)
+            settle_against_steps(net, images)
 
 
 if __name__ == "__main__":

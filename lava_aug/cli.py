@@ -170,13 +170,24 @@ def run(
     labels: LabelsOption = None,
     num_steps: StepsOption = None,
     output: ResultOption = None,
+    hierarchical: Annotated[
+        bool, typer.Option("--hierarchical", help="every layer in Lava processes of its own")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="seconds that the run may take")] = None,
 ) -> None:
     """Run a network on Lava's CPU backend."""
     import lava_aug as la
 
     net = la.load(network)
     x, y = _images(images, labels)
-    _report(la.run(net, x, num_steps), y, output)
+    try:
+        with _bar("running on Lava") as progress:
+            result = la.run(net, x, num_steps, fused=not hierarchical, timeout=timeout, progress=progress)
+    except la.RunInterruptedError as error:
+        if error.output is not None:  # what was finished is not lost
+            _report(error.output, None if y is None else y[: error.num_finished], output)
+        raise
+    _report(result, y, output)
 
 
 def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
@@ -240,7 +251,10 @@ def _read(path: Path) -> Any:
     """An array, or a dictionary of arrays; nothing pickled."""
     try:
         found = np.load(path, allow_pickle=False)
-        return {name: found[name] for name in found.files} if hasattr(found, "files") else found
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise InputError(f"{str(path)!r}: cannot be read as .npy or .npz: {error}") from error
 

@@ -1,0 +1,133 @@
+"""Every command, with good input and with bad: a message, exit code 2, and no traceback."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nets import small_net
+
+import lava_aug as la
+from lava_aug import cli
+from lava_aug.digits import DigitsNet, load_digits
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a network, images and labels, in which the command runs."""
+    la.save(small_net(), tmp_path / "small.net")
+    images = np.random.default_rng(0).integers(0, 256, (5, 6)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.array([0, 1, 2, 0, 1]))
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "labels.npy", np.array([0, 1, 2, 0, 1]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    """The command's exit code."""
+    sys.argv = ["lava-aug", *arguments]
+    try:
+        cli.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_info_prints_the_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", "small.net") == 0
+    assert small_net().summary() in capsys.readouterr().out
+
+
+def test_simulate_reports_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("simulate", "small.net", "--images", "data.npz", "-T", "3", "-o", "out.npz") == 0
+    printed = capsys.readouterr().out
+    out = la.simulate(small_net(), np.load("images.npy"), 3)
+    for step, accuracy in enumerate(out.accuracy(np.load("labels.npy"))):
+        assert f"{step + 1}" in printed
+        assert f"{100 * accuracy:.2f}" in printed
+    with np.load("out.npz") as written:
+        np.testing.assert_array_equal(written["v"], out.v)
+        np.testing.assert_array_equal(written["events/hidden"], out.events["hidden"])
+    assert not list(folder.glob(".*partial*"))
+
+
+def test_labels_of_their_own_and_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("simulate", "small.net", "--images", "images.npy", "--labels", "labels.npy") == 0
+    accuracy = la.simulate(small_net(), np.load("images.npy")).accuracy(np.load("labels.npy"))[-1]
+    assert f"{100 * accuracy:.2f}" in capsys.readouterr().out
+    assert run("simulate", "small.net", "--images", "images.npy") == 0
+    assert " -" in capsys.readouterr().out
+
+
+def test_convert_writes_the_network_of_the_public_function(folder: Path) -> None:
+    digits = load_digits()
+    np.save("calibration.npy", digits.train_images[:100])
+    torch.manual_seed(0)
+    model = DigitsNet()
+    torch.save(model.state_dict(), "digits.pt")
+    options = ("--weights", "digits.pt", "-c", "calibration.npy", "-o", "d.net", "-m", "termapping", "-T", "7")
+    assert run("convert", "lava_aug.digits:DigitsNet", *options, "--percentile", "99", "--weight-bits", "6") == 0
+    images = digits.train_images[:100]
+    assert la.load("d.net") == la.convert(model, images, "termapping", None, 7, percentile=99, weight_bits=6)
+
+
+GOOD = ("convert", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "x.net")
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "no command": (("nonsense",), "No such command"),
+    "no file": (("info", "none.net"), "no such file"),
+    "not a network": (("info", "images.npy"), "damaged, or not an HDF5 file"),
+    "no images": (("simulate", "small.net", "--images", "none.npy"), "cannot be read as .npy or .npz"),
+    "images of another kind": (("simulate", "small.net", "--images", "small.net"), "cannot be read as .npy or .npz"),
+    "no array of that name": (("simulate", "small.net", "--images", "other.npz"), "expected an array named 'images'"),
+    "wrong shape": (("simulate", "small.net", "--images", "labels.npy"), "images: expected shape (B, 6), found (5,)"),
+    "wrong labels": (("simulate", "small.net", "--images", "data.npz", "--labels", "images.npy"), "labels: expected"),
+    "zero steps": (("simulate", "small.net", "--images", "data.npz", "-T", "0"), "num_steps: expected an integer"),
+    "no number": (("simulate", "small.net", "--images", "data.npz", "-T", "many"), "Invalid value"),
+    "no device": (("simulate", "small.net", "--images", "data.npz", "--device", "abacus"), "device 'abacus' cannot"),
+    "unwritable": (("simulate", "small.net", "--images", "data.npz", "-o", "no/such/out.npz"), "cannot write"),
+    "no factory": (("convert", "digits", *GOOD[2:]), "expected module:factory"),
+    "no module": (("convert", "no_such_module:Net", *GOOD[2:]), "No module named 'no_such_module'"),
+    "no such factory": (("convert", "lava_aug.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
+    "no weights": ((*GOOD, "-w", "none.pt"), "weights 'none.pt'"),
+    "no such weights": ((*GOOD, "-w", "images.npy"), "weights 'images.npy'"),
+    "wrong calibration": (GOOD, "does not take calibration images of shape (6,)"),
+    "wrong method": ((*GOOD, "-m", "magic"), "Invalid value"),
+    "wrong resolution": ((*GOOD, "-r", "-1"), "resolution: expected a positive number, found -1.0"),
+    "demo nowhere": (("demo", "-o", "labels.npy/x"), "cannot write to"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_input_ends_in_a_message(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = BAD[case]
+    np.savez("other.npz", x=np.zeros(3))
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert message in " ".join(captured.err.split())
+    assert "Traceback" not in captured.err
+    assert not Path("x.net").exists()
+
+
+def test_weights_are_data_and_never_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pickle that would write a file if it were executed."""
+
+    class Attack:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (Path("attacked"),)
+
+    torch.save({"conv1.weight": Attack()}, "evil.pt")
+    assert run(*GOOD, "-w", "evil.pt") == 2
+    assert "weights 'evil.pt'" in capsys.readouterr().err
+    assert not Path("attacked").exists()
+
+
+def test_saturation_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = small_net()
+    readout = net.layers[-1].replace(bias=np.array([2**22, 0, 0]))
+    la.save(net.replace(layers=(net.layers[0], readout)), "big.net")
+    assert run("simulate", "big.net", "--images", "images.npy", "-T", "5") == 0
+    assert "Warning: layer 'out': saturated" in capsys.readouterr().out
