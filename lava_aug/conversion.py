@@ -253,6 +253,7 @@ def _spiking(layer: FloatLayer, quantum_in: float, theta: float, options: Option
         neuron=METHODS[options.method].neuron(scale, not layer.relu, options),
         quantum=theta,
         bias=bias,
+        note=_note(layer),
     )
 
 
@@ -312,4 +313,9 @@ def _readout(layer: FloatLayer, quantum_in: float, largest: float, options: Opti
         neuron=ReadoutNeuron(floating=options.is_float),
         quantum=quantum,
         bias=bias,
+        note=_note(layer),
     )
+
+
+def _note(layer: FloatLayer) -> str | None:
+    return f"{', '.join(layer.folded)} folded in" if layer.folded else None

@@ -47,6 +47,9 @@ class Layer(Spec):
     bias: np.ndarray | None = array(
         optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcastable to the shape"
     )
+    note: str | None = text(
+        optional=True, default=None, stored_as="note", doc="what the conversion did to the layer, for the summary"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,7 +235,7 @@ class Network(Spec):
         found = self.shapes[layer.name]
         return (
             layer.name,
-            " + ".join(connection.synapse.describe() for connection in layer.connections),
+            " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
             layer.neuron.type_name + (" signed" if getattr(layer.neuron, "signed", False) else ""),
             _by(found),
             f"{math.prod(found):,}",

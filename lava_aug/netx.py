@@ -167,10 +167,10 @@ def _put(group: h5py.Group, name: str, value: Any) -> None:
 
 
 def _read(file: h5py.File) -> Network:
-    found = file.attrs.get("format")
+    found = _attribute(file, "format")
     if found != FORMAT:
         raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}")
-    version = file.attrs.get("format_version")
+    version = _attribute(file, "format_version")
     if version != FORMAT_VERSION:
         raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
     root = Reader(file, "file")
@@ -182,11 +182,17 @@ def _read(file: h5py.File) -> Network:
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
         num_steps=root.group("simulation").value("Ts"),
-        method=file.attrs.get("method"),  # pyright: ignore[reportArgumentType]  # checked by the field
-        resolution=file.attrs.get("resolution"),  # pyright: ignore[reportArgumentType]
+        method=_attribute(file, "method"),
+        resolution=_attribute(file, "resolution"),
     )
     _check_derived(net, entries)
     return net
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    """An attribute of the file as Python has it; None if there is none."""
+    value = file.attrs.get(name)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _read_layer(group: Reader, kind: str) -> Layer:

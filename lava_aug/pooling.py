@@ -4,6 +4,7 @@
 it would cost too many, pooling stays a layer of the network's own neuron, with a threshold of the window's size.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,10 @@ def fold_pools(layers: list[FloatLayer], input_shape: Shape) -> list[FloatLayer]
             continue
         for taker, synapse in zip(takers, folded, strict=True):
             assert synapse is not None  # _worth_it
-            kept[kept.index(taker)] = _with(taker, pool.source, synapse)
+            names = (pool.name, *taker.folded)
+            kept[kept.index(taker)] = dataclasses.replace(taker, source=pool.source, synapse=synapse, folded=names)
         kept.remove(pool)
     return kept
-
-
-def _with(layer: FloatLayer, source: str, synapse: Synapse) -> FloatLayer:
-    return FloatLayer(
-        layer.name, source, synapse, layer.bias, layer.shape, layer.divisor, relu=layer.relu, node=layer.node
-    )
 
 
 def _worth_it(folded: Synapse | None, taker: FloatLayer, wide: Shape, pooled: Shape) -> bool:

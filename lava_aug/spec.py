@@ -111,15 +111,15 @@ def boolean(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> 
     return _field(check, stored_as, doc, default)
 
 
-def text(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """A non-empty string."""
+def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
+    """A non-empty string (None too, if optional)."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise SpecError(f"expected a non-empty text, found {value!r}")
         return value
 
-    return _field(check, stored_as, doc, default)
+    return _field(_optional(check, optional), stored_as, doc, default)
 
 
 def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:

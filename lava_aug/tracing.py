@@ -45,6 +45,8 @@ class FloatLayer:
         Whether a ReLU follows.
     node : str
         Name of the fx node whose output is the layer's output.
+    folded : tuple of str
+        Names of the pooling layers that have been folded into it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class FloatLayer:
     divisor: int = 1
     relu: bool = False
     node: str = ""
+    folded: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from float_graph import evaluate, images_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+import lava_aug as la
 from lava_aug import pooling
 from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.network import INPUT
@@ -217,3 +219,14 @@ def test_folding_may_cost_so_many_synapses(
 
 def test_the_limits_of_a_plain_conversion() -> None:
     assert (pooling.MAX_GROWTH, pooling.FREE_SYNAPSES) == (4, 2**20)
+
+
+def test_the_summary_says_what_was_folded() -> None:
+    layers = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
+    )
+    images = torch.rand(5, 1, 8, 8)
+    net = la.convert(layers, images, "termapping")
+    assert net["3"].note == "2 folded in"
+    assert "conv 4x4 /2x2 (2 folded in)" in net.summary()
+    assert la.convert(layers, images, "augmapping")["3"].note is None
