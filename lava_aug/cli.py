@@ -64,7 +64,7 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
 def _table(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.box, table.pad_edge = box.SIMPLE_HEAD, False
+    table.box, table.pad_edge, table.collapse_padding = box.SIMPLE_HEAD, False, True
     for index, head in enumerate(cells[0]):
         table.add_column(head, justify="right" if index else "left", no_wrap=not index)
     for row in cells[1:]:

@@ -68,7 +68,7 @@ def run(
     Returns
     -------
     Output
-        Equal, bit for bit, to that of `lava_aug.simulate`.
+        Equal to that of `lava_aug.simulate`, bit for bit if the network is fixed-point.
 
     Raises
     ------

@@ -67,7 +67,7 @@ def simulate(
     Returns
     -------
     Output
-        Equal, bit for bit, to that of `lava_aug.run`.
+        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point.
 
     Raises
     ------
