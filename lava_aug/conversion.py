@@ -16,6 +16,7 @@ from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.pooling import fold_pools
 from lava_aug.quantize import MAX_SCALE, check_scale, integer_scale, power_of_two, rounded
+from lava_aug.spec import is_int
 from lava_aug.tracing import FloatLayer, trace
 
 Method = Literal["augmapping", "termapping", "rate"]
@@ -153,7 +154,7 @@ def convert(
     """
     options = _options(method, resolution, weight_bits, message_bits, symmetric, v0, power_of_two_vth)
     _check(_is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
-    _check(_is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
+    _check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
     images = calibration_images(calibration)
     graph = trace(model, as_intensity(images[:2]))
     input_shape = tuple(images.shape[1:])
@@ -183,12 +184,8 @@ def _check(fine: bool, name: str, expected: str, found: Any) -> None:
         raise ConversionError(f"{name}: expected {expected}, found {found!r}")
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _is_number(value: Any) -> bool:
-    return _is_int(value) or isinstance(value, (float, np.floating))
+    return is_int(value) or isinstance(value, (float, np.floating))
 
 
 def _options(
@@ -197,7 +194,7 @@ def _options(
     _check(method in METHODS, "method", f"one of {sorted(METHODS)}", method)
     resolution = METHODS[method].resolution if resolution is None else resolution
     _check(_is_number(resolution) and 0 < resolution < np.inf, "resolution", "a positive number", resolution)
-    bits_fine = weight_bits is None or (_is_int(weight_bits) and 2 <= weight_bits <= 16)
+    bits_fine = weight_bits is None or (is_int(weight_bits) and 2 <= weight_bits <= 16)
     _check(bits_fine, "weight_bits", "None or an integer from 2 to 16", weight_bits)
     _check(v0 in ("half", "zero"), "v0", "'half' or 'zero'", v0)
     if resolution < 1 and not METHODS[method].graded:

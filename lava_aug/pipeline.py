@@ -108,7 +108,7 @@ class Pipeline:
         self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.shapes[layer.name]) for layer in net}
         self.pixels = np.zeros(net.input_shape, self.dtype)
         self.input_counts = np.zeros(5, np.int64)
-        self.from_input: dict[str, np.ndarray] = {}
+        self.from_input: dict[int, np.ndarray] = {}
 
     def _population(self, layer: Layer) -> _Population:
         shape = self.net.shapes[layer.name]
@@ -153,15 +153,14 @@ class Pipeline:
         """The currents of the next step."""
         totals: dict[str, np.ndarray] = {}
         for index, (target, source, kernel) in enumerate(self.synapses):
-            key = f"{index}"
-            if source == INPUT and key in self.from_input:
-                a = self.from_input[key]
+            if source == INPUT and index in self.from_input:
+                a = self.from_input[index]
             else:
                 s = self.pixels if source == INPUT else self.layers[source].sent
                 counts = self.input_counts if source == INPUT else self.layers[source].counts
                 a = kernel(s, counts[LARGEST], counts[EVENTS])
                 if source == INPUT:
-                    a = self.from_input[key] = a.copy()
+                    a = self.from_input[index] = a.copy()
             totals[target] = totals[target].astype(np.float64) + a if target in totals else a
         self.currents = totals
 

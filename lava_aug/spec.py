@@ -36,12 +36,13 @@ def _optional(check: Check, optional: bool) -> Check:
     return (lambda value: None if value is None else check(value)) if optional else check
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
+    """Whether a value is an integer of Python or numpy, and not a boolean."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
-    return _is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(value)))
+    return is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(value)))
 
 
 def _bounds(low: float | None, high: float | None) -> str:
@@ -74,7 +75,7 @@ def integer(
     """A Python int within bounds (None too, if optional)."""
 
     def check(value: Any) -> int:
-        if not _is_int(value) or not _within(value, low, high):
+        if not is_int(value) or not _within(value, low, high):
             raise SpecError(f"expected an integer{_bounds(low, high)}, found {value!r}")
         return int(value)
 
@@ -95,7 +96,7 @@ def number(
     def check(value: Any) -> int | float:
         if not _is_number(value) or not _within(value, low, high):
             raise SpecError(f"expected a finite number{_bounds(low, high)}, found {value!r}")
-        return int(value) if _is_int(value) else float(value)
+        return int(value) if is_int(value) else float(value)
 
     return _field(_optional(check, optional), stored_as, doc, default)
 
@@ -126,8 +127,8 @@ def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSI
     """Two integers (height, width), each at least ``low``; one integer stands for both."""
 
     def check(value: Any) -> tuple[int, int]:
-        values = (value, value) if _is_int(value) else _items(value)
-        if len(values) != 2 or not all(_is_int(item) and item >= low for item in values):
+        values = (value, value) if is_int(value) else _items(value)
+        if len(values) != 2 or not all(is_int(item) and item >= low for item in values):
             raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
         return int(values[0]), int(values[1])
 
@@ -139,7 +140,7 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
 
     def check(value: Any) -> tuple[int, ...]:
         values = _items(value)
-        if not values or not all(_is_int(item) and item >= 1 for item in values):
+        if not values or not all(is_int(item) and item >= 1 for item in values):
             raise SpecError(f"expected a tuple of positive integers, found {value!r}")
         return tuple(int(item) for item in values)
 

@@ -14,6 +14,7 @@ from lava_aug.errors import SpecError
 from lava_aug.fixed_point import STATE_BITS, signed_range
 from lava_aug.neurons import Neuron, State
 from lava_aug.processes.base import Process, check_fixed
+from lava_aug.spec import is_int
 
 
 class NeuronProcess(Process):
@@ -96,14 +97,10 @@ class NeuronProcess(Process):
         return neuron
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _check_reset(interval: Any, offset: Any) -> None:
-    if interval is not None and (not _is_int(interval) or interval < 1):
+    if interval is not None and (not is_int(interval) or interval < 1):
         raise SpecError(f"reset_interval: expected an integer of at least 1 or None, found {interval!r}")
-    if not _is_int(offset) or offset < 0:
+    if not is_int(offset) or offset < 0:
         raise SpecError(f"reset_offset: expected an integer of at least 0, found {offset!r}")
 
 
