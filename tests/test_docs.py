@@ -183,8 +183,8 @@ def imports_any(names: set[str], package: str) -> bool:
 
 def test_the_parser_of_imports() -> None:
     assert of_ours(imports(MODULES["network"])) == {"errors", "fixed_point", "layers", "neurons", "spec"}
-    assert imports_any(imports(MODULES["layers"]), "torch")
-    assert not imports_any(imports(MODULES["layers"], at_import=True), "torch")
+    assert imports_any(imports(MODULES["sliding"]), "torch")
+    assert not imports_any(imports(MODULES["sliding"], at_import=True), "torch")
 
 
 def test_the_diagram_has_every_module_once() -> None:

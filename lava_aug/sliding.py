@@ -1,0 +1,217 @@
+"""Layer types that slide a window over maps: convolution and sum pooling.
+
+Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, height, width)`` for kernels, and the
+operation is PyTorch's cross-correlation.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lava_aug.errors import SpecError
+from lava_aug.spec import integer, pair, registered
+from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class _Sliding(Synapse):
+    """What layers that slide a window over a map share."""
+
+    stride: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="stride", doc="steps of the window")
+    padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="zeros on each side")
+    dilation: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="dilation", doc="distance of window elements")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window, in elements."""
+        raise NotImplementedError
+
+    def _map_shape(self, input_shape: Shape) -> tuple[int, int]:
+        if len(input_shape) != 3:
+            raise SpecError(f"{type(self).__name__}: expected input (channels, height, width), found {input_shape}")
+        sizes = [
+            (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
+            for size, window, stride, pad, dilation in zip(
+                input_shape[1:], self.window, self.stride, self.padding, self.dilation, strict=True
+            )
+        ]
+        if min(sizes) < 1:
+            raise SpecError(f"{type(self).__name__}: window {self.window} does not fit into input {input_shape}")
+        return sizes[0], sizes[1]
+
+    def _windows(self, s: np.ndarray) -> np.ndarray:
+        """``(..., C, H, W) -> (..., C, H_out, W_out, kh, kw)``, a view of the padded input."""
+        lead = [(0, 0)] * (s.ndim - 2)
+        padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True)]
+        views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
+
+    def _uses(self, input_shape: Shape) -> np.ndarray:
+        """How many windows hold each position of the map, ``(H, W)``: the product of its counts along the axes."""
+        counts = []
+        for axis, outputs in enumerate(self._map_shape(input_shape)):
+            positions = (
+                np.arange(outputs)[:, None] * self.stride[axis]
+                - self.padding[axis]
+                + np.arange(self.window[axis])[None, :] * self.dilation[axis]
+            ).ravel()
+            size = input_shape[axis + 1]
+            counts.append(np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size))
+        return np.outer(*counts)
+
+
+@registered(SYNAPSES)
+class Conv(_Sliding, Weighted):
+    """Two-dimensional convolution as PyTorch defines it::
+
+        a[o, y, x] = sum over i, j, k of weight[o, i, j, k] * s[i, y*stride - padding + j*dilation, ...]
+
+    Parameters and shapes are those of `torch.nn.Conv2d`; pairs are (height, width).
+    """
+
+    type_name = "conv"
+
+    groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 4:
+            raise SpecError(f"Conv.weight: expected shape (out, in/groups, height, width), found {self.weight.shape}")
+        if self.weight.shape[0] % self.groups:
+            raise SpecError(f"Conv.groups: {self.weight.shape[0]} output channels do not divide by {self.groups}")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.weight.shape[2], self.weight.shape[3]
+
+    @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1] * self.groups
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = self._map_shape(input_shape)
+        if input_shape[0] != self.in_channels:
+            raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
+        return (self.weight.shape[0], *size)
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        s, weight = self._exact(s)
+        grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
+        weight = weight.reshape(self.groups, -1, *weight.shape[1:])
+        a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
+        return a.reshape(len(s), -1, *a.shape[3:])
+
+    def largest_input_sum(self, s: "Tensor") -> float:
+        import torch
+
+        over_channels = s.abs().sum(1, keepdim=True)
+        window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
+        sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
+        return sums.max().item()
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        per_use = self.weight.shape[0] // self.groups
+        return np.broadcast_to(self._uses(input_shape) * per_use, input_shape).astype(np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.compiled_synapses import column_convolution
+
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        channels, height, width = self.output_shape(input_shape)
+        return column_convolution(self.weight.astype(dtype), (channels, height, width), self.groups, **options)
+
+    def events(self, input_shape: Shape) -> EventForm:
+        from lava_aug.compiled_synapses import convolve_events
+
+        shape = self.output_shape(input_shape)
+        per_group = shape[0] // self.groups
+        weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
+        weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
+        weight = weight.reshape(self.in_channels, *self.window, per_group)
+        total = np.empty((*shape[1:], shape[0]), np.float32)
+
+        def convolve(s: np.ndarray) -> np.ndarray:
+            convolve_events(s, weight, total, self.stride, self.padding, self.dilation)
+            return np.ascontiguousarray(total.transpose(2, 0, 1))
+
+        return EventForm(convolve, break_even(per_group))
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        weight = torch.tensor(self.weight).to(device, dtype)
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        return lambda s: torch.nn.functional.conv2d(s, weight, None, *options)
+
+    def describe(self) -> str:
+        marks = [f"conv {'x'.join(map(str, self.window))}"]
+        marks += [f"/{'x'.join(map(str, self.stride))}"] if self.stride != (1, 1) else []
+        marks += [f"dilation {'x'.join(map(str, self.dilation))}"] if self.dilation != (1, 1) else []
+        marks += [f"groups {self.groups}"] if self.groups > 1 else []
+        return " ".join(marks)
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        return {
+            "inChannels": self.in_channels,
+            "outChannels": self.weight.shape[0],
+            "kernelSize": np.array(self.window),
+        }
+
+
+@registered(SYNAPSES)
+class SumPool(_Sliding):
+    """Sum of the spikes in each window, channel by channel; all weights are 1.
+
+    Average pooling is this sum with the division by ``kh * kw`` moved into the layer's quantum or threshold.
+    """
+
+    type_name = "pool"
+
+    kernel_size: tuple[int, int] = pair(low=1, stored_as="kernelSize", doc="height and width of the window")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel_size
+
+    @property
+    def weight_sum(self) -> float:
+        return float(math.prod(self.kernel_size))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = self._map_shape(input_shape)
+        return (input_shape[0], *size)
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        return self._windows(widened(s)).sum(axis=(-2, -1))
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        return np.broadcast_to(self._uses(input_shape), input_shape).astype(np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.compiled_synapses import sum_windows
+
+        total = np.empty(self.output_shape(input_shape), dtype)
+
+        def pool(s: np.ndarray) -> np.ndarray:
+            sum_windows(s, total, self.kernel_size, self.stride, self.padding, self.dilation)
+            return total
+
+        return pool
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            return lambda s: torch.nn.functional.avg_pool2d(
+                s, self.kernel_size, self.stride, self.padding, divisor_override=1
+            )
+        return super().torch(dtype, device)
+
+    def describe(self) -> str:
+        return f"sum pool {'x'.join(map(str, self.kernel_size))}"

@@ -1,0 +1,136 @@
+"""What every layer type has: the base class `Synapse`, and the table that knows them by name."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lava_aug.spec import Spec, array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SYNAPSES: dict[str, type["Synapse"]] = {}
+"""Every synapse by the name of its type in files."""
+
+Shape = tuple[int, ...]
+
+
+class EventForm(NamedTuple):
+    """A kernel whose time grows with the number of events, and the activity up to which that pays.
+
+    Attributes
+    ----------
+    kernel : callable
+        Input current for spikes of one sample, float32.
+    break_even : float
+        Fraction of non-zero spikes below which it is faster than BLAS.
+    """
+
+    kernel: Callable[[np.ndarray], np.ndarray]
+    break_even: float
+
+
+def break_even(outputs: int) -> float:
+    """Measured with ``benchmarks/kernels.py``: BLAS takes about a quarter of the time per product, and every event has
+    a fixed cost of about 32 products."""
+    return 0.25 * outputs / (outputs + 32)
+
+
+class Synapse(Spec):
+    """Base of all layer types: a linear map from one layer's spikes to another's input current."""
+
+    type_name: ClassVar[str]
+
+    @property
+    def is_float(self) -> bool | None:
+        """Whether the weights are floating point; None if there are none."""
+        return None
+
+    @property
+    def num_weights(self) -> int:
+        """Stored weights, shared ones counted once."""
+        return 0
+
+    @property
+    def weight_sum(self) -> float:
+        """Largest sum of ``|weight|`` into one neuron: ``|a| <= weight_sum * max|s|``."""
+        raise NotImplementedError
+
+    @property
+    def largest_weight(self) -> float:
+        """Largest ``|weight|``."""
+        return 1.0
+
+    def largest_input_sum(self, s: "Tensor") -> float | None:
+        """Bound on the sum of ``|s|`` over what arrives at one neuron, for a batch in torch; None if not known."""
+        return None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the input current for spikes of ``input_shape``; SpecError if they do not fit."""
+        raise NotImplementedError
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        """Input current ``a`` for spikes ``s``: ``(batch, *input_shape) -> (batch, *output_shape)``, exact."""
+        raise NotImplementedError
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        """Synapses that leave each input neuron, shape ``input_shape``."""
+        raise NotImplementedError
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        """`accumulate` for one sample of number format ``dtype`` (float32 or float64), dense.
+
+        The result may be overwritten by the next call, but never shares memory with the spikes.
+        """
+        return lambda s: np.array(self.accumulate(s[None])[0])
+
+    def events(self, input_shape: Shape) -> "EventForm | None":
+        """`accumulate` for one sample in float32, event by event; None if there is no such form."""
+        return None
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        """`accumulate` for a batch in torch, of number format ``dtype`` on ``device``."""
+        import torch
+
+        return lambda s: torch.as_tensor(self.accumulate(s.cpu().numpy()), device=device).to(dtype)
+
+    def describe(self) -> str:
+        """One short text for the summary."""
+        return self.type_name
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        """Datasets that netx has and that follow from the parameters: written for other readers, checked on load."""
+        return {}
+
+
+def widened(s: np.ndarray) -> np.ndarray:
+    """Integers as int64, in which sums of them fit; floats as they are."""
+    return s.astype(np.int64, copy=False) if s.dtype.kind in "iu" else s
+
+
+class Weighted(Synapse):
+    """Base of layer types with stored weights."""
+
+    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in) or (out, in / groups, height, width)")
+
+    @property
+    def is_float(self) -> bool:
+        return self.weight.dtype.kind == "f"
+
+    @property
+    def num_weights(self) -> int:
+        return self.weight.size
+
+    @property
+    def weight_sum(self) -> float:
+        rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.float64)).sum(axis=1)
+        return float(rows.max())
+
+    @property
+    def largest_weight(self) -> float:
+        return float(np.abs(self.weight.astype(np.float64)).max())
+
+    def _exact(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dtype = np.float64 if self.is_float or s.dtype.kind == "f" else np.int64
+        return s.astype(dtype), self.weight.astype(dtype)
