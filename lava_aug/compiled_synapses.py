@@ -176,6 +176,30 @@ def sum_windows(s, total, window, stride, padding, dilation):
                 total[c, oy, ox] = value
 
 
+@numba.njit(nogil=True, cache=True)
+def scatter_columns(columns, total, stride, padding, dilation):
+    """Add up products ``columns (out, kh, kw, H, W)`` of a transposed convolution in ``total (out, H_out, W_out)``."""
+    total[:] = 0
+    for o in range(total.shape[0]):
+        for i in range(columns.shape[1]):
+            for j in range(columns.shape[2]):
+                for y in range(columns.shape[3]):
+                    oy = y * stride[0] - padding[0] + i * dilation[0]
+                    if 0 <= oy < total.shape[1]:
+                        for x in range(columns.shape[4]):
+                            ox = x * stride[1] - padding[1] + j * dilation[1]
+                            if 0 <= ox < total.shape[2]:
+                                total[o, oy, ox] += columns[o, i, j, y, x]
+
+
+@numba.njit(nogil=True, cache=True)
+def add_entries(s, rows, columns, weight, total):
+    """Product with a sparse matrix, entry by entry: ``s (in,) -> total (out,)``."""
+    total[:] = 0
+    for k in range(rows.shape[0]):
+        total[rows[k]] += weight[k] * s[columns[k]]
+
+
 def warm_up() -> None:
     """Compile, or read from numba's cache, before Lava forks."""
     pair = (1, 1)
@@ -184,6 +208,9 @@ def warm_up() -> None:
         gather_columns(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
         sum_windows(s, np.zeros((1, 1, 1), dtype), pair, pair, pair, pair)
         gather_rows(s, np.zeros((1, 1, 1, 1, 1), dtype), pair, pair, pair, pair)
+        scatter_columns(np.zeros((1, 1, 1, 1, 1), dtype), s.copy(), pair, pair, pair)
+        place = np.zeros(1, np.int64)
+        add_entries(s[0, 0], place, place, np.zeros(1, dtype), s[0, 0].copy())
     s = np.zeros((1, 1, 1), np.float32)
     convolve_events_last(s, np.zeros((1, 1, 1, 1), np.float32), s.copy(), pair, pair, pair)
     convolve_events(s, np.zeros((1, 1, 1, 1), np.float32), s.copy(), pair, pair, pair)

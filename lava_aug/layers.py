@@ -7,8 +7,23 @@ tests; a new layer type gets by without them. To add one, write a subclass with 
 this one.
 """
 
-from lava_aug.matrices import Dense, Relay
+from lava_aug.matrices import Dense, Relay, Scale
 from lava_aug.sliding import Conv, SumPool
+from lava_aug.sparse import Sparse
 from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, break_even
+from lava_aug.transposed import ConvTranspose
 
-__all__ = ["SYNAPSES", "Conv", "Dense", "EventForm", "Relay", "Shape", "SumPool", "Synapse", "break_even"]
+__all__ = [
+    "SYNAPSES",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "EventForm",
+    "Relay",
+    "Scale",
+    "Shape",
+    "Sparse",
+    "SumPool",
+    "Synapse",
+    "break_even",
+]

@@ -1,4 +1,4 @@
-"""Layer types that are matrices: any neuron to any other, or every neuron to the one of the same place."""
+"""Layer types that are plain matrices: every neuron to every other, or to the one of the same place."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lava_aug.errors import SpecError
-from lava_aug.spec import registered
+from lava_aug.spec import array, integer, registered
 from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
 
 if TYPE_CHECKING:
@@ -98,3 +98,94 @@ class Relay(Synapse):
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         return lambda s: s
+
+
+@registered(SYNAPSES)
+class Scale(Weighted):
+    """Channel by channel, to the neurons of the same place in channels from ``offset`` on::
+
+        a[offset + c, ...] = weight[c] * s[c, ...]
+
+    The other channels of the result get nothing. It is the identity of a residual sum, whose channels may have
+    different units, and a part's place in a concatenation of channels.
+
+    Takes spikes of one or more axes, of which the first is the channel.
+
+    Examples
+    --------
+    >>> Scale(weight=[2, 3], offset=1, channels=4).accumulate(np.array([[1, -1]]))
+    array([[ 0,  2, -3,  0]])
+    """
+
+    type_name = "scale"
+
+    weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each channel of the spikes")
+    offset: int = integer(low=0, default=0, stored_as="offset", doc="channel of the result that the first one goes to")
+    channels: int | None = integer(
+        low=1, optional=True, default=None, stored_as="channels", doc="channels of the result; default offset + in"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out_channels < self._end:
+            raise SpecError(
+                f"Scale.channels: {len(self.weight)} channels from {self.offset} on need at least {self._end}, "
+                f"found {self.channels}"
+            )
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the result."""
+        return self._end if self.channels is None else self.channels
+
+    @property
+    def _end(self) -> int:
+        return self.offset + len(self.weight)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if input_shape[0] != len(self.weight):
+            raise SpecError(f"Scale: expected {len(self.weight)} input channels, found {input_shape[0]}")
+        return (self.out_channels, *input_shape[1:])
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        s, weight = self._exact(s)
+        a = np.zeros((len(s), *self.output_shape(s.shape[1:])), s.dtype)
+        a[:, self.offset : self._end] = s * self._shaped(weight, s.ndim - 1)
+        return a
+
+    @staticmethod
+    def _shaped(weight: Any, ndim: int) -> Any:
+        """Weights, array or tensor, that broadcast over spikes of one sample."""
+        return weight.reshape(-1, *[1] * (ndim - 1))
+
+    def fan_out(self, input_shape: Shape) -> np.ndarray:
+        return np.ones(input_shape, np.int64)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        total = np.zeros(self.output_shape(input_shape), dtype)
+        weight = self._shaped(self.weight.astype(dtype), len(input_shape))
+
+        def scale(s: np.ndarray) -> np.ndarray:
+            np.multiply(s, weight, out=total[self.offset : self._end])
+            return total
+
+        return scale
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        weight = torch.tensor(self.weight).to(device, dtype)
+        if self.out_channels == len(weight):
+            one = bool((self.weight == 1).all())
+            return lambda s: s if one else s * self._shaped(weight, s.ndim - 1)
+
+        def scale(s: "Tensor") -> "Tensor":
+            a = s.new_zeros((len(s), self.out_channels, *s.shape[2:]))
+            torch.mul(s, self._shaped(weight, s.ndim - 1), out=a[:, self.offset : self._end])
+            return a
+
+        return scale
+
+    def describe(self) -> str:
+        placed = self.out_channels > len(self.weight)
+        return "scale" + (f" to {self.offset}:{self._end} of {self.out_channels}" if placed else "")

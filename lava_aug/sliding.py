@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _Sliding(Synapse):
-    """What layers that slide a window over a map share."""
+def maps(s: Any) -> Any:
+    """Spikes of a batch, array or tensor, as maps: ``(B, C, L)`` becomes ``(B, C, 1, L)``."""
+    return s[:, :, None] if s.ndim == 3 else s
+
+
+class Sliding(Synapse):
+    """What layers that slide a window over a map share.
+
+    They take maps ``(channels, height, width)``, and rows ``(channels, length)``, which are maps of height 1. They
+    always give maps.
+    """
 
     stride: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="stride", doc="steps of the window")
     padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="zeros on each side")
@@ -31,18 +40,29 @@ class _Sliding(Synapse):
         """Height and width of the window, in elements."""
         raise NotImplementedError
 
-    def _map_shape(self, input_shape: Shape) -> tuple[int, int]:
-        if len(input_shape) != 3:
-            raise SpecError(f"{type(self).__name__}: expected input (channels, height, width), found {input_shape}")
-        sizes = [
-            (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
-            for size, window, stride, pad, dilation in zip(
-                input_shape[1:], self.window, self.stride, self.padding, self.dilation, strict=True
+    def map_shape(self, input_shape: Shape) -> tuple[int, int, int]:
+        """Shape of the input as a map; SpecError if it is none."""
+        if len(input_shape) not in (2, 3):
+            raise SpecError(
+                f"{type(self).__name__}: expected input (channels, height, width) or (channels, length), "
+                f"found {input_shape}"
             )
-        ]
+        return input_shape[0], (1 if len(input_shape) == 2 else input_shape[1]), input_shape[-1]
+
+    def output_size(self, input_shape: Shape) -> tuple[int, int]:
+        """Height and width of the result; SpecError if nothing is left."""
+        sizes = [self._outputs(size, axis) for axis, size in enumerate(self.map_shape(input_shape)[1:])]
         if min(sizes) < 1:
-            raise SpecError(f"{type(self).__name__}: window {self.window} does not fit into input {input_shape}")
+            raise SpecError(f"{type(self).__name__}: {self._misfit()} input {self.map_shape(input_shape)}")
         return sizes[0], sizes[1]
+
+    def _outputs(self, size: int, axis: int) -> int:
+        """Positions of the window along an axis."""
+        span = self.dilation[axis] * (self.window[axis] - 1) + 1
+        return (size + 2 * self.padding[axis] - span) // self.stride[axis] + 1
+
+    def _misfit(self) -> str:
+        return f"window {self.window} does not fit into"
 
     def _windows(self, s: np.ndarray) -> np.ndarray:
         """``(..., C, H, W) -> (..., C, H_out, W_out, kh, kw)``, a view of the padded input."""
@@ -52,27 +72,39 @@ class _Sliding(Synapse):
         views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
         return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
 
-    def _uses(self, input_shape: Shape) -> np.ndarray:
-        """How many windows hold each position of the map, ``(H, W)``: the product of its counts along the axes."""
-        counts = []
-        for axis, outputs in enumerate(self._map_shape(input_shape)):
-            positions = (
-                np.arange(outputs)[:, None] * self.stride[axis]
-                - self.padding[axis]
-                + np.arange(self.window[axis])[None, :] * self.dilation[axis]
-            ).ravel()
-            size = input_shape[axis + 1]
-            counts.append(np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size))
-        return np.outer(*counts)
+    def _uses(self, input_shape: Shape, per_use: int) -> np.ndarray:
+        """Synapses that leave each input neuron, if each place of the window over it stands for ``per_use``."""
+        sizes, outputs = self.map_shape(input_shape)[1:], self.output_size(input_shape)
+        counts = np.outer(*(self._counts(axis, sizes[axis], outputs[axis]) for axis in (0, 1))) * per_use
+        return np.broadcast_to(counts, self.map_shape(input_shape)).reshape(input_shape).astype(np.int64)
+
+    def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
+        """How many windows hold each position along an axis, ``(size,)``."""
+        positions = self._places(axis, outputs) - self.padding[axis]
+        return np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size)
+
+    def _places(self, axis: int, count: int) -> np.ndarray:
+        """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
+        steps, elements = np.arange(count) * self.stride[axis], np.arange(self.window[axis]) * self.dilation[axis]
+        return steps[:, None] + elements
+
+
+def geometry_text(synapse: Sliding) -> str:
+    """Window, and what is not as usual of stride and dilation, for the summary."""
+    marks = ["x".join(map(str, synapse.window))]
+    marks += [f"/{'x'.join(map(str, synapse.stride))}"] if synapse.stride != (1, 1) else []
+    marks += [f"dilation {'x'.join(map(str, synapse.dilation))}"] if synapse.dilation != (1, 1) else []
+    return " ".join(marks)
 
 
 @registered(SYNAPSES)
-class Conv(_Sliding, Weighted):
+class Conv(Sliding, Weighted):
     """Two-dimensional convolution as PyTorch defines it::
 
         a[o, y, x] = sum over i, j, k of weight[o, i, j, k] * s[i, y*stride - padding + j*dilation, ...]
 
-    Parameters and shapes are those of `torch.nn.Conv2d`; pairs are (height, width).
+    Parameters and shapes are those of `torch.nn.Conv2d`; pairs are (height, width). Spikes ``(channels, length)`` are
+    seen as maps of height 1, so that `torch.nn.Conv1d` is a kernel of height 1.
     """
 
     type_name = "conv"
@@ -95,13 +127,13 @@ class Conv(_Sliding, Weighted):
         return self.weight.shape[1] * self.groups
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        size = self._map_shape(input_shape)
+        size = self.output_size(input_shape)
         if input_shape[0] != self.in_channels:
             raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
         return (self.weight.shape[0], *size)
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
-        s, weight = self._exact(s)
+        s, weight = self._exact(maps(s))
         grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
         weight = weight.reshape(self.groups, -1, *weight.shape[1:])
         a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
@@ -110,26 +142,27 @@ class Conv(_Sliding, Weighted):
     def largest_input_sum(self, s: "Tensor") -> float:
         import torch
 
-        over_channels = s.abs().sum(1, keepdim=True)
+        over_channels = maps(s).abs().sum(1, keepdim=True)
         window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
         sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
         return sums.max().item()
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
-        per_use = self.weight.shape[0] // self.groups
-        return np.broadcast_to(self._uses(input_shape) * per_use, input_shape).astype(np.int64)
+        return self._uses(input_shape, self.weight.shape[0] // self.groups)
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import column_convolution
 
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         channels, height, width = self.output_shape(input_shape)
-        return column_convolution(self.weight.astype(dtype), (channels, height, width), self.groups, **options)
+        weight, map_shape = self.weight.astype(dtype), self.map_shape(input_shape)
+        convolve = column_convolution(weight, (channels, height, width), self.groups, **options)
+        return lambda s: convolve(s.reshape(map_shape))
 
     def events(self, input_shape: Shape) -> EventForm:
         from lava_aug.compiled_synapses import convolve_events
 
-        shape = self.output_shape(input_shape)
+        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
         per_group = shape[0] // self.groups
         weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
         weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
@@ -137,7 +170,7 @@ class Conv(_Sliding, Weighted):
         total = np.empty((*shape[1:], shape[0]), np.float32)
 
         def convolve(s: np.ndarray) -> np.ndarray:
-            convolve_events(s, weight, total, self.stride, self.padding, self.dilation)
+            convolve_events(s.reshape(map_shape), weight, total, self.stride, self.padding, self.dilation)
             return np.ascontiguousarray(total.transpose(2, 0, 1))
 
         return EventForm(convolve, break_even(per_group))
@@ -147,14 +180,10 @@ class Conv(_Sliding, Weighted):
 
         weight = torch.tensor(self.weight).to(device, dtype)
         options = (self.stride, self.padding, self.dilation, self.groups)
-        return lambda s: torch.nn.functional.conv2d(s, weight, None, *options)
+        return lambda s: torch.nn.functional.conv2d(maps(s), weight, None, *options)
 
     def describe(self) -> str:
-        marks = [f"conv {'x'.join(map(str, self.window))}"]
-        marks += [f"/{'x'.join(map(str, self.stride))}"] if self.stride != (1, 1) else []
-        marks += [f"dilation {'x'.join(map(str, self.dilation))}"] if self.dilation != (1, 1) else []
-        marks += [f"groups {self.groups}"] if self.groups > 1 else []
-        return " ".join(marks)
+        return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")
 
     def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
         return {
@@ -165,7 +194,7 @@ class Conv(_Sliding, Weighted):
 
 
 @registered(SYNAPSES)
-class SumPool(_Sliding):
+class SumPool(Sliding):
     """Sum of the spikes in each window, channel by channel; all weights are 1.
 
     Average pooling is this sum with the division by ``kh * kw`` moved into the layer's quantum or threshold.
@@ -184,22 +213,21 @@ class SumPool(_Sliding):
         return float(math.prod(self.kernel_size))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        size = self._map_shape(input_shape)
-        return (input_shape[0], *size)
+        return (input_shape[0], *self.output_size(input_shape))
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
-        return self._windows(widened(s)).sum(axis=(-2, -1))
+        return self._windows(widened(maps(s))).sum(axis=(-2, -1))
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.broadcast_to(self._uses(input_shape), input_shape).astype(np.int64)
+        return self._uses(input_shape, 1)
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import sum_windows
 
-        total = np.empty(self.output_shape(input_shape), dtype)
+        total, map_shape = np.empty(self.output_shape(input_shape), dtype), self.map_shape(input_shape)
 
         def pool(s: np.ndarray) -> np.ndarray:
-            sum_windows(s, total, self.kernel_size, self.stride, self.padding, self.dilation)
+            sum_windows(s.reshape(map_shape), total, self.kernel_size, self.stride, self.padding, self.dilation)
             return total
 
         return pool
@@ -209,7 +237,7 @@ class SumPool(_Sliding):
 
         if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             return lambda s: torch.nn.functional.avg_pool2d(
-                s, self.kernel_size, self.stride, self.padding, divisor_override=1
+                maps(s), self.kernel_size, self.stride, self.padding, divisor_override=1
             )
         return super().torch(dtype, device)
 

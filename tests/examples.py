@@ -3,10 +3,12 @@
 To have a new layer type or a new neuron tested, enter it here: `test_layers` and `test_neurons` fail until you do.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -22,6 +24,44 @@ def weights(*shape: int, largest: int = 127, seed: int = 0) -> np.ndarray:
 
 def _conv(out: int, per_group: int, height: int, width: int, **options: object) -> Conv:
     return Conv(weight=weights(out, per_group, height, width), **options)  # pyright: ignore[reportArgumentType]
+
+
+def _transposed(inputs: int, per_group: int, height: int, width: int, **options: object) -> ConvTranspose:
+    weight = weights(inputs, per_group, height, width)
+    return ConvTranspose(weight=weight, **options)  # pyright: ignore[reportArgumentType]
+
+
+def scale(weight: list[float], **options: Any) -> Scale:
+    """One weight per channel."""
+    return Scale(weight=np.array(weight), **options)
+
+
+def sparse(weight: list[float], rows: list[int], columns: list[int], outputs: Shape) -> Sparse:
+    """Entries by hand."""
+    return Sparse(weight=np.array(weight), rows=np.array(rows), columns=np.array(columns), shape=outputs)
+
+
+def random_sparse(outputs: Shape, inputs: int, density: float, seed: int = 0) -> Sparse:
+    """Random integer entries, of which one is 127; some rows stay empty."""
+    matrix = weights(int(np.prod(outputs)), inputs, seed=seed)
+    chosen = np.random.default_rng(seed).random(matrix.shape) < density
+    chosen[::5] = False
+    rows, columns = np.nonzero(chosen)
+    weight = matrix[rows, columns]
+    weight[len(weight) // 2] = 127
+    return Sparse(weight=weight, rows=rows, columns=columns, shape=outputs)
+
+
+def gather(places: np.ndarray) -> Sparse:
+    """Every output is the input of this index, or nothing where that is negative."""
+    (rows,) = np.nonzero(places.ravel() >= 0)
+    columns = places.ravel()[rows]
+    return Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=places.shape)
+
+
+def padded(shape: Shape) -> np.ndarray:
+    """The places of `gather` that put zeros around a map: one row above, two columns to the right."""
+    return np.pad(np.arange(np.prod(shape)).reshape(shape), [(0, 0), (1, 0), (0, 2)], constant_values=-1)
 
 
 EXAMPLE_SYNAPSES: list[tuple[Synapse, Shape]] = [
@@ -42,6 +82,30 @@ EXAMPLE_SYNAPSES: list[tuple[Synapse, Shape]] = [
     (SumPool(kernel_size=(3, 2), padding=(2, 0)), (2, 4, 5)),
     (Relay(), (2, 3, 4)),
     (Relay(), (6,)),
+    # Rows (channels, length), as maps of height 1
+    (_conv(3, 2, 1, 4, stride=(1, 2), padding=(0, 2)), (2, 9)),
+    (_conv(4, 2, 1, 2, groups=2, dilation=(1, 3)), (4, 7)),
+    (SumPool(kernel_size=(1, 3), stride=(1, 2), padding=(0, 1)), (3, 8)),
+    (SumPool(kernel_size=(1, 2), stride=(1, 1), padding=(0, 2)), (2, 5)),
+    (_transposed(2, 3, 1, 3, stride=(1, 2), padding=(0, 1), output_padding=(0, 1)), (2, 5)),
+    (_transposed(2, 3, 3, 2), (2, 4, 5)),
+    (_transposed(3, 2, 2, 3, stride=(2, 3), padding=(1, 0), output_padding=(1, 2)), (3, 4, 3)),
+    (_transposed(4, 1, 3, 4, stride=(2, 1), padding=(2, 1), dilation=(1, 2), groups=2), (4, 5, 8)),
+    (_transposed(6, 2, 3, 2, stride=2, dilation=(3, 2), output_padding=(2, 1), groups=3), (6, 4, 4)),
+    (_transposed(2, 1, 1, 1, stride=(3, 2)), (2, 3, 4)),
+    (ConvTranspose(weight=weights(2, 3, 2, 3) / 16, stride=(1, 2), padding=(1, 0)), (2, 4, 3)),
+    (Scale(weight=weights(3)), (3, 2, 5)),
+    (Scale(weight=weights(4, seed=1), offset=2, channels=9), (4, 3)),
+    (scale([1, 1, 1], offset=1), (3, 4, 2)),
+    (scale([1, 1]), (2, 3, 2)),
+    (Scale(weight=weights(5), channels=6), (5,)),
+    (Scale(weight=weights(2) / 32, offset=1), (2, 3, 4)),
+    (random_sparse((2, 3, 4), 30, 0.3), (5, 2, 3)),
+    (random_sparse((7,), 9, 0.9, seed=1), (12,)),
+    (gather(padded((2, 3, 4))), (2, 3, 4)),
+    (gather(np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[:, ::-1]), (2, 3, 4)),
+    (gather(np.arange(6).reshape(1, 2, 3).repeat(2, 1).repeat(3, 2)), (1, 2, 3)),
+    (sparse([0.5, -0.25, 2.0, 1.0], [0, 0, 2, 5], [1, 4, 0, 4], (3, 2)), (2, 4)),
 ]
 """(synapse, shape of the spikes that it takes), at least one for every registered type."""
 

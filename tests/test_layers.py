@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from examples import DEVICES, EXAMPLE_SYNAPSES, weights
+from examples import DEVICES, EXAMPLE_SYNAPSES, gather, padded, random_sparse, scale, sparse, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
 
 from lava_aug.errors import SpecError
-from lava_aug.layers import SYNAPSES, Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.layers import SYNAPSES, Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 
 each_example = pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=lambda x: str(x)[:70])
 
@@ -38,12 +39,24 @@ def torch_dense(synapse: Any, s: torch.Tensor) -> torch.Tensor:
     return F.linear(s.flatten(1), torch.tensor(synapse.weight).double())
 
 
+def as_maps(s: torch.Tensor) -> torch.Tensor:
+    """Rows as maps of height 1."""
+    return s if s.ndim == 4 else s.unsqueeze(2)
+
+
 def torch_conv(synapse: Any, s: torch.Tensor) -> torch.Tensor:
     options = {name: getattr(synapse, name) for name in ("stride", "padding", "dilation", "groups")}
-    return F.conv2d(s, torch.tensor(synapse.weight).double(), **options)
+    return F.conv2d(as_maps(s), torch.tensor(synapse.weight).double(), **options)
+
+
+def torch_conv_transpose(synapse: Any, s: torch.Tensor) -> torch.Tensor:
+    names = ("stride", "padding", "output_padding", "dilation", "groups")
+    options = {name: getattr(synapse, name) for name in names}
+    return F.conv_transpose2d(as_maps(s), torch.tensor(synapse.weight).double(), **options)
 
 
 def torch_pool(synapse: Any, s: torch.Tensor) -> torch.Tensor:
+    s = as_maps(s)
     if synapse.dilation == (1, 1):
         height, width = synapse.padding
         mean = F.avg_pool2d(F.pad(s, (width, width, height, height)), synapse.kernel_size, synapse.stride)
@@ -52,7 +65,28 @@ def torch_pool(synapse: Any, s: torch.Tensor) -> torch.Tensor:
     return F.conv2d(s, ones, None, synapse.stride, synapse.padding, synapse.dilation, groups=s.shape[1])
 
 
-TORCH = {"dense": torch_dense, "conv": torch_conv, "pool": torch_pool, "relay": lambda synapse, s: s}
+def torch_scale(synapse: Any, s: torch.Tensor) -> torch.Tensor:
+    scaled = torch.einsum("c,bc...->bc...", torch.tensor(synapse.weight).double(), s)
+    behind = (synapse.channels or synapse.offset + len(synapse.weight)) - synapse.offset - len(synapse.weight)
+    parts = [torch.zeros(len(s), count, *s.shape[2:]).double() for count in (synapse.offset, behind)]
+    return torch.cat([parts[0], scaled, parts[1]], 1)
+
+
+def torch_sparse(synapse: Any, s: torch.Tensor) -> torch.Tensor:
+    matrix = torch.zeros(math.prod(synapse.shape), s[0].numel()).double()
+    matrix[synapse.rows.astype(int), synapse.columns.astype(int)] = torch.tensor(synapse.weight).double()
+    return F.linear(s.flatten(1), matrix).reshape(-1, *synapse.shape)
+
+
+TORCH = {
+    "dense": torch_dense,
+    "conv": torch_conv,
+    "conv_transpose": torch_conv_transpose,
+    "pool": torch_pool,
+    "relay": lambda synapse, s: s,
+    "scale": torch_scale,
+    "sparse": torch_sparse,
+}
 """What each type is in PyTorch."""
 
 
@@ -98,6 +132,53 @@ def test_any_convolution_equals_torch(
     assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
     counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
     assert np.array_equal(conv.fan_out(shape), counts)
+
+
+@settings(deadline=None)
+@given(st.data(), sizes, sizes, st.tuples(st.integers(0, 3), st.integers(0, 3)), sizes, st.integers(1, 3))
+def test_any_transposed_convolution_equals_torch(
+    data: st.DataObject,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> None:
+    inputs, per_group = groups * data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
+    extra = tuple(data.draw(st.integers(0, max(both) - 1)) for both in zip(stride, dilation, strict=True))
+    options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": extra}
+    conv = ConvTranspose(weight=weights(inputs, per_group, *window), groups=groups, **options)
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
+    least = [max(1, -(-(1 + 2 * p - span) // s) + 1) for p, span, s in zip(padding, spans, stride, strict=True)]
+    shape = (inputs, *(data.draw(st.integers(size, size + 3)) for size in least))
+    s = spikes_for(shape, batch=2)
+    expected = torch_conv_transpose(conv, torch.tensor(s).double()).numpy()
+    assert np.array_equal(conv.accumulate(s), expected)
+    assert conv.output_shape(shape) == expected.shape[1:]
+    assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
+    assert np.array_equal(conv.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
+    counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
+    assert np.array_equal(conv.fan_out(shape), counts)
+    assert np.abs(jacobian(conv, shape)).sum(0).max() <= conv.weight_sum
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0, 1), st.integers(0, 99), st.booleans())
+def test_any_sparse_matrix_equals_the_dense_one(
+    outputs: int, inputs: int, density: float, seed: int, of_ones: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = (rng.random((outputs, inputs)) < density) * (1 if of_ones else rng.integers(-9, 10, (outputs, inputs)))
+    matrix[-1, -1] = 1
+    found = Sparse.from_scipy(matrix, (outputs,))
+    s = spikes_for((inputs,), seed=seed)
+    expected = Dense(weight=matrix).accumulate(s)
+    assert np.array_equal(found.accumulate(s), expected)
+    assert np.array_equal(found.blas((inputs,), np.dtype(np.float64))(s[1].astype(np.float64)), expected[1])
+    assert np.array_equal(found.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
+    assert found.weight_sum == Dense(weight=matrix).weight_sum
+    assert np.array_equal(found.to_scipy(inputs).toarray(), matrix)
+    assert found.is_gather == ((matrix != 0).sum(1).max() == 1 and set(np.unique(matrix)) <= {0, 1})
 
 
 @each_example
@@ -174,6 +255,12 @@ def test_sums_by_hand() -> None:
     assert Conv(weight=np.array([[[[1, 10]]]])).accumulate(s).tolist() == [[[[21, 32], [54, 65]]]]  # not flipped
     assert SumPool(kernel_size=(2, 1)).accumulate(s).tolist() == [[[[5, 7, 9]]]]
     assert Relay().accumulate(s).tolist() == s.tolist()
+    assert ConvTranspose(weight=np.array([[[[1, 10]]]]), stride=(1, 2)).accumulate(s).tolist() == [
+        [[[1, 10, 2, 20, 3, 30], [4, 40, 5, 50, 6, 60]]]
+    ]
+    assert scale([3], offset=1).accumulate(s).tolist() == [[[[0] * 3] * 2, [[3, 6, 9], [12, 15, 18]]]]
+    assert gather(padded((1, 2, 3))).accumulate(s).tolist() == [[[[0] * 5, [1, 2, 3, 0, 0], [4, 5, 6, 0, 0]]]]
+    assert sparse([1, 2], [1, 1], [0, 5], (2,)).accumulate(s).tolist() == [[0, 13]]
 
 
 def test_descriptions() -> None:
@@ -184,14 +271,25 @@ def test_descriptions() -> None:
         Conv(weight=conv, stride=(2, 1), dilation=(2, 2), groups=2).describe() == "conv 3x2 /2x1 dilation 2x2 groups 2"
     )
     assert SumPool(kernel_size=(2, 3)).describe() == "sum pool 2x3"
+    assert ConvTranspose(weight=conv, stride=(2, 2), groups=2).describe() == "conv transpose 3x2 /2x2 groups 2"
+    assert ConvTranspose(weight=conv).describe() == "conv transpose 3x2"
+    assert scale([1, 2]).describe() == "scale"
+    assert scale([1, 2], offset=3, channels=8).describe() == "scale to 3:5 of 8"
+    assert gather(padded((1, 2, 3))).describe() == "gather"
+    assert random_sparse((4,), 5, 0.9).describe() == "sparse"
     assert Relay().describe() == "relay"
 
 
 def test_extras_for_other_readers() -> None:
     found = Conv(weight=weights(4, 2, 3, 2), groups=2).stored_extras((4, 5, 5))
     assert (found["inChannels"], found["outChannels"], found["kernelSize"].tolist()) == (4, 4, [3, 2])
+    found = ConvTranspose(weight=weights(4, 2, 3, 2), groups=2).stored_extras((4, 5, 5))
+    assert (found["inChannels"], found["outChannels"], found["kernelSize"].tolist()) == (4, 4, [3, 2])
     assert Dense(weight=weights(5, 7)).stored_extras((7,)) == {"inFeatures": 7, "outFeatures": 5}
     assert SumPool(kernel_size=(2, 2)).stored_extras((1, 4, 4)) == {}
+
+
+NOT_SORTED = "Sparse: entries must be sorted by row, then column, and no place be there twice, but"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +324,63 @@ def test_extras_for_other_readers() -> None:
             {"kernel_size": (2, 0)},
             "SumPool.kernel_size: expected one or two integers of at least 1, found (2, 0)",
         ),
+        (
+            ConvTranspose,
+            {"weight": [[1, 2]]},
+            "ConvTranspose.weight: expected shape (in, out/groups, height, width), found (1, 2)",
+        ),
+        (
+            ConvTranspose,
+            {"weight": weights(4, 1, 1, 1), "groups": 3},
+            "ConvTranspose.groups: 4 input channels do not divide by 3",
+        ),
+        (
+            ConvTranspose,
+            {"weight": weights(1, 1, 1, 1), "stride": (1, 2), "dilation": (3, 1), "output_padding": (2, 2)},
+            "ConvTranspose.output_padding: expected less than stride or dilation, which are up to (3, 2), found (2, 2)",
+        ),
+        (Scale, {"weight": [[1, 2]]}, "Scale.weight: expected 1 dimensions, found shape (1, 2)"),
+        (Scale, {"weight": [1], "offset": -1}, "Scale.offset: expected an integer of at least 0, found -1"),
+        (
+            Scale,
+            {"weight": [1, 2], "offset": 3, "channels": 4},
+            "Scale.channels: 2 channels from 3 on need at least 5, found 4",
+        ),
+        (
+            Sparse,
+            {"weight": [1, 2], "rows": [0], "columns": [0, 1, 2], "shape": (2,)},
+            "Sparse: expected a row and a column for each weight, found 2 weights, 1 rows and 3 columns",
+        ),
+        (
+            Sparse,
+            {"weight": [1, 2], "rows": [0, 6], "columns": [0, 1], "shape": (3, 2)},
+            "Sparse.rows: expected integers from 0 to 5, found int8 from 0 to 6",
+        ),
+        (
+            Sparse,
+            {"weight": [1], "rows": [-1], "columns": [0], "shape": (3, 2)},
+            "Sparse.rows: expected integers from 0 to 5, found int8 from -1 to -1",
+        ),
+        (
+            Sparse,
+            {"weight": [1], "rows": [0], "columns": [0.5], "shape": (3, 2)},
+            "Sparse.columns: expected integers of at least 0, found float32 from 0.5 to 0.5",
+        ),
+        (
+            Sparse,
+            {"weight": [1, 2, 3], "rows": [0, 1, 0], "columns": [0, 1, 1], "shape": (3,)},
+            f"{NOT_SORTED} (0, 1) comes after (1, 1); Sparse.from_scipy sorts them",
+        ),
+        (
+            Sparse,
+            {"weight": [1, 2, 3], "rows": [0, 1, 1], "columns": [0, 2, 2], "shape": (3,)},
+            f"{NOT_SORTED} (1, 2) comes after (1, 2); Sparse.from_scipy sorts them",
+        ),
+        (
+            Sparse,
+            {"weight": [1], "rows": [0], "columns": [0], "shape": ()},
+            "Sparse.shape: expected a tuple of positive integers, found ()",
+        ),
     ],
 )
 def test_impossible_parameters(kind: Any, options: dict[str, Any], message: str) -> None:
@@ -234,19 +389,41 @@ def test_impossible_parameters(kind: Any, options: dict[str, Any], message: str)
     assert str(caught.value) == message
 
 
+NO_MAP = "expected input (channels, height, width) or (channels, length)"
+
+
 @pytest.mark.parametrize(
     ("synapse", "shape", "message"),
     [
         (Dense(weight=weights(2, 6)), (2, 4), "Dense: expected 6 inputs, found 8 (shape (2, 4))"),
         (Conv(weight=weights(2, 3, 2, 2)), (2, 4, 4), "Conv: expected 3 input channels, found 2"),
         (Conv(weight=weights(2, 3, 2, 2), groups=2), (3, 4, 4), "Conv: expected 6 input channels, found 3"),
-        (Conv(weight=weights(2, 3, 2, 2)), (12,), "Conv: expected input (channels, height, width), found (12,)"),
+        (Conv(weight=weights(2, 3, 2, 2)), (12,), f"Conv: {NO_MAP}, found (12,)"),
+        (Conv(weight=weights(2, 3, 2, 2)), (3, 9), "Conv: window (2, 2) does not fit into input (3, 1, 9)"),
+        (Conv(weight=weights(2, 3, 1, 2)), (2, 9), "Conv: expected 3 input channels, found 2"),
         (Conv(weight=weights(2, 3, 2, 5)), (3, 4, 4), "Conv: window (2, 5) does not fit into input (3, 4, 4)"),
-        (SumPool(kernel_size=(2, 2)), (4, 4), "SumPool: expected input (channels, height, width), found (4, 4)"),
+        (SumPool(kernel_size=(2, 2)), (1, 2, 4, 4), f"SumPool: {NO_MAP}, found (1, 2, 4, 4)"),
         (
             SumPool(kernel_size=(2, 2), dilation=(4, 1)),
             (1, 4, 4),
             "SumPool: window (2, 2) does not fit into input (1, 4, 4)",
+        ),
+        (
+            ConvTranspose(weight=weights(4, 1, 2, 2), groups=2),
+            (3, 4, 4),
+            "ConvTranspose: expected 4 input channels, found 3",
+        ),
+        (ConvTranspose(weight=weights(4, 1, 2, 2)), (4,), f"ConvTranspose: {NO_MAP}, found (4,)"),
+        (
+            ConvTranspose(weight=weights(1, 1, 2, 2), padding=(0, 3)),
+            (1, 4, 5),
+            "ConvTranspose: padding (0, 3) leaves nothing of input (1, 4, 5)",
+        ),
+        (scale([1, 2]), (3, 4), "Scale: expected 2 input channels, found 3"),
+        (
+            sparse([1, 2], [0, 1], [7, 3], (2,)),
+            (7,),
+            "Sparse: expected at least 8 inputs, found 7 (shape (7,))",
         ),
     ],
 )
@@ -254,6 +431,39 @@ def test_shapes_that_do_not_fit(synapse: Synapse, shape: Shape, message: str) ->
     with pytest.raises(SpecError) as caught:
         synapse.output_shape(shape)
     assert str(caught.value) == message
+
+
+def test_sparse_matrices_of_scipy() -> None:
+    rows, columns, weight = [2, 0, 2, 2], [1, 3, 0, 1], [5, -1, 4, 2]
+    found = Sparse.from_scipy(coo_array((weight, (rows, columns)), shape=(4, 6)), (2, 2))
+    expected = sparse([-1, 4, 7], [0, 2, 2], [3, 0, 1], (2, 2))
+    assert found == expected  # sorted, and what is there twice added up
+    assert (found.num_weights, found.weight_sum, found.largest_weight, found.is_float) == (3, 11.0, 7.0, False)
+    assert found.to_scipy(4).toarray().tolist() == [[0, 0, 0, -1], [0] * 4, [4, 7, 0, 0], [0] * 4]
+    assert Sparse.from_scipy(np.array([[0.5, 0]]), (1,)) == sparse([0.5], [0], [0], (1,))
+    for call, message in [
+        (lambda: found.to_scipy(3), "Sparse: expected at least 4 inputs, found 3 (shape (3,))"),
+        (
+            lambda: Sparse.from_scipy(np.eye(4), (3,)),
+            "Sparse: expected a matrix of 3 rows for (3,), found (4, 4)",
+        ),
+        (
+            lambda: Sparse.from_scipy(np.zeros((3, 4)), (3,)),
+            "Sparse.weight: expected a non-empty array of numbers, found float64 of shape (0,)",
+        ),
+    ]:
+        with pytest.raises(SpecError) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+def test_the_sum_of_a_transposed_convolution_is_that_of_one_phase() -> None:
+    weight = np.array([[[[1, -2, 4], [8, 16, 32]]]])
+    assert ConvTranspose(weight=weight).weight_sum == 63
+    assert ConvTranspose(weight=weight, stride=(2, 1)).weight_sum == 56  # the second row alone
+    assert ConvTranspose(weight=weight, stride=(1, 2)).weight_sum == 45  # the outer columns
+    assert ConvTranspose(weight=weight, stride=(2, 2)).weight_sum == 40
+    assert ConvTranspose(weight=weight, stride=(2, 2), dilation=(2, 2)).weight_sum == 63
 
 
 @pytest.mark.parametrize("kind", SYNAPSES.values())
