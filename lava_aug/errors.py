@@ -12,7 +12,7 @@ class SpecError(LavaAugError, ValueError):
 
 
 class NetworkError(LavaAugError, ValueError):
-    """Layers do not form a network: shapes, names, number formats or path lengths do not fit."""
+    """Layers do not form a network: shapes, names or number formats do not fit."""
 
 
 class InputError(LavaAugError, ValueError):

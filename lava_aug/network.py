@@ -95,7 +95,7 @@ class Network(Spec):
     shapes : dict
         Shape of the input and of every layer, by name.
     depths : dict
-        Synapses between the images and each layer: by how many time steps it works later on Lava.
+        Synapses between the images and each layer, on the longest path: by how many time steps it works later on Lava.
     """
 
     shapes: ClassVar[dict[str, Shape]]
@@ -130,7 +130,7 @@ class Network(Spec):
         for source, _ in layer.connections:
             if source not in self.shapes:
                 raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
-        shape, depth = self._shape_of(layer), self._depth_of(layer)
+        shape, depth = self._shape_of(layer), 1 + max(self.depths[c.source] for c in layer.connections)
         self._check_format(layer)
         self.shapes[layer.name], self.depths[layer.name] = shape, depth
 
@@ -142,15 +142,6 @@ class Network(Spec):
         if layer.bias is not None and not _broadcasts(layer.bias.shape, found):
             raise SpecError(f"bias of shape {layer.bias.shape} does not fit the layer's shape {found}")
         return found
-
-    def _depth_of(self, layer: Layer) -> int:
-        depths = {c.source: self.depths[c.source] for c in layer.connections}
-        if len(set(depths.values())) > 1:
-            raise SpecError(
-                f"spikes arrive over paths of different length ({depths}), so in different time steps on Lava; "
-                "put relays into the shorter one"
-            )
-        return 1 + next(iter(depths.values()))
 
     def _check_format(self, layer: Layer) -> None:
         weights = {c.synapse.is_float for c in layer.connections} - {None}
@@ -194,8 +185,17 @@ class Network(Spec):
 
     @property
     def depth(self) -> int:
-        """Synapses between the images and the readout."""
+        """Synapses between the images and the readout, on the longest path."""
         return self.depths[self.readout.name]
+
+    def delays(self, name: str) -> tuple[int, ...]:
+        """Time steps that each connection of a layer waits on Lava for the longest path to it::
+
+            delay = depth(layer) - 1 - depth(source)
+
+        It follows from the connections and is not a parameter: the simulator, in which spikes arrive at once, has none.
+        """
+        return tuple(self.depths[name] - 1 - self.depths[c.source] for c in self[name].connections)
 
     def coefficient_limit(self, source: str) -> int:
         """Largest magnitude of the spikes of a layer, or of the input."""
@@ -242,8 +242,12 @@ class Network(Spec):
             "-" if vth is None else _number(vth),
             f"{layer.num_weights:,}",
             f"{self.num_synapses(layer.name):,}",
-            ", ".join(connection.source for connection in layer.connections),
+            ", ".join(self._inputs(layer)),
         )
+
+    def _inputs(self, layer: Layer) -> Iterator[str]:
+        for connection, delay in zip(layer.connections, self.delays(layer.name), strict=True):
+            yield connection.source + (f" (delay {delay})" if delay else "")
 
     def _options(self) -> list[str]:
         """Which of the neuron's options are in force, where layers differ all of them."""

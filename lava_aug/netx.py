@@ -10,6 +10,7 @@
 
 A layer with several connections has type "sum" and its synapses in ``synapse/<k>/``. A dense layer on a map is preceded
 by a layer of type "flatten", as netx's readers expect; it holds nothing that is not known anyway, and is only checked.
+So is ``delay``, the time steps that each input waits where paths of different length meet.
 Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
 """
 
@@ -127,6 +128,8 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
     _write_spec(group, layer)
     _put(group, "inputs", [connection.source for connection in layer.connections])
+    for name, value in _delay(layer, net).items():
+        _put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
         _write_spec(target, synapse)
         extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
@@ -135,6 +138,12 @@ def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
     neuron = group.create_group("neuron")
     _put(neuron, "type", layer.neuron.type_name)
     _write_spec(neuron, layer.neuron)
+
+
+def _delay(layer: Layer, net: Network) -> dict[str, tuple[int, ...]]:
+    """The dataset ``delay`` of a layer where paths of different length meet: what each of its inputs waits."""
+    delays = net.delays(layer.name)
+    return {"delay": delays} if any(delays) else {}
 
 
 def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
@@ -247,7 +256,7 @@ def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
     if len(expected) != len(entries):
         raise FileError(f"file: expected {len(expected)} layers, 'flatten' included, found {len(entries)}")
     for (group, kind), (expected_kind, shape, layer) in zip(entries, expected, strict=True):
-        derived: dict[str, Any] = {"shape": shape}
+        derived: dict[str, Any] = {"shape": shape, **({} if layer is None else _delay(layer, net))}
         if layer is not None and len(layer.connections) == 1:
             source, synapse = layer.connections[0]
             derived.update(synapse.stored_extras(net.shapes[source]))

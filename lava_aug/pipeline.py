@@ -1,16 +1,19 @@
-"""A whole network, one sample at a time, in the time of Lava: layer l works one step behind layer l - 1.
+"""A whole network, one sample at a time, in the time of Lava: a layer works one step behind the deepest of its sources.
 
 This is what the Lava Processes of a network do together, without Lava: in every time step each layer takes the input
-current that was added up in the step before, fires, and then all synapses add up what was sent. The fused ProcessModel
-runs it; so does everything that wants Lava's order of events without Lava.
+current that was added up in the step before, fires, and then all synapses add up what was sent. Currents of shorter
+paths wait for those of the longest (`Network.delays`). The fused ProcessModel runs it; so does everything that wants
+Lava's order of events without Lava.
 """
 
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lava_aug import compiled
 from lava_aug.compiled import EVENTS, LARGEST, SPIKE_SUM, CompiledPopulation
+from lava_aug.delays import DelayLine
 from lava_aug.kernels import SampleKernel
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT, Layer, Network
@@ -80,6 +83,15 @@ class _Stepped:
         )
 
 
+class _Path(NamedTuple):
+    """One connection: from where to where, what adds up its spikes, and how long its currents wait."""
+
+    source: str
+    target: str
+    kernel: SampleKernel
+    line: DelayLine
+
+
 class Pipeline:
     """A network that is fed one array of payloads per time step.
 
@@ -100,15 +112,17 @@ class Pipeline:
         self.t = 0
         self.dtype: Any = np.float64 if net.is_float else np.float32
         self.layers = {layer.name: self._population(layer) for layer in net}
-        self.synapses = [
-            (layer.name, c.source, SampleKernel(c.synapse, net.shapes[c.source]))
-            for layer in net
-            for c in layer.connections
-        ]
+        self.paths = [path for layer in net for path in self._paths(layer)]
         self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.shapes[layer.name]) for layer in net}
         self.pixels = np.zeros(net.input_shape, self.dtype)
         self.input_counts = np.zeros(5, np.int64)
         self.from_input: dict[int, np.ndarray] = {}
+
+    def _paths(self, layer: Layer) -> Iterator[_Path]:
+        shapes = self.net.shapes
+        for (source, synapse), delay in zip(layer.connections, self.net.delays(layer.name), strict=True):
+            kernel, line = SampleKernel(synapse, shapes[source]), DelayLine(shapes[layer.name], delay)
+            yield _Path(source, layer.name, kernel, line)
 
     def _population(self, layer: Layer) -> _Population:
         shape = self.net.shapes[layer.name]
@@ -152,17 +166,23 @@ class Pipeline:
     def _add_up(self) -> None:
         """The currents of the next step."""
         totals: dict[str, np.ndarray] = {}
-        for index, (target, source, kernel) in enumerate(self.synapses):
-            if source == INPUT and index in self.from_input:
-                a = self.from_input[index]
-            else:
-                s = self.pixels if source == INPUT else self.layers[source].sent
-                counts = self.input_counts if source == INPUT else self.layers[source].counts
-                a = kernel(s, counts[LARGEST], counts[EVENTS])
-                if source == INPUT:
-                    a = self.from_input[index] = a.copy()
-            totals[target] = totals[target].astype(np.float64) + a if target in totals else a
+        for index, path in enumerate(self.paths):
+            a = path.line(self._from_images(index) if path.source == INPUT else self._from_layer(path))
+            total = totals.get(path.target)
+            totals[path.target] = a if total is None else total.astype(np.float64) + a
         self.currents = totals
+
+    def _from_images(self, index: int) -> np.ndarray:
+        if index not in self.from_input:
+            counts = self.input_counts
+            a = self.paths[index].kernel(self.pixels, counts[LARGEST], counts[EVENTS])
+            self.from_input[index] = a.copy()
+        return self.from_input[index]
+
+    def _from_layer(self, path: _Path) -> np.ndarray:
+        neurons = self.layers[path.source]
+        a = path.kernel(neurons.sent, neurons.counts[LARGEST], neurons.counts[EVENTS])
+        return a.copy() if path.line.delay else a  # the kernel overwrites what it gave
 
     def _note(self) -> None:
         for name, recording in self.recordings.items():

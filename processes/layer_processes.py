@@ -78,9 +78,10 @@ class LayerProcesses:
         self._record(layer.name, sender.s_out if layer.neuron.fires else sender.v_out, neuron.overflow_out)
 
     def _connected(self, layer: Layer, neuron: NeuronProcess) -> Iterator[Synapses]:
-        for index, (source, synapse) in enumerate(layer.connections):
-            shape = self.network.shapes[source]
-            process = Synapses(synapse=synapse, shape=shape, name=f"{layer.name}_synapses_{index}")
+        delays = self.network.delays(layer.name)
+        for index, ((source, synapse), delay) in enumerate(zip(layer.connections, delays, strict=True)):
+            shape, name = self.network.shapes[source], f"{layer.name}_synapses_{index}"
+            process = Synapses(synapse=synapse, shape=shape, delay=delay, name=name)
             sender: Any = self.source if source == INPUT else self.neurons[source]
             (sender if source == INPUT else sender.s_out).connect(process.s_in)
             process.a_out.connect(neuron.a_in)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from examples import weights
+from examples import gather, weights
 from hypothesis import strategies as st
 
-from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 
@@ -29,6 +29,46 @@ def small_net(**options: Any) -> Network:
         ),
         **options,
     )
+
+
+def skip_net(skips: dict[str, tuple[str, ...]], method: str = "aug") -> Network:
+    """Convolutions ``a`` to ``d`` in a row and the readout ``out``, which also take the spikes of those they skip to.
+
+    >>> skip_net({"c": ("input",), "out": ("a",)}).delays("out")
+    (0, 3)
+    """
+    source, layers = INPUT, []
+    for seed, name in enumerate("abcd"):
+        layers.append(_skip_layer(name, (source, *skips.get(name, ())), seed, method))
+        source = name
+    behind = [(name, Dense(weight=weights(3, 24, seed=k))) for k, name in enumerate((source, *skips.get("out", ())))]
+    return Network(input_shape=(2, 4, 3), layers=(*layers, layer("out", *behind[0], connections=tuple(behind))))
+
+
+def _skip_layer(name: str, sources: tuple[str, ...], seed: int, method: str) -> Layer:
+    """A convolution of the first source, and the others scaled or upside down, in turn."""
+    conv = Conv(weight=weights(2, 2, 3, 3, largest=20, seed=seed), padding=(1, 1))
+    direct = [Scale(weight=np.array([9, -5])), gather(np.arange(24).reshape(2, 4, 3)[:, ::-1])]
+    skips = [(source, direct[(seed + k) % 2]) for k, source in enumerate(sources[1:])]
+    kinds: dict[str, type[Any]] = {"rate": RateNeuron, "ter": DoubleThresholdNeuron, "aug": AugmentedNeuron}
+    neuron = kinds[method](vth=1500 if INPUT in sources else 12)
+    options: dict[str, Any] = {
+        "connections": ((sources[0], conv), *skips),
+        "bias": weights(2, 1, 1, largest=9, seed=seed),
+    }
+    return layer(name, sources[0], conv, neuron, **options)
+
+
+SKIPS: dict[str, dict[str, tuple[str, ...]]] = {
+    "one step shorter": {"c": ("a",)},
+    "two steps shorter": {"d": ("a",)},
+    "three steps shorter": {"out": ("a",)},
+    "from the images": {"b": (INPUT,)},
+    "from the images to the readout": {"out": (INPUT,)},
+    "nested": {"c": ("a",), "d": ("a",), "out": ("b", "a")},
+    "all": {"b": (INPUT,), "c": ("a", INPUT), "d": ("b", "a", INPUT), "out": ("c", "b", "a", INPUT)},
+}
+"""Who takes which earlier spikes in a `skip_net`, by name."""
 
 
 def images_for(net: Network, batch: int = 5) -> np.ndarray:
@@ -97,12 +137,26 @@ class _Builder:
         size = (min(2, height), min(2, width))
         self.add((self.source, SumPool(kernel_size=size, stride=size)), relay=True)
 
-    def residual(self) -> None:
-        """Two paths of equal length, a convolution and a relay, that meet."""
+    def residual(self, deepest: int = 2) -> None:
+        """A convolution or several, other residual sums among them, and around them a relay or nothing."""
         start, channels = self.source, self.shapes[self.source][0]
-        inner = self.add((start, Conv(weight=self.weight(channels, channels, 1, 1))))
-        around = self.add((start, Relay()), relay=True)
-        self.add((inner, Conv(weight=self.weight(channels, channels, 1, 1))), (around, Relay()))
+        for _ in range(self.draw(st.integers(1, 3))):
+            if deepest > 1 and self.draw(st.booleans()):
+                self.residual(deepest - 1)
+            else:
+                self.add((self.source, Conv(weight=self.weight(channels, channels, 1, 1))))
+        inner = self.source
+        around = self.add((start, Relay()), relay=True) if self.draw(st.booleans()) else start
+        scale = Scale(weight=self.rng.integers(1, 4, channels))
+        self.add((inner, Conv(weight=self.weight(channels, channels, 1, 1))), (around, scale))
+
+    def concatenation(self) -> None:
+        """The channels of a layer and of a convolution of it, side by side."""
+        start, channels = self.source, self.shapes[self.source][0]
+        inner = self.add((start, Conv(weight=self.weight(2, channels, 1, 1))))
+        ones = np.ones(channels, np.int8), np.ones(2, np.int8)
+        first = Scale(weight=ones[0], channels=channels + 2)
+        self.add((start, first), (inner, Scale(weight=ones[1], offset=channels)), relay=True)
 
     def dense(self, neuron: Neuron | None = None) -> None:
         inputs = int(np.prod(self.shapes[self.source]))
@@ -115,7 +169,7 @@ class _Builder:
 
     def network(self) -> Network:
         for block in self.draw(
-            st.lists(st.sampled_from([self.conv, self.pool, self.residual]), min_size=1, max_size=3)
+            st.lists(st.sampled_from([self.conv, self.pool, self.residual, self.concatenation]), min_size=1, max_size=3)
         ):
             block()
         if self.draw(st.booleans()):
@@ -131,7 +185,7 @@ def clip24(value: int) -> int:
 
 @st.composite
 def networks(draw: st.DrawFn, method: str, within_theorem: bool = False) -> Network:
-    """Random networks of convolutions, pooling, residual sums and dense layers.
+    """Random networks of convolutions, pooling, residual sums, concatenations and dense layers.
 
     ``within_theorem`` keeps to the theorem's conditions: ``vth_lo = -1``, and no saturation or cap in 5 steps.
     """

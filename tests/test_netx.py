@@ -13,7 +13,7 @@ import pytest
 from examples import EXAMPLE_SYNAPSES, name_of, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nets import METHODS, layer, networks, small_net
+from nets import METHODS, SKIPS, layer, networks, skip_net, small_net
 
 from lava_aug.errors import FileError
 from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
@@ -175,6 +175,30 @@ def test_damage_is_named(case: str, path: Path) -> None:
     with pytest.raises(FileError, match=re.escape(message)) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+def test_delays_are_stored_and_checked(tmp_path: Path) -> None:
+    net, target = skip_net(SKIPS["all"]), tmp_path / "skips.net"
+    save(net, target)
+    assert load(target) == net
+    with h5py.File(target, "r+") as file:
+        groups: Any = file["layer"]
+        assert [groups[str(i)]["delay"][:].tolist() for i in range(2, 6)] == [
+            [0, 1],
+            [0, 1, 2],
+            [0, 1, 2, 3],
+            [0, 1, 2, 3, 4],
+        ]
+        assert "delay" not in groups["1"]
+        groups["4/delay"][1] = 2
+    with pytest.raises(
+        FileError, match=re.escape("layer 'd': 'delay' is array([0, 2, 2, 3]), but should be (0, 1, 2, 3)")
+    ):
+        load(target)
+    with h5py.File(target, "r+") as file:
+        del file["layer/4/delay"]
+    with pytest.raises(FileError, match="layer 'd': 'delay' is missing; there are"):
+        load(target)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,13 +10,14 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from lava_aug.delays import DelayLine
 from lava_aug.kernels import SampleKernel
 from lava_aug.processes.base import check_fixed
 from lava_aug.processes.synapses.process import Synapses
 
 
 class SynapsesModel(PyLoihiProcessModel):
-    """Send what was added up in the last step, then add up."""
+    """Send what was added up in the last step, or ``delay`` steps before that, then add up."""
 
     s_in: Any = None
     a_out: Any = None
@@ -24,12 +25,15 @@ class SynapsesModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.kernel = SampleKernel(proc_params["synapse"], proc_params["shape"])
+        synapse, shape = proc_params["synapse"], proc_params["shape"]
+        self.kernel = SampleKernel(synapse, shape)
+        self.line = DelayLine(synapse.output_shape(shape), proc_params["delay"])
 
     def run_spk(self) -> None:
         """The current of the last step goes out before spikes come in, so that loops cannot block."""
         self.a_out.send(self.a_buf)
-        self.a_buf[:] = self.kernel(self.s_in.recv())
+        a = self.kernel(self.s_in.recv())
+        self.a_buf[:] = self.line(a.copy() if self.line.delay else a)  # the kernel overwrites what it gave
 
 
 @implements(proc=Synapses, protocol=LoihiProtocol)

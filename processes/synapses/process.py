@@ -1,4 +1,4 @@
-"""Synapses of any layer type: spikes in, input current out, one time step later."""
+"""Synapses of any layer type: spikes in, input current out, one or more time steps later."""
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import LogConfig
@@ -7,12 +7,14 @@ from lava.magma.core.process.variable import Var
 from lava_aug.errors import SpecError
 from lava_aug.layers import Synapse
 from lava_aug.processes.base import Process
+from lava_aug.spec import is_int
 
 
 class Synapses(Process):
-    """``a_out(t + 1) = synapse.accumulate(s_in(t))``, as in Lava's own Dense and Conv.
+    """``a_out(t + 1 + delay) = synapse.accumulate(s_in(t))``, and zeros before.
 
-    Axes are PyTorch's: a map is (channels, height, width).
+    Without a delay that is one step, as in Lava's own Dense and Conv. Axes are PyTorch's: a map is (channels, height,
+    width).
 
     Parameters
     ----------
@@ -20,6 +22,8 @@ class Synapses(Process):
         What adds up the spikes (`lava_aug.layers`).
     shape : tuple of int
         Shape of the spikes.
+    delay : int
+        Time steps that the current waits: where paths of different length meet, for the longest.
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional
@@ -34,6 +38,11 @@ class Synapses(Process):
         32, and currents of several Synapses can cancel.
     a_buf : Var
         Current that will be sent in the next time step.
+
+    Raises
+    ------
+    SpecError
+        If the synapse is none or does not fit the shape, or the delay is not an integer of at least 0.
     """
 
     def __init__(
@@ -41,12 +50,15 @@ class Synapses(Process):
         *,
         synapse: Synapse,
         shape: tuple[int, ...],
+        delay: int = 0,
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
         if not isinstance(synapse, Synapse):
             raise SpecError(f"Synapses: expected a lava_aug.layers.Synapse, found {synapse!r}")
-        super().__init__(synapse=synapse, shape=tuple(shape), name=name, log_config=log_config)
+        if not is_int(delay) or delay < 0:
+            raise SpecError(f"Synapses: delay must be an integer of at least 0, found {delay!r}")
+        super().__init__(synapse=synapse, shape=tuple(shape), delay=int(delay), name=name, log_config=log_config)
         output = synapse.output_shape(tuple(shape))
         self.s_in = InPort(shape=shape)
         self.a_out = OutPort(shape=output)

@@ -9,7 +9,7 @@ from examples import EXAMPLE_NEURONS, EXAMPLE_SYNAPSES, name_of, weights
 from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
-from nets import images_for, layer
+from nets import METHODS, SKIPS, images_for, layer, skip_net
 from reference import reference
 
 from lava_aug.deploy import Deployment, run
@@ -216,6 +216,20 @@ def test_a_residual_sum_through_a_relay_of_equal_depth(tmp_path: Path) -> None:
     assert (found.spikes["around"] < 0).any()
     assert found.events["inner"].any()
     assert (found.spikes["sum"] != 0).any()
+
+
+@pytest.mark.parametrize(("name", "num_steps"), [(name, 1 + k % 4) for k, name in enumerate(SKIPS)])
+def test_paths_of_different_length(name: str, num_steps: int, tmp_path: Path) -> None:
+    """Also where an image waits for longer than it is shown, so that several wait at once."""
+    net = skip_net(SKIPS[name], METHODS[num_steps % 3])
+    found = conform(net, images_for(net, 4), num_steps, tmp_path)
+    assert all(found.events[layer.name].any() for layer in net.layers[:-1])
+
+
+def test_many_images_wait_at_once(tmp_path: Path) -> None:
+    net = skip_net(SKIPS["all"])
+    found = conform(net, images_for(net, 6), 1, tmp_path)
+    assert len({tuple(v) for v in found.v[0].tolist()}) == 6
 
 
 def test_what_happens_before_a_window_does_not_leak_into_it(tmp_path: Path) -> None:

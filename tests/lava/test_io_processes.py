@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_SYNAPSES, name_of
+from examples import EXAMPLE_SYNAPSES, name_of, weights
 from harness import drive
 
 from lava_aug.errors import SpecError
-from lava_aug.layers import Dense, Shape, SumPool, Synapse
+from lava_aug.layers import Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
 from lava_aug.processes.image_source.models import PyImageSourceFixed
 from lava_aug.processes.synapses.models import PySynapsesFixed
@@ -77,6 +77,26 @@ def test_synapses_accumulate_one_step_later(synapse: Synapse, shape: Shape) -> N
     assert not found[7].any()
 
 
+@pytest.mark.parametrize(("is_float", "delay"), [(False, 1), (False, 4), (True, 2)])
+def test_currents_wait_for_a_delay(is_float: bool, delay: int) -> None:
+    synapse = Dense(weight=weights(3, 4) / 4 if is_float else weights(3, 4))
+    s = payloads(synapse, (4,), 5)
+    process = Synapses(synapse=synapse, shape=(4,), delay=delay)
+    found = drive(process, {"s_in": s}, 7 + delay, probe=("a_out",), tag="floating_pt" if is_float else "fixed_pt")[
+        "a_out"
+    ]
+    assert np.array_equal(found[1 + delay : 6 + delay], synapse.accumulate(s))
+    assert not found[: 1 + delay].any()
+    assert not found[6 + delay :].any()
+
+
+@pytest.mark.parametrize("delay", [-1, 1.0, True, None])
+def test_impossible_delays(delay: Any) -> None:
+    with pytest.raises(SpecError) as caught:
+        Synapses(synapse=Relay(), shape=(1,), delay=delay)
+    assert str(caught.value) == f"Synapses: delay must be an integer of at least 0, found {delay!r}"
+
+
 def test_the_next_current_can_be_read() -> None:
     synapses = Synapses(synapse=Dense(weight=np.array([[2, -3]])), shape=(2,))
     found = drive(synapses, {"s_in": [[5, 1], [0, 4]]}, 2, probe=("a_out", "a_buf"))
@@ -102,7 +122,11 @@ def test_currents_beyond_32_bits_arrive_whole() -> None:
     ("synapse", "shape", "message"),
     [
         (Dense(weight=np.array([[1, 2]])), (3,), "Dense: expected 2 inputs, found 3 (shape (3,))"),
-        (SumPool(kernel_size=(2, 2)), (4,), "SumPool: expected input (channels, height, width), found (4,)"),
+        (
+            SumPool(kernel_size=(2, 2)),
+            (4,),
+            "SumPool: expected input (channels, height, width) or (channels, length), found (4,)",
+        ),
         ("dense", (3,), "Synapses: expected a lava_aug.layers.Synapse, found 'dense'"),
     ],
 )
