@@ -10,21 +10,25 @@ One time step, with input current ``a`` and bias ``b``::
     v = v - s * vth                 # soft reset
     n = n + s                       # running sum of what was sent in this window
 
-Integer parameters make a fixed-point neuron, a floating-point ``vth`` makes a floating-point one, which does not
+Parameters are numbers, or arrays that broadcast to the shape of the layer, such as ``(C, 1, 1)`` for one value per
+channel. Integers make a fixed-point neuron, a floating-point ``vth`` makes a floating-point one, which does not
 saturate. To add a neuron, write a subclass with a ``type_name`` and `fire`, decorated with ``@registered(NEURONS)``.
 
 Source: the double threshold and the augmented spike are from Yu, Ma et al., IEEE TNNLS 33(4), 2022, arXiv 2005.03231;
 the exact rules, which its abstract leaves open, are our choice (docs/arithmetic.md).
 """
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from lava_aug import fixed_point
 from lava_aug.errors import SpecError
-from lava_aug.fixed_point import Array, cast_like, floor_div, saturate
-from lava_aug.spec import Spec, boolean, integer, number, registered
+from lava_aug.fixed_point import Array, carried, cast_like, floor_div, saturate
+from lava_aug.spec import Numbers, Spec, boolean, every, frozen, integer, is_int, numbers, offending, registered
+
+Shape = tuple[int, ...]
 
 NEURONS: dict[str, type["Neuron"]] = {}
 """Every neuron by the name of its type in files."""
@@ -83,9 +87,19 @@ class Neuron(Spec):
         """Largest magnitude of a spike coefficient."""
         return 1
 
-    def initial(self) -> tuple[int | float, int]:
-        """``(v, n)`` at the start of a window."""
+    def initial(self) -> tuple[Numbers, int]:
+        """``(v, n)`` at the start of a window, broadcastable to the shape of the layer."""
         raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of what is sent, for input current of a shape; SpecError if the parameters do not broadcast to it."""
+        for name, _ in self.declarations():
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
+                raise SpecError(
+                    f"{type(self).__name__}.{name}: expected a shape that broadcasts to {shape}, found {value.shape}"
+                )
+        return shape
 
     def integrate(self, v: Array, a: Array, bias: Array) -> Array:
         """The potential before firing and saturation: ``v + a + b``."""
@@ -128,57 +142,77 @@ class Neuron(Spec):
         raise NotImplementedError
 
 
+def broadcasts(small: Shape, large: Shape) -> bool:
+    """Whether an array of shape ``small`` broadcasts to the shape ``large``."""
+    padded = (1,) * (len(large) - len(small)) + small
+    return len(padded) == len(large) and all(a in (1, b) for a, b in zip(padded, large, strict=True))
+
+
+def _is_float(value: Numbers) -> bool:
+    return value.dtype.kind == "f" if isinstance(value, np.ndarray) else isinstance(value, float)
+
+
 class _Threshold(Neuron):
     """What the three threshold neurons share."""
 
-    vth: int | float = number(
+    vth: Numbers = numbers(
         stored_as="vThMant",
         doc="threshold, and what one unit of spike coefficient takes off v; 1 .. 2**23-1, or a positive float",
     )
-    v0: int | float | None = number(
+    v0: Numbers | None = numbers(
         optional=True, default=None, stored_as="v0", doc="potential at the start of a window; default vth // 2"
     )
-    n_max: int | None = integer(
-        low=1, optional=True, default=None, stored_as="nMax", doc="upper bound on n, for ReLU6 and clamp; default none"
+    n_max: Numbers | None = numbers(
+        low=1,
+        whole=True,
+        optional=True,
+        default=None,
+        stored_as="nMax",
+        doc="upper bound on n, for ReLU6 and clamp; default none",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.vth > 0 or (not self.is_float and self.vth > MAX_VTH):
-            raise SpecError(
-                f"{type(self).__name__}.vth: expected an integer from 1 to {MAX_VTH} or a positive float, "
-                f"found {self.vth!r}"
-            )
+        self._check(
+            "vth",
+            lambda vth: vth > 0 and (self.is_float or vth <= MAX_VTH),
+            f"an integer from 1 to {MAX_VTH} or a positive float",
+        )
         if self.v0 is None:
-            object.__setattr__(self, "v0", self.vth / 2 if self.is_float else int(self.vth) // 2)
+            object.__setattr__(self, "v0", self.vth / 2 if self.is_float else self.vth // 2)
         self._same_format("v0")
+
+    def _check(self, name: str, possible: Callable[[Any], bool], expected: str) -> None:
+        value = getattr(self, name)
+        if not every(possible, value):
+            raise SpecError(f"{type(self).__name__}.{name}: expected {expected}, found {offending(possible, value)}")
 
     def _same_format(self, name: str) -> None:
         """Fixed-point parameters must be 24-bit integers; in floating point, integers become floats."""
+        if not self.is_float:
+            low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
+            expected = f"an integer from {low} to {high}, as vth is an integer"
+            self._check(name, lambda value: is_int(value) and low <= value <= high, expected)
         value = getattr(self, name)
-        if self.is_float:
-            object.__setattr__(self, name, float(value))
-            return
-        low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise SpecError(
-                f"{type(self).__name__}.{name}: expected an integer from {low} to {high}, as vth is an integer, "
-                f"found {value!r}"
-            )
+        if isinstance(value, np.ndarray):
+            value = frozen(value.astype(np.float32) if self.is_float else value)
+        elif self.is_float:
+            value = float(value)
+        object.__setattr__(self, name, value)
 
     @property
     def is_float(self) -> bool:
-        return isinstance(self.vth, float)
+        return _is_float(self.vth)
 
-    def initial(self) -> tuple[int | float, int]:
+    def initial(self) -> tuple[Numbers, int]:
         assert self.v0 is not None  # set in __post_init__
         return self.v0, 0
 
     def _after(self, v: Array, n: Array, s: Array) -> State:
-        return State(v - s * self.vth, n + s)
+        return State(v - s * carried(self.vth, v), n + s)
 
     def _below_n_max(self, s: Array, n: Array) -> Array:
-        return s if self.n_max is None else s.clip(max=self.n_max - n)
+        return s if self.n_max is None else s.clip(max=carried(self.n_max, n) - n)
 
 
 @registered(NEURONS)
@@ -195,13 +229,13 @@ class RateNeuron(_Threshold):
     type_name = "IF"
 
     def fire(self, v: Array, n: Array) -> Array:
-        return self._below_n_max(cast_like(v >= self.vth, v), n)
+        return self._below_n_max(cast_like(v >= carried(self.vth, v), v), n)
 
 
 class _DoubleThreshold(_Threshold):
     """What neurons with a lower threshold share."""
 
-    vth_lo: int | float | None = number(
+    vth_lo: Numbers | None = numbers(
         optional=True,
         default=None,
         stored_as="vThLo",
@@ -218,13 +252,7 @@ class _DoubleThreshold(_Threshold):
         if self.vth_lo is None:
             object.__setattr__(self, "vth_lo", -self.vth * FLOAT_VTH_LO if self.is_float else -1)
         self._same_format("vth_lo")
-        if not self._low < 0:
-            raise SpecError(f"{type(self).__name__}.vth_lo: expected a negative number, found {self.vth_lo!r}")
-
-    @property
-    def _low(self) -> int | float:
-        assert self.vth_lo is not None  # set in __post_init__
-        return self.vth_lo
+        self._check("vth_lo", lambda vth_lo: vth_lo < 0, "a negative number")
 
 
 @registered(NEURONS)
@@ -247,8 +275,8 @@ class DoubleThresholdNeuron(_DoubleThreshold):
     type_name = "DTIF"
 
     def fire(self, v: Array, n: Array) -> Array:
-        up = self._below_n_max(cast_like(v >= self.vth, v), n)
-        down = cast_like(v <= self._low, v)
+        up = self._below_n_max(cast_like(v >= carried(self.vth, v), v), n)
+        down = cast_like(v <= carried(self.vth_lo, v), v)
         return up - (down if self.signed else down.clip(max=n))
 
 
@@ -288,8 +316,9 @@ class AugmentedNeuron(_DoubleThreshold):
 
     def fire(self, v: Array, n: Array) -> Array:
         # Below each threshold the quotient is not positive, so clipping at zero is the "otherwise" of the equation.
-        up = self._below_n_max(floor_div(v, self.vth).clip(min=0), n)
-        down = (floor_div(self._low - v, self.vth) + 1).clip(min=0)
+        vth, low = carried(self.vth, v), carried(self.vth_lo, v)
+        up = self._below_n_max(floor_div(v, vth).clip(min=0), n)
+        down = (floor_div(low - v, vth) + 1).clip(min=0)
         return up - (down if self.signed else down.clip(max=n))
 
 
@@ -316,7 +345,7 @@ class ReadoutNeuron(Neuron):
     def coefficient_limit(self) -> int:
         return 0
 
-    def initial(self) -> tuple[int | float, int]:
+    def initial(self) -> tuple[Numbers, int]:
         return (0.0 if self.floating else 0), 0
 
     def fire(self, v: Array, n: Array) -> Array:
@@ -326,8 +355,9 @@ class ReadoutNeuron(Neuron):
         return State(v, n)
 
 
-def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
+def initial_state(neuron: Neuron, shape: Shape) -> State:
     """A numpy state at the start of a window: int64 for fixed point, float64 for floating point."""
+    neuron.output_shape(shape)
     dtype = np.float64 if neuron.is_float else np.int64
     v, n = neuron.initial()
     return State(np.full(shape, v, dtype), np.full(shape, n, dtype))

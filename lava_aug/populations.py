@@ -13,7 +13,7 @@ from lava_aug.compiled import weighted_events as compiled_weighted_events
 from lava_aug.kernels import largest_magnitude
 from lava_aug.layers import Shape
 from lava_aug.network import Layer
-from lava_aug.neurons import State
+from lava_aug.neurons import State, initial_state
 from lava_aug.threads import Threads
 
 
@@ -48,11 +48,13 @@ class TorchPopulation:
         self.neuron = layer.neuron
         bias = np.zeros(()) if layer.bias is None else layer.bias
         self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
-        v0, n0 = layer.neuron.initial()
         exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
+        v, n = initial_state(layer.neuron, shape)
         self.state = State(
-            torch.full((batch, *shape), v0, dtype=torch.float32, device=device),
-            torch.full((batch, *shape), n0, dtype=torch.float32 if exact else torch.float64, device=device),
+            torch.tensor(v, dtype=torch.float32, device=device).repeat(batch, *[1] * v.ndim),
+            torch.tensor(n, dtype=torch.float32 if exact else torch.float64, device=device).repeat(
+                batch, *[1] * n.ndim
+            ),
         )
         self.counts = np.zeros((batch, 5), np.int64)
         self.fired = torch.zeros(batch, 0, device=device)

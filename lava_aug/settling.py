@@ -14,13 +14,14 @@ import torch
 
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
-from lava_aug.fixed_point import floor_div
+from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import check_num_steps, payloads
 from lava_aug.kernels import TorchKernel, largest_magnitude
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron
 from lava_aug.results import check_labels
 from lava_aug.simulator import Progress, batches, exact_arithmetic, images_per_batch, torch_device
+from lava_aug.spec import every, offending
 
 MARGIN = 2
 """How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike
@@ -119,10 +120,15 @@ def check_theorem(net: Network) -> None:
                 f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
                 "their inputs; only AugMapping networks settle"
             )
-        if neuron.vth_lo != -1:
+        if not every(_is_minus_one, neuron.vth_lo):
+            found = offending(_is_minus_one, neuron.vth_lo)
             raise NetworkError(
-                f"settle: layer {layer.name!r} has vth_lo = {neuron.vth_lo}; only with -1 are sums independent of order"
+                f"settle: layer {layer.name!r} has vth_lo = {found}; only with -1 are sums independent of order"
             )
+
+
+def _is_minus_one(value: float) -> bool:
+    return value == -1
 
 
 class _Settler:
@@ -131,11 +137,13 @@ class _Settler:
         self.kernels = {
             layer.name: [(c.source, TorchKernel(c.synapse, device)) for c in layer.connections] for layer in net
         }
-        self.biases = {layer.name: self._bias(layer) for layer in net}
+        self.constants = {layer.name: self._constant(layer) for layer in net}
 
-    def _bias(self, layer: Layer) -> torch.Tensor:
+    def _constant(self, layer: Layer) -> torch.Tensor:
+        """What comes in whatever the images: ``v0`` and the biases of all steps."""
         bias = np.zeros(()) if layer.bias is None else layer.bias.astype(np.float64)
-        return torch.tensor(bias * self.num_steps, dtype=torch.float64, device=self.device)
+        total = bias * self.num_steps + layer.neuron.initial()[0]
+        return torch.tensor(total, dtype=torch.float64, device=self.device)
 
     @torch.no_grad()
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -153,11 +161,11 @@ class _Settler:
 
     def _total(self, layer: Layer, sent: dict[str, torch.Tensor]) -> torch.Tensor:
         """``v0`` and everything that has come in: float32 if all of it is exact there."""
-        start, bias = layer.neuron.initial()[0], self.biases[layer.name]
+        constant = self.constants[layer.name]
         currents = [kernel(sent[source]) for source, kernel in self.kernels[layer.name]]
-        bound = sum(map(largest_magnitude, currents)) + largest_magnitude(bias) + abs(start)
+        bound = sum(map(largest_magnitude, currents)) + largest_magnitude(constant)
         dtype = torch.float32 if bound <= 1 << 24 else torch.float64
-        total = currents[0].to(dtype) + (bias + start).to(dtype)
+        total = currents[0].to(dtype) + constant.to(dtype)
         for current in currents[1:]:
             total += current.to(dtype)
         return total
@@ -165,9 +173,9 @@ class _Settler:
     def _spikes(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
         """The sum of the spike coefficients: the theorem."""
         neuron: Any = layer.neuron
-        n = floor_div(total, neuron.vth)
+        n = floor_div(total, carried(neuron.vth, total))
         n = n if neuron.signed else n.clamp_(min=0)
-        n = n if neuron.n_max is None else n.clamp_(max=neuron.n_max)
+        n = n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n))
         self._check_limits(layer, total, n)
         return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
 
@@ -184,7 +192,7 @@ class _Settler:
         # A steady input can only push a silent neuron further down, where clipping changes nothing.
         steady = all(source == INPUT for source, _ in self.kernels[layer.name])
         down = 0.0 if steady or neuron.signed else -low.item()
-        if max(down, high.item() / self.num_steps + neuron.vth) > room:
+        if max(down, high.item() / self.num_steps + np.max(neuron.vth)) > room:
             raise self._near_saturation(layer)
 
     def _check_potential(self, layer: Layer, total: torch.Tensor) -> None:

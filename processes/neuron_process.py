@@ -69,6 +69,7 @@ class NeuronProcess(Process):
         **parameters: Any,
     ) -> None:
         neuron = self._specification(neuron, parameters)
+        neuron.output_shape(tuple(shape))
         _check_reset(reset_interval, reset_offset)
         bias = _broadcast_bias(bias, tuple(shape), neuron)
         super().__init__(
@@ -125,8 +126,8 @@ class SpikingProcess(NeuronProcess):
     n : Var
         Sum of the coefficients since the last reset.
     vth, v0, vth_lo : Var
-        Threshold, potential after a reset and, where the neuron has one, lower threshold. Changing them takes effect
-        in the next time step, `v0` at the next reset.
+        Threshold, potential after a reset and, where the neuron has one, lower threshold: of the shape of the
+        parameter, ``(1,)`` if it is a number. Changing them takes effect in the next time step, `v0` at the next reset.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -134,8 +135,9 @@ class SpikingProcess(NeuronProcess):
         self.s_out = OutPort(shape=self.a_in.shape)
         self.n = Var(shape=self.a_in.shape, init=0)
         for parameter in PARAMETERS:
-            if hasattr(self.neuron, parameter):
-                setattr(self, parameter, Var(shape=(1,), init=getattr(self.neuron, parameter)))
+            value = getattr(self.neuron, parameter, None)
+            if value is not None:
+                setattr(self, parameter, Var(shape=np.shape(value) or (1,), init=value))
 
 
 PARAMETERS = ("vth", "v0", "vth_lo")
@@ -205,10 +207,15 @@ class SpikingModel(NeuronModel):
     vth_lo: Any = None
 
     def specification(self) -> Neuron:
-        current = {name: getattr(self, name).item() for name in PARAMETERS if hasattr(self.neuron, name)}
-        if any(getattr(self.neuron, name) != value for name, value in current.items()):
-            self.neuron = self.neuron.replace(**current)
+        known = {name: getattr(self.neuron, name) for name in PARAMETERS if hasattr(self.neuron, name)}
+        if any(np.any(getattr(self, name) != value) for name, value in known.items()):
+            self.neuron = self.neuron.replace(**{name: self._current(name, value) for name, value in known.items()})
         return self.neuron
+
+    def _current(self, name: str, known: Any) -> Any:
+        """What a Var holds, as the neuron has it: an array, or one number."""
+        found = getattr(self, name)
+        return found if isinstance(known, np.ndarray) else found.item()
 
     def reset(self) -> None:
         super().reset()

@@ -67,7 +67,31 @@ EXAMPLE_NEURONS: list[Neuron] = [
     ReadoutNeuron(),
     ReadoutNeuron(floating=True),
 ]
-"""At least one for every registered type."""
+"""Neurons that fit any shape."""
+
+
+def channels(*values: float) -> np.ndarray:
+    """One value for each channel of a map."""
+    return np.array(values).reshape(-1, 1, 1)
+
+
+PER_CHANNEL_NEURONS: list[tuple[Neuron, Shape]] = [
+    (RateNeuron(vth=channels(5, 9, 40), n_max=channels(2, 3, 1)), (3, 2, 4)),
+    (RateNeuron(vth=channels(0.5, 2.0)), (2, 3, 1)),
+    (DoubleThresholdNeuron(vth=channels(10, 3, 127), v0=channels(0, -2, 90)), (3, 2, 4)),
+    (DoubleThresholdNeuron(vth=9, vth_lo=channels(-1, -9), signed=True), (2, 1, 3)),
+    (AugmentedNeuron(vth=channels(10, 3, 2**23 - 1)), (3, 2, 4)),
+    (AugmentedNeuron(vth=np.array([1, 7, 12, 300]), v0=0, vth_lo=np.array([-1, -7, -1, -40]), n_max=9), (2, 4)),
+    (AugmentedNeuron(vth=12, v0=np.arange(6).reshape(2, 1, 3), message_bits=3), (2, 2, 3)),
+    (AugmentedNeuron(vth=channels(0.5, 4.0), vth_lo=-0.25, n_max=channels(3, 5)), (2, 3, 2)),
+]
+"""(neuron, shape of the layer that it fits)."""
+
+EXAMPLE_POPULATIONS: list[tuple[Neuron, Shape]] = [
+    *((neuron, (3, 2, 4)) for neuron in EXAMPLE_NEURONS),
+    *PER_CHANNEL_NEURONS,
+]
+"""(neuron, shape of its input current), at least one for every registered type."""
 
 
 def name_of(value: object) -> str:

@@ -1,5 +1,7 @@
 """The compiled step equals `Neuron.step`, bit for bit; so do the compiled synapses and `Synapse.accumulate`."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
@@ -25,15 +27,20 @@ INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float]
 BATCH, SIZE = 2, 16
 
 
+def maybe_each(values: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    """One for all neurons, or one for each."""
+    return values | st.lists(values, min_size=SIZE, max_size=SIZE).map(np.array)
+
+
 @st.composite
 def neurons(draw: st.DrawFn) -> Neuron:
     """Any threshold neuron with any options, extreme ones among them."""
     kind = draw(st.sampled_from([RateNeuron, DoubleThresholdNeuron, AugmentedNeuron]))
-    vth = draw(st.sampled_from([1, 2, 3, 7, 100, 5000, 2**22, 2**23 - 1]))
-    options: dict[str, object] = {"vth": vth, "v0": draw(st.none() | st.integers(-(2**23), 2**23 - 1))}
-    options["n_max"] = draw(st.none() | st.integers(1, 50))
+    vth = draw(maybe_each(st.sampled_from([1, 2, 3, 7, 100, 5000, 2**22, 2**23 - 1])))
+    options: dict[str, object] = {"vth": vth, "v0": draw(st.none() | maybe_each(st.integers(-(2**23), 2**23 - 1)))}
+    options["n_max"] = draw(st.none() | maybe_each(st.integers(1, 50)))
     if kind is not RateNeuron:
-        options["vth_lo"] = draw(st.sampled_from([-1, -vth, -5]))
+        options["vth_lo"] = draw(st.just(-vth) | maybe_each(st.sampled_from([-1, -5])))
         options["signed"] = draw(st.booleans())
     if kind is AugmentedNeuron:
         options["message_bits"] = draw(st.integers(2, 16))

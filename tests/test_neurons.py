@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_NEURONS
+from examples import EXAMPLE_NEURONS, EXAMPLE_POPULATIONS
 
 from lava_aug.neurons import (
     NEURONS,
@@ -29,7 +29,7 @@ def one_step(neuron: Neuron, v: float, n: int, a: float = 0, bias: float = 0) ->
 
 def trace(neuron: Neuron, currents: list[float], bias: float = 0) -> list[tuple[float, float, int]]:
     """``(s, v, n)`` after every step from the start of a window."""
-    v, n = neuron.initial()
+    v, n = (x.item() for x in initial_state(neuron, ()))
     found = []
     for a in currents:
         s, v, n = one_step(neuron, v, n, a, bias)
@@ -38,7 +38,7 @@ def trace(neuron: Neuron, currents: list[float], bias: float = 0) -> list[tuple[
 
 
 def test_every_registered_neuron_has_an_example() -> None:
-    assert {type(neuron) for neuron in EXAMPLE_NEURONS} == set(NEURONS.values())
+    assert {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(NEURONS.values())
     assert set(NEURONS) == {"IF", "DTIF", "AUGIF", "READOUT"}
 
 

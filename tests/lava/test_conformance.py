@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_NEURONS, EXAMPLE_SYNAPSES, name_of, weights
+from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, weights
 from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.lava
 
 
 def test_every_registered_type_is_tested() -> None:
-    assert set(NEURONS.values()) == {type(neuron) for neuron in EXAMPLE_NEURONS} == set(PROCESSES)
+    assert set(NEURONS.values()) == {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(PROCESSES)
     assert set(SYNAPSES.values()) == {type(synapse) for synapse, _ in EXAMPLE_SYNAPSES}
 
 
@@ -45,7 +45,7 @@ def test_every_registered_type_is_tested() -> None:
 def currents(neuron: Neuron, num_steps: int, shape: Shape) -> np.ndarray:
     """Random input currents around the threshold and, for fixed point, some beyond 24 bits."""
     rng = np.random.default_rng(5)
-    scale = 4 * float(getattr(neuron, "vth", 10))
+    scale = 4 * np.asarray(getattr(neuron, "vth", 10), float)
     a = rng.uniform(-scale, 1.2 * scale, (num_steps, *shape))
     if neuron.is_float:
         return a
@@ -69,12 +69,12 @@ def stepped(neuron: Neuron, a: np.ndarray, bias: np.ndarray, interval: int, offs
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-@pytest.mark.parametrize("neuron", EXAMPLE_NEURONS, ids=name_of)
-def test_neurons(neuron: Neuron) -> None:
-    shape, interval, offset = (3, 2, 4), 8, 11
+@pytest.mark.parametrize(("neuron", "shape"), EXAMPLE_POPULATIONS, ids=name_of)
+def test_neurons(neuron: Neuron, shape: Shape) -> None:
+    interval, offset = 8, 11
     a = currents(neuron, 28, shape)
-    bias = np.arange(-3, 3).reshape(3, 2, 1) / (8 if neuron.is_float else 1)
-    bias = bias if neuron.is_float else bias.astype(int)
+    bias = np.resize(np.arange(-3, 3), (*shape[:-1], 1))
+    bias = bias / 8 if neuron.is_float else bias
     expected = stepped(neuron, a, bias, interval, offset)
     process = PROCESSES[type(neuron)](
         shape=shape, neuron=neuron, bias=bias, reset_interval=interval, reset_offset=offset
@@ -216,6 +216,27 @@ def test_a_residual_sum_through_a_relay_of_equal_depth(tmp_path: Path) -> None:
     assert (found.spikes["around"] < 0).any()
     assert found.events["inner"].any()
     assert (found.spikes["sum"] != 0).any()
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        RateNeuron(vth=channels(90, 900, 4000)),
+        DoubleThresholdNeuron(vth=channels(90, 900, 4000), vth_lo=channels(-90, -1, -500), v0=0),
+        AugmentedNeuron(vth=channels(90, 900, 4000), v0=channels(0, 1, 2), signed=True, n_max=channels(4, 100, 1)),
+    ],
+    ids=name_of,
+)
+def test_parameters_of_each_channel(neuron: Neuron, tmp_path: Path) -> None:
+    net = Network(
+        input_shape=(2, 4, 3),
+        layers=(
+            layer("hidden", INPUT, Conv(weight=weights(3, 2, 3, 3)), neuron, quantum=channels(0.5, 1, 2)),
+            layer("out", "hidden", Dense(weight=weights(5, 6, seed=4))),
+        ),
+    )
+    found = conform(net, images_for(net, 3), 3, tmp_path)
+    assert found.events["hidden"].any()
 
 
 def test_what_happens_before_a_window_does_not_leak_into_it(tmp_path: Path) -> None:

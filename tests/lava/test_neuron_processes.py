@@ -420,3 +420,19 @@ def test_fixed_point_models_refuse_floating_point_neurons() -> None:
     process: Any = AugmentedIF(shape=(2,), vth=0.5)
     with pytest.raises(SpecError, match=r"is floating-point; run it with Loihi2SimCfg\(select_tag='floating_pt'\)$"):
         PyAugmentedIFFixed(process.proc_params)
+
+
+def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
+    process: Any = AugmentedIF(shape=(2, 3), vth=np.array([[10], [4]]), v0=0, reset_interval=2, reset_offset=1)
+    change = {1: lambda: process.vth.set(np.array([[5], [4]]))}
+    a = np.full((3, 2, 3), 21)
+    found = drive(process, {"a_in": a}, 3, probe=("s_out", "v", "vth", "v0", "vth_lo"), before=change)
+    assert found["s_out"][:, :, 0].tolist() == [[2, 5], [4, 5], [4, 5]]
+    assert found["v"][:, :, 0].tolist() == [[1, 1], [2, 2], [1, 1]]
+    assert found["vth"].tolist() == [[[10], [4]], [[5], [4]], [[5], [4]]]
+    assert (found["v0"].shape, found["vth_lo"].shape) == ((3, 1), (3, 1))
+
+
+def test_parameters_must_fit_the_population() -> None:
+    with pytest.raises(SpecError, match=r"RateNeuron.vth: expected a shape that broadcasts to \(2,\), found \(3,\)"):
+        IntegrateFire(shape=(2,), vth=[1, 2, 3])
