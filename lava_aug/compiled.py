@@ -4,13 +4,14 @@ This is a second implementation of the same specification, for speed; the confor
 bit for bit. All three neurons are one function::
 
     x    = min(max(v + a + b, low), high)
-    up   = clip(floor(x / vth), 0, up_cap), at most n_max - n
+    up   = clip(floor(x / vth), 0, up_cap)
     down = clip(floor((vth_lo - x) / vth) + 1, 0, down_cap), at most n unless signed
-    s    = clip(up - down, -limit, limit)
+    s    = clip(min(up - down, n_max * t - n), -limit, limit)
 
-with ``up_cap = 1`` for ordinary spikes, ``down_cap = 0`` for rate neurons and so on. Integers are carried in float32,
-which is exact for 24-bit states (`lava_aug.fixed_point.floor_div`, `lava_aug.simulator`). There are two
-compiled forms: all neurons share ``vth``, ``vth_lo`` and ``n_max``, or each has its own. Compilation takes a few
+in step ``t`` of the window, with ``up_cap = 1`` for ordinary spikes, ``down_cap = 0`` for rate neurons and so on.
+Integers are carried in float32, which is exact for 24-bit states (`lava_aug.fixed_point.floor_div`,
+`lava_aug.simulator`); ``n_max * t`` is only rounded where it is beyond ``2**24``, which ``n`` does not reach. There are
+two compiled forms: all neurons share ``vth``, ``vth_lo`` and ``n_max``, or each has its own. Compilation takes a few
 seconds once; numba keeps the result in its cache. The functions release the interpreter's lock, start no threads, and
 survive a fork.
 """
@@ -106,7 +107,7 @@ def _at(values, i):  # numba compares the names of the arguments, and annotation
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_MATH)
-def _fire(v, n, a, bias, s, counts, vth, vth_lo, n_max, up_cap, down_cap, below_n, limit, low, high):
+def _fire(v, n, a, bias, s, counts, t, vth, vth_lo, n_max, up_cap, down_cap, below_n, limit, low, high):
     zero, one = np.float32(0), np.float32(1)
     for b in range(v.shape[0]):
         vb, nb, ab, sb = v[b], n[b], a[b], s[b]
@@ -116,9 +117,9 @@ def _fire(v, n, a, bias, s, counts, vth, vth_lo, n_max, up_cap, down_cap, below_
             x = min(max(raw, low), high)
             m = nb[i]
             unit = at(vth, i)
-            up = min(min(max(np.floor(x / unit), zero), up_cap), at(n_max, i) - m)
+            up = min(max(np.floor(x / unit), zero), up_cap)
             down = min(min(max(np.floor((at(vth_lo, i) - x) / unit) + one, zero), down_cap), m + below_n)
-            wanted = up - down
+            wanted = min(up - down, at(n_max, i) * t - m)
             out = min(max(wanted, -limit), limit)
             sb[i] = out
             vb[i] = x - out * unit
@@ -200,17 +201,20 @@ class CompiledPopulation:
         self.v[:] = np.broadcast_to(v, self.shape).reshape(-1)
         self.n.fill(n)
 
-    def step(self, a: np.ndarray, rows: slice = slice(None)) -> None:
+    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
         """One time step of some images.
 
         Parameters
         ----------
         a : numpy.ndarray, float32 or float64, shape (batch, neurons)
             Input current of all images.
+        t : int
+            Which step of the window it is, counted from 1.
         rows : slice
             Which images; so that threads can share the work.
         """
-        _fire(self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows], *self.parameters)
+        arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
+        _fire(*arrays, np.float32(t), *self.parameters)
 
 
 def is_compiled(neuron: Neuron, num_steps: int) -> bool:
@@ -223,5 +227,5 @@ def warm_up() -> None:
     for vth in (2, np.array([2])):
         population = CompiledPopulation(AugmentedNeuron(vth=vth), (1,), 1, None)
         for dtype in (np.float32, np.float64):
-            population.step(np.zeros((1, 1), dtype))
+            population.step(np.zeros((1, 1), dtype), 1)
     weighted_events(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))

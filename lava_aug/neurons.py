@@ -7,6 +7,7 @@ One time step, with input current ``a`` and bias ``b``::
 
     v = sat24(v + a + b)
     s = fire(v, n)                  # the only thing in which the neurons differ
+    s = min(s, n_max * t - n)       # in step t of the window, if n is bounded
     v = v - s * vth                 # soft reset
     n = n + s                       # running sum of what was sent in this window
 
@@ -35,16 +36,20 @@ NEURONS: dict[str, type["Neuron"]] = {}
 
 MAX_VTH = fixed_point.signed_range(fixed_point.STATE_BITS)[1]
 
+MAX_N_MAX = fixed_point.signed_range(fixed_point.PORT_BITS)[1]
+"""Largest bound on the mean coefficient: any payload is narrower, and its product with the time fits into 64 bits."""
+
 FLOAT_VTH_LO = 2.0**-16
 """Default ``-vth_lo / vth`` of floating-point neurons: a float has no next number below zero that is the same at every
 scale as -1 is for integers, so this small part of the threshold stands for it."""
 
 
 class State(NamedTuple):
-    """``v``: membrane potential; ``n``: sum of the spike coefficients since the last reset."""
+    """``v``: membrane potential; since the last reset, ``n``: sum of the spike coefficients, ``t``: number of steps."""
 
     v: Array
     n: Array
+    t: int = 0
 
 
 class Step(NamedTuple):
@@ -106,7 +111,7 @@ class Neuron(Spec):
         return v + a + bias
 
     def fire(self, v: Array, n: Array) -> Array:
-        """The spike coefficient before the payload's limit."""
+        """The spike coefficient before the bound on ``n`` and the payload's limit."""
         raise NotImplementedError
 
     def step(self, state: State, a: Array, bias: Array) -> Step:
@@ -128,9 +133,13 @@ class Neuron(Spec):
         """
         raw = self.integrate(state.v, a, bias)
         v = raw if self.is_float else saturate(raw)
-        wanted = self.fire(v, state.n)
-        s, capped = self._limit(wanted)
-        return Step(self._after(v, state.n, s), s, raw != v, capped)
+        t = state.t + 1
+        s, capped = self._limit(self._bounded(self.fire(v, state.n), state.n, t))
+        return Step(State(self._rest(v, s), state.n + s, t), s, raw != v, capped)
+
+    def _bounded(self, s: Array, n: Array, t: int) -> Array:
+        """The coefficient that keeps ``n`` within its bound in step ``t``."""
+        return s
 
     def _limit(self, wanted: Array) -> tuple[Array, Array | None]:
         if not self.graded:
@@ -138,8 +147,9 @@ class Neuron(Spec):
         s = wanted.clip(-self.coefficient_limit, self.coefficient_limit)
         return s, s != wanted
 
-    def _after(self, v: Array, n: Array, s: Array) -> State:
-        raise NotImplementedError
+    def _rest(self, v: Array, s: Array) -> Array:
+        """The potential after firing."""
+        return v
 
 
 def broadcasts(small: Shape, large: Shape) -> bool:
@@ -164,11 +174,12 @@ class _Threshold(Neuron):
     )
     n_max: Numbers | None = numbers(
         low=1,
+        high=MAX_N_MAX,
         whole=True,
         optional=True,
         default=None,
         stored_as="nMax",
-        doc="upper bound on n, for ReLU6 and clamp; default none",
+        doc="upper bound on n / t, the mean coefficient since the start of the window: ReLU6, clamp; default none",
     )
 
     def __post_init__(self) -> None:
@@ -208,11 +219,12 @@ class _Threshold(Neuron):
         assert self.v0 is not None  # set in __post_init__
         return self.v0, 0
 
-    def _after(self, v: Array, n: Array, s: Array) -> State:
-        return State(v - s * carried(self.vth, v), n + s)
+    def _bounded(self, s: Array, n: Array, t: int) -> Array:
+        # With n <= n_max * t, this only touches s > 0. Float32 rounds the product where it is beyond what n can reach.
+        return s if self.n_max is None else s.clip(max=carried(self.n_max, n) * t - n)
 
-    def _below_n_max(self, s: Array, n: Array) -> Array:
-        return s if self.n_max is None else s.clip(max=carried(self.n_max, n) - n)
+    def _rest(self, v: Array, s: Array) -> Array:
+        return v - s * carried(self.vth, v)
 
 
 @registered(NEURONS)
@@ -229,7 +241,7 @@ class RateNeuron(_Threshold):
     type_name = "IF"
 
     def fire(self, v: Array, n: Array) -> Array:
-        return self._below_n_max(cast_like(v >= carried(self.vth, v), v), n)
+        return cast_like(v >= carried(self.vth, v), v)
 
 
 class _DoubleThreshold(_Threshold):
@@ -275,7 +287,7 @@ class DoubleThresholdNeuron(_DoubleThreshold):
     type_name = "DTIF"
 
     def fire(self, v: Array, n: Array) -> Array:
-        up = self._below_n_max(cast_like(v >= carried(self.vth, v), v), n)
+        up = cast_like(v >= carried(self.vth, v), v)
         down = cast_like(v <= carried(self.vth_lo, v), v)
         return up - (down if self.signed else down.clip(max=n))
 
@@ -317,7 +329,7 @@ class AugmentedNeuron(_DoubleThreshold):
     def fire(self, v: Array, n: Array) -> Array:
         # Below each threshold the quotient is not positive, so clipping at zero is the "otherwise" of the equation.
         vth, low = carried(self.vth, v), carried(self.vth_lo, v)
-        up = self._below_n_max(floor_div(v, vth).clip(min=0), n)
+        up = floor_div(v, vth).clip(min=0)
         down = (floor_div(low - v, vth) + 1).clip(min=0)
         return up - (down if self.signed else down.clip(max=n))
 
@@ -350,9 +362,6 @@ class ReadoutNeuron(Neuron):
 
     def fire(self, v: Array, n: Array) -> Array:
         return n  # stays 0
-
-    def _after(self, v: Array, n: Array, s: Array) -> State:
-        return State(v, n)
 
 
 def initial_state(neuron: Neuron, shape: Shape) -> State:

@@ -40,12 +40,15 @@ class _Compiled:
         self.counts = self.neurons.counts[0]
         self.sent = self.neurons.s.reshape(shape)
         self.potential = self.neurons.v.reshape(shape)
+        self.t = 0
 
     def reset(self) -> None:
         self.neurons.reset()
+        self.t = 0
 
     def step(self, a: np.ndarray) -> None:
-        self.neurons.step(a.reshape(1, -1))
+        self.t += 1
+        self.neurons.step(a.reshape(1, -1), self.t)
 
 
 class _Stepped:

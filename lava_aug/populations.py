@@ -49,7 +49,7 @@ class TorchPopulation:
         bias = np.zeros(()) if layer.bias is None else layer.bias
         self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
         exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
-        v, n = initial_state(layer.neuron, shape)
+        v, n, _ = initial_state(layer.neuron, shape)
         self.state = State(
             torch.tensor(v, dtype=torch.float32, device=device).repeat(batch, *[1] * v.ndim),
             torch.tensor(n, dtype=torch.float32 if exact else torch.float64, device=device).repeat(
@@ -91,13 +91,14 @@ class SharedPopulation:
     def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
         self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
         self.counts = self.compiled.counts
-        self.shape, self.threads = (batch, *shape), threads
+        self.shape, self.threads, self.t = (batch, *shape), threads, 0
         self.s = torch.from_numpy(self.compiled.s).view(self.shape)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""
         currents = a.reshape(len(a), -1).numpy()
-        self.threads.share(lambda rows: self.compiled.step(currents, rows), len(currents), currents.size)
+        self.t += 1
+        self.threads.share(lambda rows: self.compiled.step(currents, self.t, rows), len(currents), currents.size)
         return self.s
 
     def potential(self) -> np.ndarray:

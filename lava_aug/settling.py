@@ -3,7 +3,7 @@
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
 proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
-times. Signed neurons leave out the maximum, and ``n_max`` is a minimum.
+times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum.
 """
 
 import dataclasses
@@ -175,7 +175,7 @@ class _Settler:
         neuron: Any = layer.neuron
         n = floor_div(total, carried(neuron.vth, total))
         n = n if neuron.signed else n.clamp_(min=0)
-        n = n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n))
+        n = n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
         self._check_limits(layer, total, n)
         return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
 
@@ -192,7 +192,10 @@ class _Settler:
         # A steady input can only push a silent neuron further down, where clipping changes nothing.
         steady = all(source == INPUT for source, _ in self.kernels[layer.name])
         down = 0.0 if steady or neuron.signed else -low.item()
-        if max(down, high.item() / self.num_steps + np.max(neuron.vth)) > room:
+        up = high.item() / self.num_steps + np.max(neuron.vth)
+        if neuron.n_max is not None:  # what the bound keeps back piles up
+            up += (total - n * carried(neuron.vth, total)).max().item()
+        if max(down, up) > room:
             raise self._near_saturation(layer)
 
     def _check_potential(self, layer: Layer, total: torch.Tensor) -> None:

@@ -159,6 +159,7 @@ class NeuronModel(PyLoihiProcessModel):
         self.neuron: Neuron = proc_params["neuron"]
         self.interval: int | None = proc_params["reset_interval"]
         self.offset: int = proc_params["reset_offset"]
+        self.t = 0
         if self.wide is np.int64:
             check_fixed(repr(self.neuron), self.neuron.is_float)
 
@@ -183,14 +184,16 @@ class NeuronModel(PyLoihiProcessModel):
     def reset(self) -> None:
         """Start a window."""
         self.v[:] = self.specification().initial()[0]
+        self.t = 0
 
     def state(self) -> State:
         """The state in a format wide enough for one step."""
-        return State(self.v.astype(self.wide), np.zeros((), self.wide))
+        return State(self.v.astype(self.wide), np.zeros((), self.wide), self.t)
 
     def keep(self, state: State) -> None:
         """Store the state back."""
         self.v[:] = state.v
+        self.t = state.t
 
     def send(self, s: np.ndarray) -> None:
         """Send what the neuron tells the next one."""
@@ -222,7 +225,7 @@ class SpikingModel(NeuronModel):
         self.n[:] = 0
 
     def state(self) -> State:
-        return State(self.v.astype(self.wide), self.n.astype(self.wide))
+        return State(self.v.astype(self.wide), self.n.astype(self.wide), self.t)
 
     def keep(self, state: State) -> None:
         super().keep(state)

@@ -67,7 +67,7 @@ def theorem(net: Network, payloads: np.ndarray, num_steps: int) -> dict[str, np.
         neuron: Any = layer.neuron
         if neuron.fires:
             total = (total + neuron.v0) // neuron.vth
-            total = total if neuron.n_max is None else np.minimum(total, neuron.n_max)
+            total = total if neuron.n_max is None else np.minimum(total, num_steps * np.int64(neuron.n_max))
             total = total if neuron.signed else np.maximum(total, 0)
         n[layer.name] = total
     return n

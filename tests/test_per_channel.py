@@ -59,7 +59,8 @@ def currents(number: int, seed: int, scale: int, num_steps: int = 6) -> np.ndarr
 
 def courses(neuron: Neuron, a: np.ndarray) -> list[list[np.ndarray]]:
     """``(s, v, n, saturated, capped)`` in every step."""
-    state = State(*(np.stack([x] * a.shape[1]) for x in initial_state(neuron, a.shape[2:])))
+    v, n, _ = initial_state(neuron, a.shape[2:])
+    state = State(np.stack([v] * a.shape[1]), np.stack([n] * a.shape[1]))
     found = []
     for current in a:
         step = neuron.step(state, current, 1)
@@ -91,10 +92,11 @@ def test_in_torch_and_compiled(neurons: tuple[Neuron, list[Neuron]], chosen: Any
     a = currents(len(parts), *chosen)
     shape = a.shape[2:]
     fast = CompiledPopulation(whole, shape, 2, np.ones(shape, np.int64))
-    state = State(*(torch.tensor(np.stack([x] * 2), dtype=torch.float32) for x in initial_state(whole, shape)))
-    for current, (s, v, n, *_) in zip(a, courses(whole, a), strict=True):
+    v, n = (torch.tensor(np.stack([x] * 2), dtype=torch.float32) for x in initial_state(whole, shape)[:2])
+    state = State(v, n)
+    for t, (current, (s, v, n, *_)) in enumerate(zip(a, courses(whole, a), strict=True), start=1):
         step = whole.step(state, torch.tensor(current, dtype=torch.float64).clamp(-(2**30), 2**30), torch.tensor(1.0))
-        fast.step(current.reshape(2, -1).astype(np.float64))
+        fast.step(current.reshape(2, -1).astype(np.float64), t)
         state = step.state
         for expected, in_torch, compiled in ((s, step.s, fast.s), (v, state.v, fast.v), (n, state.n, fast.n)):
             np.testing.assert_array_equal(in_torch.numpy(), expected)
@@ -210,8 +212,8 @@ IN_RANGE = f"vth: expected an integer from 1 to {TOP} or a positive float, found
             BITS_24 + "8388608",
         ),
         ({"vth": 5, "vth_lo": [-1, 0]}, "vth_lo: expected a negative number, found 0 at (1,)"),
-        ({"vth": 5, "n_max": [4, 0, -1]}, "n_max: expected an integer of at least 1, found 0 at (1,)"),
-        ({"vth": 5, "n_max": [4.5]}, "n_max: expected an integer of at least 1, found 4.5 at (0,)"),
+        ({"vth": 5, "n_max": [4, 0, -1]}, "n_max: expected an integer from 1 to 2147483647, found 0 at (1,)"),
+        ({"vth": 5, "n_max": [4.5]}, "n_max: expected an integer from 1 to 2147483647, found 4.5 at (0,)"),
     ],
 )
 def test_impossible_parameters(options: dict[str, Any], message: str) -> None:

@@ -46,7 +46,7 @@ TRACES = {
         IntegrateFire, {"vth": 10, "v0": -2, "bias": 4}, a=[0, 0, 0, 9], s=[0, 0, 1, 1], v=[2, 6, 0, 3], n=[0, 0, 1, 2]
     ),
     "rate: n_max": Trace(
-        IntegrateFire, {"vth": 10, "v0": 0, "n_max": 2}, a=[35, 0, 0], s=[1, 1, 0], v=[25, 15, 15], n=[1, 2, 2]
+        IntegrateFire, {"vth": 10, "v0": 0, "n_max": 1}, a=[35, 0, 0], s=[1, 1, 1], v=[25, 15, 5], n=[1, 2, 3]
     ),
     "double: takes back at v == vth_lo, not above, and no more than n": Trace(
         DoubleThresholdIF,
@@ -83,10 +83,10 @@ TRACES = {
     "double: n_max": Trace(
         DoubleThresholdIF,
         {"vth": 10, "v0": 0, "n_max": 1},
-        a=[30, 0, -21, 1],
-        s=[1, 0, -1, 1],
-        v=[20, 20, 9, 0],
-        n=[1, 1, 0, 1],
+        a=[30, 0, -21, 31],
+        s=[1, 1, -1, 1],
+        v=[20, 10, -1, 20],
+        n=[1, 2, 1, 2],
     ),
     "augmented: floor(v / vth) at once": Trace(
         AugmentedIF,
@@ -117,11 +117,11 @@ TRACES = {
     ),
     "augmented: n_max": Trace(
         AugmentedIF,
-        {"vth": 10, "v0": 0, "n_max": 5},
-        a=[33, 33, 0, -20, 4],
-        s=[3, 2, 0, -1, 1],
-        v=[3, 16, 16, 6, 0],
-        n=[3, 5, 5, 4, 5],
+        {"vth": 10, "v0": 0, "n_max": 2},
+        a=[73, 3, 0, -81, 99],
+        s=[2, 2, 2, -6, 9],
+        v=[53, 36, 16, -5, 4],
+        n=[2, 4, 6, 0, 9],
     ),
     "augmented: bias": Trace(
         AugmentedIF, {"vth": 4, "v0": 0, "bias": -3}, a=[20, 0, 0], s=[4, -1, -1], v=[1, 2, 3], n=[4, 3, 2]
@@ -209,6 +209,13 @@ def test_windows_of_one_step(kind: type[NeuronProcess]) -> None:
     found = drive(kind(shape=(1,), vth=10, bias=4, reset_interval=1), {"a_in": [[0], [1], [0]]}, 3, ("s_out", "v"))
     assert found["s_out"].ravel().tolist() == [0, 1, 0]
     assert found["v"].ravel().tolist() == [9, 0, 9]
+
+
+@pytest.mark.parametrize("kind", FIRING)
+def test_bounds_of_n_start_again_with_every_window(kind: type[NeuronProcess]) -> None:
+    process = kind(shape=(1,), vth=10, v0=0, bias=99, n_max=1, reset_interval=3, reset_offset=2)
+    found = drive(process, {}, 8, probe=("n",))
+    assert found["n"].ravel().tolist() == [1, 1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("kind", FIRING)
