@@ -78,6 +78,8 @@ class Layer(Spec):
         object.__setattr__(self, "quantum", frozen(self.quantum.astype(np.float32)))
 
     def _check_bias(self) -> None:
+        if self.bias is not None and not self.neuron.takes_bias:
+            raise SpecError(f"layer {self.name!r}: {self.neuron.type_name} neurons take no bias; leave it out")
         if self.bias is None or self.neuron.is_float:
             return
         low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
@@ -104,12 +106,15 @@ class Network(Spec):
     Attributes
     ----------
     shapes : dict
-        Shape of the input and of every layer, by name.
+        Shape of the input and of what every layer sends (readout: of its ``v``), by name.
+    current_shapes : dict
+        Shape of every layer's input current, by name: another one for neurons that pool.
     depths : dict
         Synapses between the images and each layer: by how many time steps it works later on Lava.
     """
 
     shapes: ClassVar[dict[str, Shape]]
+    current_shapes: ClassVar[dict[str, Shape]]
     depths: ClassVar[dict[str, int]]
 
     input_shape: Shape = shape(stored_as="shape", doc="shape of one image, (channels, height, width) or (features,)")
@@ -126,6 +131,7 @@ class Network(Spec):
         if not self.layers:
             raise NetworkError("a network needs at least one layer, the readout")
         object.__setattr__(self, "shapes", {INPUT: self.input_shape})
+        object.__setattr__(self, "current_shapes", {})
         object.__setattr__(self, "depths", {INPUT: 0})
         for layer in self.layers:
             try:
@@ -141,20 +147,18 @@ class Network(Spec):
         for source, _ in layer.connections:
             if source not in self.shapes:
                 raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
-        shape, depth = self._shape_of(layer), self._depth_of(layer)
+        shape, depth = self._current_shape_of(layer), self._depth_of(layer)
         self._check_format(layer)
-        self.shapes[layer.name], self.depths[layer.name] = shape, depth
+        self.current_shapes[layer.name], self.depths[layer.name] = shape, depth
+        self.shapes[layer.name] = layer.neuron.output_shape(shape)
+        _check_fits(layer, "bias", shape)
+        _check_fits(layer, "quantum", self.shapes[layer.name])
 
-    def _shape_of(self, layer: Layer) -> Shape:
+    def _current_shape_of(self, layer: Layer) -> Shape:
         shapes = {c.synapse.output_shape(self.shapes[c.source]) for c in layer.connections}
         if len(shapes) > 1:
             raise SpecError(f"its connections give different shapes: {sorted(shapes)}")
         (found,) = shapes
-        layer.neuron.output_shape(found)
-        for name in ("bias", "quantum"):
-            value = getattr(layer, name)
-            if isinstance(value, np.ndarray) and not broadcasts(value.shape, found):
-                raise SpecError(f"{name} of shape {value.shape} does not fit the layer's shape {found}")
         return found
 
     def _depth_of(self, layer: Layer) -> int:
@@ -250,7 +254,7 @@ class Network(Spec):
         return (
             layer.name,
             " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
-            layer.neuron.type_name + (" signed" if getattr(layer.neuron, "signed", False) else ""),
+            layer.neuron.describe(),
             _by(found),
             f"{math.prod(found):,}",
             "-" if vth is None else _range(vth),
@@ -270,6 +274,12 @@ class Network(Spec):
                     found.setdefault(name, set()).add(_option(name, value, vth))
         texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
         return [f"options: {', '.join(texts)}"] if texts else []
+
+
+def _check_fits(layer: Layer, name: str, shape: Shape) -> None:
+    value = getattr(layer, name)
+    if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
+        raise SpecError(f"{name} of shape {value.shape} does not fit the layer's shape {shape}")
 
 
 def _is_positive(value: float) -> bool:

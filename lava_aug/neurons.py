@@ -24,10 +24,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from lava_aug import fixed_point
+from lava_aug import fixed_point, windows
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import Array, carried, cast_like, floor_div, saturate
-from lava_aug.spec import Numbers, Spec, boolean, every, frozen, integer, is_int, numbers, offending, registered
+from lava_aug.spec import Numbers, Spec, boolean, every, frozen, integer, is_int, numbers, offending, pair, registered
+from lava_aug.windows import Window
 
 Shape = tuple[int, ...]
 
@@ -81,6 +82,8 @@ class Neuron(Spec):
     """False for neurons that never send a spike (readouts)."""
     graded: ClassVar[bool] = False
     """True if a spike coefficient beyond -1, 0, 1 can occur."""
+    takes_bias: ClassVar[bool] = True
+    """False for neurons that must not have one."""
 
     @property
     def is_float(self) -> bool:
@@ -106,6 +109,10 @@ class Neuron(Spec):
                 )
         return shape
 
+    def describe(self) -> str:
+        """One short text for the summary."""
+        return self.type_name + (" signed" if getattr(self, "signed", False) else "")
+
     def integrate(self, v: Array, a: Array, bias: Array) -> Array:
         """The potential before firing and saturation: ``v + a + b``."""
         return v + a + bias
@@ -120,7 +127,7 @@ class Neuron(Spec):
         Parameters
         ----------
         state : State
-            ``v`` and ``n``, arrays of shape ``(..., *shape)``.
+            ``v`` and ``n``, arrays of shape ``(..., *shape)`` and ``(..., *output_shape(shape))``.
         a : array
             Input current, shape ``(..., *shape)``, in units of ``v``.
         bias : array or number
@@ -364,9 +371,98 @@ class ReadoutNeuron(Neuron):
         return n  # stays 0
 
 
+@registered(NEURONS)
+class MaxPoolNeuron(Neuron):
+    """Max pooling: passes on the maximum over its inputs' running sums::
+
+        v = sat24(v + a)                        for each input
+        s = max over the window of v - n        for each output; outside of the map is minus infinity
+        |s| <= 2**(message_bits - 1) - 1
+
+    Without saturation and cap, after every step since the reset ``n`` is the maximum over the window of what has come
+    in over each input. If inputs change by -1, 0 or 1, so does their maximum. The window slides over the last two axes,
+    so ``v`` and the input current have another shape than ``n`` and ``s``. Parameters are those of
+    `torch.nn.MaxPool2d`; pairs are (height, width).
+
+    Examples
+    --------
+    >>> neuron = MaxPoolNeuron(kernel_size=(1, 2))
+    >>> neuron.step(State(np.array([[5, 3, 0, 0]]), np.array([[5, 0]])), np.array([[-4, 1, -2, -1]]), 0).s
+    array([[-1, -1]])
+    """
+
+    type_name = "MAXPOOL"
+    graded = True
+    takes_bias = False
+
+    kernel_size: tuple[int, int] = pair(low=1, stored_as="kernelSize", doc="height and width of the window")
+    stride: tuple[int, int] | None = pair(
+        low=1, optional=True, default=None, stored_as="stride", doc="steps of the window; default the window's size"
+    )
+    padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="minus infinity on each side")
+    dilation: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="dilation", doc="distance of window elements")
+    ceil_mode: bool = boolean(
+        default=False, stored_as="ceilMode", doc="whether a last window may reach beyond the map and its padding"
+    )
+    message_bits: int = integer(
+        low=2,
+        high=fixed_point.MAX_MESSAGE_BITS,
+        default=fixed_point.MESSAGE_BITS,
+        stored_as="payloadBits",
+        doc="width of the signed payload that carries the spike coefficient",
+    )
+    floating: bool = boolean(default=False, stored_as="floating", doc="whether v is floating point, without saturation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride is None:
+            object.__setattr__(self, "stride", self.kernel_size)
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        if any(2 * padding > span for padding, span in zip(self.padding, spans, strict=True)):
+            raise SpecError(
+                f"MaxPoolNeuron.padding: expected at most half of the window, which spans {tuple(spans)}, "
+                f"found {self.padding}"
+            )
+
+    @property
+    def is_float(self) -> bool:
+        return self.floating
+
+    @property
+    def coefficient_limit(self) -> int:
+        return fixed_point.symmetric_limit(self.message_bits)
+
+    @property
+    def _windows(self) -> list[Window]:
+        assert self.stride is not None  # set in __post_init__
+        return list(map(Window, self.kernel_size, self.stride, self.padding, self.dilation))
+
+    def initial(self) -> tuple[Numbers, int]:
+        return (0.0 if self.floating else 0), 0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) < 2:
+            raise SpecError(f"MaxPoolNeuron: expected input current (..., height, width), found shape {shape}")
+        try:
+            return (*shape[:-2], *windows.counts(self._windows, shape[-2:], self.ceil_mode))
+        except SpecError as error:
+            raise SpecError(f"MaxPoolNeuron: {error}") from None
+
+    def describe(self) -> str:
+        size, stride = ("x".join(map(str, found)) for found in (self.kernel_size, self.stride or ()))
+        return f"{self.type_name} {size}/{stride}"
+
+    def maxima(self, v: Array) -> Array:
+        """The maximum over each window, ``(..., *shape) -> (..., *output_shape(shape))``."""
+        return windows.maxima(v, self._windows, self.ceil_mode)
+
+    def fire(self, v: Array, n: Array) -> Array:
+        return self.maxima(v) - n
+
+
 def initial_state(neuron: Neuron, shape: Shape) -> State:
-    """A numpy state at the start of a window: int64 for fixed point, float64 for floating point."""
-    neuron.output_shape(shape)
+    """A numpy state for input current of a shape at the start of a window: int64, or float64 for floating point."""
+    sent = neuron.output_shape(shape)
     dtype = np.float64 if neuron.is_float else np.int64
     v, n = neuron.initial()
-    return State(np.full(shape, v, dtype), np.full(shape, n, dtype))
+    return State(np.full(shape, v, dtype), np.full(sent, n, dtype))

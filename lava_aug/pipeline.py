@@ -60,7 +60,7 @@ class _Stepped:
         self.state = initial_state(layer.neuron, shape)
         self.bias = bias.astype(self.state.v.dtype)
         self.counts = np.zeros(5, np.int64)
-        self.sent = np.zeros(shape, self.state.v.dtype)
+        self.sent = np.zeros(self.state.n.shape, self.state.n.dtype)
 
     @property
     def potential(self) -> np.ndarray:
@@ -108,13 +108,13 @@ class Pipeline:
             for layer in net
             for c in layer.connections
         ]
-        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.shapes[layer.name]) for layer in net}
+        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.current_shapes[layer.name]) for layer in net}
         self.pixels = np.zeros(net.input_shape, self.dtype)
         self.input_counts = np.zeros(5, np.int64)
         self.from_input: dict[int, np.ndarray] = {}
 
     def _population(self, layer: Layer) -> _Population:
-        shape = self.net.shapes[layer.name]
+        shape = self.net.current_shapes[layer.name]
         if not self.net.is_float and compiled.is_compiled(layer.neuron, self.num_steps):
             return _Compiled(layer, shape)
         return _Stepped(layer, shape)

@@ -119,7 +119,7 @@ class SharedPopulation:
 def population(
     layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device, threads: Threads
 ) -> Population:
-    """The fastest kind that is exact for the layer on the device."""
+    """The fastest kind that is exact for the layer on the device; ``shape`` is that of the input current."""
     if device.type == "cpu" and is_compiled(layer.neuron, num_steps):
         return SharedPopulation(layer, shape, batch, threads)
     return TorchPopulation(layer, shape, batch, num_steps, device)

@@ -3,7 +3,7 @@
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
 proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
-times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum.
+times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum. Max pooling takes maxima of sums.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import check_num_steps, payloads
 from lava_aug.kernels import TorchKernel, largest_magnitude
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron
+from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels
 from lava_aug.simulator import Progress, batches, exact_arithmetic, images_per_batch, torch_device
 from lava_aug.spec import every, offending
@@ -75,7 +75,7 @@ def settle(
     Parameters
     ----------
     net : Network
-        Augmented neurons with ``vth_lo = -1`` throughout, in fixed point.
+        Augmented neurons with ``vth_lo = -1``, and max pooling, throughout; in fixed point.
     images : array or tensor, shape (B, *net.input_shape)
         uint8, or floating point in [0, 1], which is rounded to 255 levels.
     num_steps : int, optional
@@ -115,6 +115,8 @@ def check_theorem(net: Network) -> None:
         raise NetworkError("settle: the network computes in floating point, where the theorem does not hold exactly")
     for layer in net.layers[:-1]:
         neuron = layer.neuron
+        if type(neuron) is MaxPoolNeuron:
+            continue
         if type(neuron) is not AugmentedNeuron:
             raise NetworkError(
                 f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
@@ -171,15 +173,23 @@ class _Settler:
         return total
 
     def _spikes(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
-        """The sum of the spike coefficients: the theorem."""
+        """The sum of the spike coefficients."""
+        if isinstance(layer.neuron, MaxPoolNeuron):
+            self._check_potential(layer, total)
+            n = layer.neuron.maxima(total)
+        else:
+            n = self._theorem(layer, total)
+            self._check_room(layer, total, n)
+        self._check_payload(layer, n)
+        return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
+
+    def _theorem(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
         neuron: Any = layer.neuron
         n = floor_div(total, carried(neuron.vth, total))
         n = n if neuron.signed else n.clamp_(min=0)
-        n = n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
-        self._check_limits(layer, total, n)
-        return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
+        return n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
 
-    def _check_limits(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
+    def _check_payload(self, layer: Layer, n: torch.Tensor) -> None:
         neuron: Any = layer.neuron
         if largest_magnitude(n) > self.num_steps * neuron.coefficient_limit / MARGIN:
             raise NetworkError(
@@ -187,6 +197,9 @@ class _Settler:
                 f"{neuron.message_bits}-bit payloads end at {neuron.coefficient_limit}: spikes may have been capped; "
                 "use more message bits or a coarser resolution, or simulate"
             )
+
+    def _check_room(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
+        neuron: Any = layer.neuron
         low, high = total.aminmax()
         room = (1 << (fixed_point.STATE_BITS - 1)) / MARGIN
         # A steady input can only push a silent neuron further down, where clipping changes nothing.

@@ -168,8 +168,8 @@ def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dat
     return _field(_optional(check, optional), stored_as, doc, default)
 
 
-def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """Two integers (height, width), each at least ``low``; one integer stands for both."""
+def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """Two integers (height, width), each at least ``low``; one integer stands for both (None too, if optional)."""
 
     def check(value: Any) -> tuple[int, int]:
         values = (value, value) if is_int(value) else _items(value)
@@ -177,7 +177,7 @@ def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSI
             raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
         return int(values[0]), int(values[1])
 
-    return _field(check, stored_as, doc, default)
+    return _field(_optional(check, optional), stored_as, doc, default)
 
 
 def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:

@@ -107,6 +107,8 @@ def _check_reset(interval: Any, offset: Any) -> None:
 
 def _broadcast_bias(bias: Any, shape: tuple[int, ...], neuron: Neuron) -> np.ndarray:
     found = np.asarray(bias)
+    if not neuron.takes_bias and found.any():
+        raise SpecError(f"bias: {neuron.type_name} neurons take none, found {bias!r}")
     low, high = signed_range(STATE_BITS)
     if not neuron.is_float and (found.dtype.kind not in "iu" or found.min() < low or found.max() > high):
         raise SpecError(f"bias: expected integers from {low} to {high}, as the neuron is fixed-point, found {bias!r}")
@@ -122,7 +124,7 @@ class SpikingProcess(NeuronProcess):
     Attributes
     ----------
     s_out : OutPort
-        Spike coefficients, ``shape``.
+        Spike coefficients, ``neuron.output_shape(shape)``: ``shape``, unless the neuron pools.
     n : Var
         Sum of the coefficients since the last reset.
     vth, v0, vth_lo : Var
@@ -132,8 +134,9 @@ class SpikingProcess(NeuronProcess):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.s_out = OutPort(shape=self.a_in.shape)
-        self.n = Var(shape=self.a_in.shape, init=0)
+        shape = self.neuron.output_shape(self.a_in.shape)
+        self.s_out = OutPort(shape=shape)
+        self.n = Var(shape=shape, init=0)
         for parameter in PARAMETERS:
             value = getattr(self.neuron, parameter, None)
             if value is not None:
@@ -250,11 +253,16 @@ class FixedNeuron:
     wide = np.int64
 
 
-class FixedSpiking(FixedNeuron):
+class FixedSender(FixedNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=STATE_BITS)  # pyright: ignore
     n: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+
+
+class FixedSpiking(FixedSender):
+    """The same for neurons with a threshold."""
+
     vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
     v0: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
@@ -271,10 +279,15 @@ class FloatNeuron:
     wide = np.float64
 
 
-class FloatSpiking(FloatNeuron):
+class FloatSender(FloatNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
     n: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+
+
+class FloatSpiking(FloatSender):
+    """The same for neurons with a threshold."""
+
     vth: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
     v0: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """The torch devices of this machine."""
@@ -87,9 +87,19 @@ PER_CHANNEL_NEURONS: list[tuple[Neuron, Shape]] = [
 ]
 """(neuron, shape of the layer that it fits)."""
 
+MAX_POOLING_NEURONS: list[tuple[Neuron, Shape]] = [
+    (MaxPoolNeuron(kernel_size=(2, 2)), (2, 4, 5)),
+    (MaxPoolNeuron(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)), (2, 5, 4)),
+    (MaxPoolNeuron(kernel_size=(3, 2), stride=(2, 2), ceil_mode=True, message_bits=9), (1, 6, 7)),
+    (MaxPoolNeuron(kernel_size=(1, 3), stride=(1, 1), dilation=(1, 2)), (3, 7)),
+    (MaxPoolNeuron(kernel_size=(2, 2), floating=True), (2, 4, 5)),
+]
+"""(neuron, shape of its input current)."""
+
 EXAMPLE_POPULATIONS: list[tuple[Neuron, Shape]] = [
     *((neuron, (3, 2, 4)) for neuron in EXAMPLE_NEURONS),
     *PER_CHANNEL_NEURONS,
+    *MAX_POOLING_NEURONS,
 ]
 """(neuron, shape of its input current), at least one for every registered type."""
 

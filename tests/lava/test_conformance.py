@@ -21,6 +21,7 @@ from lava_aug.neurons import (
     NEURONS,
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    MaxPoolNeuron,
     Neuron,
     RateNeuron,
     ReadoutNeuron,
@@ -74,7 +75,7 @@ def test_neurons(neuron: Neuron, shape: Shape) -> None:
     interval, offset = 8, 11
     a = currents(neuron, 28, shape)
     bias = np.resize(np.arange(-3, 3), (*shape[:-1], 1))
-    bias = bias / 8 if neuron.is_float else bias
+    bias = (bias / 8 if neuron.is_float else bias) * neuron.takes_bias
     expected = stepped(neuron, a, bias, interval, offset)
     process = PROCESSES[type(neuron)](
         shape=shape, neuron=neuron, bias=bias, reset_interval=interval, reset_offset=offset
@@ -237,6 +238,31 @@ def test_parameters_of_each_channel(neuron: Neuron, tmp_path: Path) -> None:
     )
     found = conform(net, images_for(net, 3), 3, tmp_path)
     assert found.events["hidden"].any()
+
+
+@pytest.mark.parametrize("neuron", [AugmentedNeuron(vth=300), DoubleThresholdNeuron(vth=900)], ids=name_of)
+def test_max_pooling(neuron: Neuron, tmp_path: Path) -> None:
+    """Behind the images, behind a layer, and beside it in a residual sum."""
+    pool = MaxPoolNeuron(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1))
+    net = Network(
+        input_shape=(2, 7, 6),
+        layers=(
+            layer("images", INPUT, Relay(), MaxPoolNeuron(kernel_size=(2, 2), stride=(1, 1))),
+            layer("conv", "images", Conv(weight=weights(3, 2, 2, 2)), neuron, quantum=channels(1, 2, 3)),
+            layer("pool", "conv", Relay(), pool, quantum=channels(1, 2, 3)),
+            layer("down", "conv", Conv(weight=weights(3, 3, 3, 3, seed=1), stride=(2, 2), padding=(1, 1)), neuron),
+            Layer(
+                name="sum",
+                connections=(Connection("pool", Relay()), Connection("down", Relay())),
+                neuron=AugmentedNeuron(vth=1, v0=0, signed=True),
+                quantum=1.0,
+            ),
+            layer("out", "sum", Dense(weight=weights(5, 18, seed=4))),
+        ),
+    )
+    assert (net.current_shapes["pool"], net.shapes["pool"]) == ((3, 5, 4), (3, 3, 2))
+    found = conform(net, images_for(net, 3), 3, tmp_path)
+    assert all(events.any() for events in found.events.values())
 
 
 def test_what_happens_before_a_window_does_not_leak_into_it(tmp_path: Path) -> None:

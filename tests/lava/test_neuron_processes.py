@@ -12,7 +12,15 @@ from lava.proc.monitor.process import Monitor
 
 from lava_aug.errors import SpecError
 from lava_aug.neurons import AugmentedNeuron, RateNeuron
-from lava_aug.processes import AugmentedIF, DoubleThresholdIF, ImageSource, IntegrateFire, NeuronProcess, Readout
+from lava_aug.processes import (
+    AugmentedIF,
+    DoubleThresholdIF,
+    ImageSource,
+    IntegrateFire,
+    MaxPool,
+    NeuronProcess,
+    Readout,
+)
 from lava_aug.processes.augmented_if.models import PyAugmentedIFFixed
 
 pytestmark = pytest.mark.lava
@@ -443,3 +451,18 @@ def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
 def test_parameters_must_fit_the_population() -> None:
     with pytest.raises(SpecError, match=r"RateNeuron.vth: expected a shape that broadcasts to \(2,\), found \(3,\)"):
         IntegrateFire(shape=(2,), vth=[1, 2, 3])
+
+
+def test_max_pooling_by_hand() -> None:
+    process = MaxPool(shape=(1, 4), kernel_size=(1, 2), message_bits=4, reset_interval=3, reset_offset=1)
+    a = [[[3, 1, -5, -2]], [[-9, 0, 9, 0]], [[0, 9, 0, 0]], [[2, 0, 0, 0]]]
+    found = drive(process, {"a_in": a}, 4, probe=("s_out", "n", "v", "capped"))
+    assert found["s_out"].tolist() == [[[3, -2]], [[-2, 6]], [[7, 0]], [[2, 0]]]
+    assert found["n"].tolist() == [[[3, -2]], [[1, 4]], [[8, 4]], [[2, 0]]]
+    assert found["v"].tolist() == [[[3, 1, -5, -2]], [[-6, 1, 4, -2]], [[-6, 10, 4, -2]], [[2, 0, 0, 0]]]
+    assert found["capped"].ravel().tolist() == [0, 0, 1, 1]
+
+
+def test_max_pooling_takes_no_bias() -> None:
+    with pytest.raises(SpecError, match="bias: MAXPOOL neurons take none, found 3"):
+        MaxPool(shape=(1, 4), kernel_size=(1, 2), bias=3)
