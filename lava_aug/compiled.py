@@ -4,12 +4,14 @@ This is a second implementation of the same specification, for speed; the confor
 bit for bit. All three neurons are one function::
 
     x    = min(max(v + a + b, low), high)
-    up   = clip(floor(x / vth), 0, up_cap), at most n_max - n
+    up   = clip(floor(x / vth), 0, up_cap)
     down = clip(floor((vth_lo - x) / vth) + 1, 0, down_cap), at most n unless signed
-    s    = clip(up - down, -limit, limit)
+    s    = clip(min(up - down, n_max * t - n), -limit, limit)
 
-with ``up_cap = 1`` for ordinary spikes, ``down_cap = 0`` for rate neurons and so on. Integers are carried in float32,
-which is exact for 24-bit states (`lava_aug.fixed_point.floor_div`, `lava_aug.simulator`). Compilation takes a few
+in step ``t`` of the window, with ``up_cap = 1`` for ordinary spikes, ``down_cap = 0`` for rate neurons and so on.
+Integers are carried in float32, which is exact for 24-bit states (`lava_aug.fixed_point.floor_div`,
+`lava_aug.simulator`); ``n_max * t`` is only rounded where it is beyond ``2**24``, which ``n`` does not reach. There are
+two compiled forms: all neurons share ``vth``, ``vth_lo`` and ``n_max``, or each has its own. Compilation takes a few
 seconds once; numba keeps the result in its cache. The functions release the interpreter's lock, start no threads, and
 survive a fork.
 """
@@ -19,10 +21,12 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.extending import overload
 
 from lava_aug import fixed_point
 from lava_aug.layers import Shape
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.spec import Numbers
 
 NO_LIMIT = float(1 << 30)
 """Stands for infinity: every quantity is below ``2**25``."""
@@ -35,13 +39,13 @@ EVENTS, SPIKE_SUM, SATURATED, CAPPED, LARGEST = range(5)
 
 
 class Parameters(NamedTuple):
-    """Arguments of the compiled step, all float32."""
+    """Arguments of the compiled step, all float32; the first three may be arrays that broadcast to the layer."""
 
-    vth: float
-    vth_lo: float
+    vth: Numbers
+    vth_lo: Numbers
+    n_max: Numbers
     up_cap: float
     down_cap: float
-    n_max: float
     below_n: float
     limit: float
     low: float
@@ -54,9 +58,9 @@ def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
     return Parameters(
         vth=neuron.vth,
         vth_lo=getattr(neuron, "vth_lo", -1),
+        n_max=NO_LIMIT if neuron.n_max is None else neuron.n_max,
         up_cap=up_cap,
         down_cap=down_cap,
-        n_max=NO_LIMIT if neuron.n_max is None else neuron.n_max,
         below_n=NO_LIMIT if getattr(neuron, "signed", False) else 0,
         limit=neuron.coefficient_limit,
         low=bounds[0],
@@ -67,7 +71,7 @@ def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
 def _readout(neuron: ReadoutNeuron) -> Parameters:
     low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
     bounds = (-NO_LIMIT, NO_LIMIT) if neuron.is_float else (float(low), float(high))
-    return Parameters(1, -1, 0, 0, NO_LIMIT, 0, 0, *bounds)
+    return Parameters(1, -1, NO_LIMIT, 0, 0, 0, 0, *bounds)
 
 
 PARAMETERS: dict[type[Neuron], Callable[[Any], Parameters]] = {
@@ -79,8 +83,31 @@ PARAMETERS: dict[type[Neuron], Callable[[Any], Parameters]] = {
 """How each neuron that has a compiled form maps to it; the others take `Neuron.step`."""
 
 
+def _arguments(neuron: Neuron, shape: Shape) -> tuple[Any, ...]:
+    """The parameters in float32; if one of them is an array, all that may be are, with an element for each neuron."""
+    found = PARAMETERS[type(neuron)](neuron)
+    varying: tuple[Any, ...] = found[:3]
+    if any(isinstance(value, np.ndarray) for value in varying):
+        varying = tuple(np.broadcast_to(value, shape).astype(np.float32).reshape(-1) for value in varying)
+    else:
+        varying = tuple(np.float32(value) for value in varying)
+    return (*varying, *(np.float32(value) for value in found[3:]))
+
+
+def at(values: Any, i: int) -> Any:
+    """The parameter of neuron ``i``, where neurons have one each, or the one that they share."""
+    raise NotImplementedError("only compiled code calls it")
+
+
+@overload(at)
+def _at(values, i):  # numba compares the names of the arguments, and annotations count as part of them
+    if isinstance(values, numba.types.Array):
+        return lambda values, i: values[i]
+    return lambda values, i: values
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_MATH)
-def _fire(v, n, a, bias, s, counts, vth, lo, up_cap, down_cap, n_max, below_n, limit, low, high):
+def _fire(v, n, a, bias, s, counts, t, vth, vth_lo, n_max, up_cap, down_cap, below_n, limit, low, high):
     zero, one = np.float32(0), np.float32(1)
     for b in range(v.shape[0]):
         vb, nb, ab, sb = v[b], n[b], a[b], s[b]
@@ -89,12 +116,13 @@ def _fire(v, n, a, bias, s, counts, vth, lo, up_cap, down_cap, n_max, below_n, l
             raw = np.float32(vb[i] + ab[i] + bias[i])
             x = min(max(raw, low), high)
             m = nb[i]
-            up = min(min(max(np.floor(x / vth), zero), up_cap), n_max - m)
-            down = min(min(max(np.floor((lo - x) / vth) + one, zero), down_cap), m + below_n)
-            wanted = up - down
+            unit = at(vth, i)
+            up = min(max(np.floor(x / unit), zero), up_cap)
+            down = min(min(max(np.floor((at(vth_lo, i) - x) / unit) + one, zero), down_cap), m + below_n)
+            wanted = min(up - down, at(n_max, i) * t - m)
             out = min(max(wanted, -limit), limit)
             sb[i] = out
-            vb[i] = x - out * vth
+            vb[i] = x - out * unit
             nb[i] = m + out
             events += np.int32(out != zero)
             size = np.int32(abs(out))
@@ -160,7 +188,7 @@ class CompiledPopulation:
 
     def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
         self.neuron, self.shape = neuron, shape
-        self.parameters = tuple(np.float32(value) for value in PARAMETERS[type(neuron)](neuron))
+        self.parameters = _arguments(neuron, shape)
         values = np.zeros(shape, np.float32) if bias is None else np.broadcast_to(bias, shape).astype(np.float32)
         self.bias = values.reshape(-1)
         self.v, self.n, self.s = (np.empty((batch, self.bias.size), np.float32) for _ in range(3))
@@ -170,20 +198,23 @@ class CompiledPopulation:
     def reset(self) -> None:
         """Start a window."""
         v, n = self.neuron.initial()
-        self.v.fill(v)
+        self.v[:] = np.broadcast_to(v, self.shape).reshape(-1)
         self.n.fill(n)
 
-    def step(self, a: np.ndarray, rows: slice = slice(None)) -> None:
+    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
         """One time step of some images.
 
         Parameters
         ----------
         a : numpy.ndarray, float32 or float64, shape (batch, neurons)
             Input current of all images.
+        t : int
+            Which step of the window it is, counted from 1.
         rows : slice
             Which images; so that threads can share the work.
         """
-        _fire(self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows], *self.parameters)
+        arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
+        _fire(*arrays, np.float32(t), *self.parameters)
 
 
 def is_compiled(neuron: Neuron, num_steps: int) -> bool:
@@ -193,7 +224,8 @@ def is_compiled(neuron: Neuron, num_steps: int) -> bool:
 
 def warm_up() -> None:
     """Compile, or read from numba's cache, what Lava's processes need: call it before they are forked."""
-    population = CompiledPopulation(AugmentedNeuron(vth=2), (1,), 1, None)
-    for dtype in (np.float32, np.float64):
-        population.step(np.zeros((1, 1), dtype))
-    weighted_events(population.s, np.zeros(1, np.int32))
+    for vth in (2, np.array([2])):
+        population = CompiledPopulation(AugmentedNeuron(vth=vth), (1,), 1, None)
+        for dtype in (np.float32, np.float64):
+            population.step(np.zeros((1, 1), dtype), 1)
+    weighted_events(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))

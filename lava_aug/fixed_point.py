@@ -74,6 +74,16 @@ def cast_like(mask: Array, like: Array) -> Array:
     return mask.astype(like.dtype) if isinstance(mask, (np.ndarray, np.generic)) else mask.to(like.dtype)
 
 
+def carried(value: Any, like: Array) -> Any:
+    """A parameter as it is computed with: arrays in the number format, and on the device, of ``like``; numbers as is.
+
+    Parameters are numpy arrays, in the narrowest type that holds them; states may be tensors, and wider.
+    """
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.astype(like.dtype) if isinstance(like, (np.ndarray, np.generic)) else like.new_tensor(value)
+
+
 def exact_bits(bound: int) -> int | None:
     """Bits of the narrowest float that sums integers exactly while every partial sum stays within ``bound``.
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @registered(SYNAPSES)
 class Dense(Weighted):
-    """``a[o] = sum over i of weight[o, i] * s[i]``; takes spikes of any shape, flattened in C order.
+    """``a[o] = sum over i of weight[o, i] * s[i]``.
+
+    Spikes of any shape are flattened in C order. If their last axis alone has as many elements as there are inputs, the
+    sum goes along that axis, as in `torch.nn.Linear`: ``(..., in) -> (..., out)``.
 
     Examples
     --------
@@ -32,27 +35,36 @@ class Dense(Weighted):
             raise SpecError(f"Dense.weight: expected shape (out, in), found {self.weight.shape}")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if math.prod(input_shape) != self.weight.shape[1]:
-            raise SpecError(
-                f"Dense: expected {self.weight.shape[1]} inputs, found {math.prod(input_shape)} (shape {input_shape})"
-            )
-        return (self.weight.shape[0],)
+        outputs, inputs = self.weight.shape
+        if math.prod(input_shape) == inputs:
+            return (outputs,)
+        if input_shape[-1] == inputs:
+            return (*input_shape[:-1], outputs)
+        raise SpecError(f"Dense: expected {inputs} inputs, found {math.prod(input_shape)} (shape {input_shape})")
+
+    def _rows(self, s: Any) -> Any:
+        """Spikes of a batch, array or tensor, with the axis that is summed over as the last one."""
+        return s.reshape(len(s), -1) if math.prod(s.shape[1:]) == self.weight.shape[1] else s
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         s, weight = self._exact(s)
-        return s.reshape(len(s), -1) @ weight.T
+        return self._rows(s) @ weight.T
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         return np.full(input_shape, self.weight.shape[0], np.int64)
 
     def largest_input_sum(self, s: "Tensor") -> float:
-        return s.reshape(len(s), -1).abs().sum(1).max().item()
+        return self._rows(s).abs().sum(-1).max().item()
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         weight = self.weight.astype(dtype)
+        if len(self.output_shape(input_shape)) > 1:
+            return lambda s: s @ weight.T
         return lambda s: weight @ s.reshape(-1)
 
-    def events(self, input_shape: Shape) -> EventForm:
+    def events(self, input_shape: Shape) -> EventForm | None:
+        if len(self.output_shape(input_shape)) > 1:
+            return None
         from lava_aug.compiled_synapses import dense_events
 
         weight = np.ascontiguousarray(self.weight.T, np.float32)
@@ -68,7 +80,7 @@ class Dense(Weighted):
         import torch
 
         weight = torch.tensor(self.weight).to(device, dtype).T.contiguous()
-        return lambda s: s.reshape(len(s), -1) @ weight
+        return lambda s: self._rows(s) @ weight
 
     def describe(self) -> str:
         return f"dense {self.weight.shape[1]} -> {self.weight.shape[0]}"

@@ -10,8 +10,8 @@ import numpy as np
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
-from lava_aug.neurons import Neuron, ReadoutNeuron
-from lava_aug.spec import Spec, array, integer, number, shape, text
+from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
+from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
 
 INPUT = "input"
 """Name under which layers refer to the images."""
@@ -41,8 +41,10 @@ class Layer(Spec):
     name: str = text(stored_as="name", doc="unique name, as in the PyTorch model")
     connections: tuple[Connection, ...] = dataclasses.field()
     neuron: Neuron = dataclasses.field()
-    quantum: float = number(
-        low=0, stored_as="quantum", doc="ANN value of one unit of coefficient (readout: of v) in one time step"
+    quantum: Numbers = numbers(
+        low=0,
+        stored_as="quantum",
+        doc="ANN value of one unit of coefficient (readout: of v) in one time step; an array broadcasts to the shape",
     )
     bias: np.ndarray | None = array(
         optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcastable to the shape"
@@ -58,15 +60,26 @@ class Layer(Spec):
             raise SpecError(f"layer {self.name!r}: expected one or more (source, synapse) pairs, found {connections!r}")
         if not isinstance(self.neuron, Neuron):
             raise SpecError(f"layer {self.name!r}: expected a Neuron, found {self.neuron!r}")
-        if not self.quantum > 0:
-            raise SpecError(f"layer {self.name!r}: quantum must be positive, found {self.quantum!r}")
         if self.name == INPUT:
             raise SpecError(f"a layer cannot be named {INPUT!r}: that is the name of the images")
         object.__setattr__(self, "connections", connections)
-        object.__setattr__(self, "quantum", float(self.quantum))
+        self._check_quantum()
         self._check_bias()
 
+    def _check_quantum(self) -> None:
+        if not every(_is_positive, self.quantum):
+            found = offending(_is_positive, self.quantum)
+            raise SpecError(f"layer {self.name!r}: quantum must be positive, found {found}")
+        if not isinstance(self.quantum, np.ndarray):
+            object.__setattr__(self, "quantum", float(self.quantum))
+            return
+        if not self.neuron.fires:
+            raise SpecError(f"layer {self.name!r}: the quantum of a readout must be one number, found an array")
+        object.__setattr__(self, "quantum", frozen(self.quantum.astype(np.float32)))
+
     def _check_bias(self) -> None:
+        if self.bias is not None and not self.neuron.takes_bias:
+            raise SpecError(f"layer {self.name!r}: {self.neuron.type_name} neurons take no bias; leave it out")
         if self.bias is None or self.neuron.is_float:
             return
         low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
@@ -93,12 +106,15 @@ class Network(Spec):
     Attributes
     ----------
     shapes : dict
-        Shape of the input and of every layer, by name.
+        Shape of the input and of what every layer sends (readout: of its ``v``), by name.
+    current_shapes : dict
+        Shape of every layer's input current, by name: another one for neurons that pool.
     depths : dict
         Synapses between the images and each layer, on the longest path: by how many time steps it works later on Lava.
     """
 
     shapes: ClassVar[dict[str, Shape]]
+    current_shapes: ClassVar[dict[str, Shape]]
     depths: ClassVar[dict[str, int]]
 
     input_shape: Shape = shape(stored_as="shape", doc="shape of one image, (channels, height, width) or (features,)")
@@ -115,6 +131,7 @@ class Network(Spec):
         if not self.layers:
             raise NetworkError("a network needs at least one layer, the readout")
         object.__setattr__(self, "shapes", {INPUT: self.input_shape})
+        object.__setattr__(self, "current_shapes", {})
         object.__setattr__(self, "depths", {INPUT: 0})
         for layer in self.layers:
             try:
@@ -130,17 +147,18 @@ class Network(Spec):
         for source, _ in layer.connections:
             if source not in self.shapes:
                 raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
-        shape, depth = self._shape_of(layer), 1 + max(self.depths[c.source] for c in layer.connections)
+        shape, depth = self._current_shape_of(layer), 1 + max(self.depths[c.source] for c in layer.connections)
         self._check_format(layer)
-        self.shapes[layer.name], self.depths[layer.name] = shape, depth
+        self.current_shapes[layer.name], self.depths[layer.name] = shape, depth
+        self.shapes[layer.name] = layer.neuron.output_shape(shape)
+        _check_fits(layer, "bias", shape)
+        _check_fits(layer, "quantum", self.shapes[layer.name])
 
-    def _shape_of(self, layer: Layer) -> Shape:
+    def _current_shape_of(self, layer: Layer) -> Shape:
         shapes = {c.synapse.output_shape(self.shapes[c.source]) for c in layer.connections}
         if len(shapes) > 1:
             raise SpecError(f"its connections give different shapes: {sorted(shapes)}")
         (found,) = shapes
-        if layer.bias is not None and not _broadcasts(layer.bias.shape, found):
-            raise SpecError(f"bias of shape {layer.bias.shape} does not fit the layer's shape {found}")
         return found
 
     def _check_format(self, layer: Layer) -> None:
@@ -236,10 +254,10 @@ class Network(Spec):
         return (
             layer.name,
             " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
-            layer.neuron.type_name + (" signed" if getattr(layer.neuron, "signed", False) else ""),
+            layer.neuron.describe(),
             _by(found),
             f"{math.prod(found):,}",
-            "-" if vth is None else _number(vth),
+            "-" if vth is None else _range(vth),
             f"{layer.num_weights:,}",
             f"{self.num_synapses(layer.name):,}",
             ", ".join(self._inputs(layer)),
@@ -262,21 +280,32 @@ class Network(Spec):
         return [f"options: {', '.join(texts)}"] if texts else []
 
 
-def _option(name: str, value: float, vth: float | None) -> str:
-    if vth is not None and name == "vth_lo" and value == -vth and vth != 1:
+def _check_fits(layer: Layer, name: str, shape: Shape) -> None:
+    value = getattr(layer, name)
+    if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
+        raise SpecError(f"{name} of shape {value.shape} does not fit the layer's shape {shape}")
+
+
+def _is_positive(value: float) -> bool:
+    return value > 0
+
+
+def _option(name: str, value: Numbers, vth: Numbers | None) -> str:
+    if vth is not None and name == "vth_lo" and np.all(value == -vth) and np.any(vth != 1):
         return "-vth"
-    if vth is not None and name == "v0" and value in (vth // 2, vth / 2):
+    if vth is not None and name == "v0" and (np.all(value == vth // 2) or np.all(value == vth / 2)):
         return "vth/2"
-    return _number(value)
+    return _range(value)
+
+
+def _range(value: Numbers) -> str:
+    """A number, or the smallest and the largest element of an array."""
+    low, high = (_number(found.item()) for found in (np.min(value), np.max(value)))
+    return low if low == high else f"{low}..{high}"
 
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
-
-
-def _broadcasts(small: Shape, large: Shape) -> bool:
-    padded = (1,) * (len(large) - len(small)) + small
-    return len(padded) == len(large) and all(a in (1, b) for a, b in zip(padded, large, strict=True))
 
 
 def _by(found: Shape) -> str:

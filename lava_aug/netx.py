@@ -120,7 +120,7 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
     for layer in net:
         source, synapse = layer.connections[0]
         single = len(layer.connections) == 1
-        if single and isinstance(synapse, Dense) and len(net.shapes[source]) > 1:
+        if single and isinstance(synapse, Dense) and len(net.shapes[source]) > len(net.shapes[layer.name]):
             yield "flatten", (math.prod(net.shapes[source]),), None
         yield synapse.type_name if single else "sum", net.shapes[layer.name], layer
 

@@ -43,12 +43,15 @@ class _Compiled:
         self.counts = self.neurons.counts[0]
         self.sent = self.neurons.s.reshape(shape)
         self.potential = self.neurons.v.reshape(shape)
+        self.t = 0
 
     def reset(self) -> None:
         self.neurons.reset()
+        self.t = 0
 
     def step(self, a: np.ndarray) -> None:
-        self.neurons.step(a.reshape(1, -1))
+        self.t += 1
+        self.neurons.step(a.reshape(1, -1), self.t)
 
 
 class _Stepped:
@@ -60,7 +63,7 @@ class _Stepped:
         self.state = initial_state(layer.neuron, shape)
         self.bias = bias.astype(self.state.v.dtype)
         self.counts = np.zeros(5, np.int64)
-        self.sent = np.zeros(shape, self.state.v.dtype)
+        self.sent = np.zeros(self.state.n.shape, self.state.n.dtype)
 
     @property
     def potential(self) -> np.ndarray:
@@ -113,7 +116,7 @@ class Pipeline:
         self.dtype: Any = np.float64 if net.is_float else np.float32
         self.layers = {layer.name: self._population(layer) for layer in net}
         self.paths = [path for layer in net for path in self._paths(layer)]
-        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.shapes[layer.name]) for layer in net}
+        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.current_shapes[layer.name]) for layer in net}
         self.pixels = np.zeros(net.input_shape, self.dtype)
         self.input_counts = np.zeros(5, np.int64)
         self.from_input: dict[int, np.ndarray] = {}
@@ -121,11 +124,11 @@ class Pipeline:
     def _paths(self, layer: Layer) -> Iterator[_Path]:
         shapes = self.net.shapes
         for (source, synapse), delay in zip(layer.connections, self.net.delays(layer.name), strict=True):
-            kernel, line = SampleKernel(synapse, shapes[source]), DelayLine(shapes[layer.name], delay)
+            kernel, line = SampleKernel(synapse, shapes[source]), DelayLine(self.net.current_shapes[layer.name], delay)
             yield _Path(source, layer.name, kernel, line)
 
     def _population(self, layer: Layer) -> _Population:
-        shape = self.net.shapes[layer.name]
+        shape = self.net.current_shapes[layer.name]
         if not self.net.is_float and compiled.is_compiled(layer.neuron, self.num_steps):
             return _Compiled(layer, shape)
         return _Stepped(layer, shape)

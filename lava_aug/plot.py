@@ -73,7 +73,7 @@ def neuron_trace(
         Limits of the right-hand axis, which is that of ``n``; for traces side by side.
     """
     ax = _axes(ax, (6, 3.5))
-    v0, n0 = trace.neuron.initial()
+    v0, n0 = (np.ravel(value)[0] for value in trace.neuron.initial())
     steps = np.arange(1, len(trace.v) + 1)
     right = ax.twinx()
     ax.set_zorder(right.get_zorder() + 1)  # so that n is drawn behind v and its labels
@@ -83,7 +83,7 @@ def neuron_trace(
     for name, color, style in (("vth", COLORS[1], "--"), ("vth_lo", COLORS[3], ":")):
         value = getattr(trace.neuron, name, None)
         if value is not None:
-            ax.axhline(value, color=color, linestyle=style, linewidth=1.5, label=name)
+            ax.axhline(np.ravel(value)[0], color=color, linestyle=style, linewidth=1.5, label=name)
     _mark_spikes(ax, steps, trace)
     ax.set_title(title or trace.neuron.type_name)
     ax.set_xlabel("time step")

@@ -13,7 +13,7 @@ from lava_aug.compiled import weighted_events as compiled_weighted_events
 from lava_aug.kernels import largest_magnitude
 from lava_aug.layers import Shape
 from lava_aug.network import Layer
-from lava_aug.neurons import State
+from lava_aug.neurons import State, initial_state
 from lava_aug.threads import Threads
 
 
@@ -48,11 +48,13 @@ class TorchPopulation:
         self.neuron = layer.neuron
         bias = np.zeros(()) if layer.bias is None else layer.bias
         self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
-        v0, n0 = layer.neuron.initial()
         exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
+        v, n, _ = initial_state(layer.neuron, shape)
         self.state = State(
-            torch.full((batch, *shape), v0, dtype=torch.float32, device=device),
-            torch.full((batch, *shape), n0, dtype=torch.float32 if exact else torch.float64, device=device),
+            torch.tensor(v, dtype=torch.float32, device=device).repeat(batch, *[1] * v.ndim),
+            torch.tensor(n, dtype=torch.float32 if exact else torch.float64, device=device).repeat(
+                batch, *[1] * n.ndim
+            ),
         )
         self.counts = np.zeros((batch, 5), np.int64)
         self.fired = torch.zeros(batch, 0, device=device)
@@ -89,13 +91,14 @@ class SharedPopulation:
     def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
         self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
         self.counts = self.compiled.counts
-        self.shape, self.threads = (batch, *shape), threads
+        self.shape, self.threads, self.t = (batch, *shape), threads, 0
         self.s = torch.from_numpy(self.compiled.s).view(self.shape)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""
         currents = a.reshape(len(a), -1).numpy()
-        self.threads.share(lambda rows: self.compiled.step(currents, rows), len(currents), currents.size)
+        self.t += 1
+        self.threads.share(lambda rows: self.compiled.step(currents, self.t, rows), len(currents), currents.size)
         return self.s
 
     def potential(self) -> np.ndarray:
@@ -116,7 +119,7 @@ class SharedPopulation:
 def population(
     layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device, threads: Threads
 ) -> Population:
-    """The fastest kind that is exact for the layer on the device."""
+    """The fastest kind that is exact for the layer on the device; ``shape`` is that of the input current."""
     if device.type == "cpu" and is_compiled(layer.neuron, num_steps):
         return SharedPopulation(layer, shape, batch, threads)
     return TorchPopulation(layer, shape, batch, num_steps, device)

@@ -3,7 +3,7 @@
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
 proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
-times. Signed neurons leave out the maximum, and ``n_max`` is a minimum.
+times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum. Max pooling takes maxima of sums.
 """
 
 import dataclasses
@@ -14,13 +14,14 @@ import torch
 
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
-from lava_aug.fixed_point import floor_div
+from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import check_num_steps, payloads
 from lava_aug.kernels import TorchKernel, largest_magnitude
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron
+from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels
 from lava_aug.simulator import Progress, batches, exact_arithmetic, images_per_batch, torch_device
+from lava_aug.spec import every, offending
 
 MARGIN = 2
 """How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike
@@ -74,7 +75,7 @@ def settle(
     Parameters
     ----------
     net : Network
-        Augmented neurons with ``vth_lo = -1`` throughout, in fixed point.
+        Augmented neurons with ``vth_lo = -1``, and max pooling, throughout; in fixed point.
     images : array or tensor, shape (B, *net.input_shape)
         uint8, or floating point in [0, 1], which is rounded to 255 levels.
     num_steps : int, optional
@@ -114,15 +115,22 @@ def check_theorem(net: Network) -> None:
         raise NetworkError("settle: the network computes in floating point, where the theorem does not hold exactly")
     for layer in net.layers[:-1]:
         neuron = layer.neuron
+        if type(neuron) is MaxPoolNeuron:
+            continue
         if type(neuron) is not AugmentedNeuron:
             raise NetworkError(
                 f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
                 "their inputs; only AugMapping networks settle"
             )
-        if neuron.vth_lo != -1:
+        if not every(_is_minus_one, neuron.vth_lo):
+            found = offending(_is_minus_one, neuron.vth_lo)
             raise NetworkError(
-                f"settle: layer {layer.name!r} has vth_lo = {neuron.vth_lo}; only with -1 are sums independent of order"
+                f"settle: layer {layer.name!r} has vth_lo = {found}; only with -1 are sums independent of order"
             )
+
+
+def _is_minus_one(value: float) -> bool:
+    return value == -1
 
 
 class _Settler:
@@ -131,11 +139,13 @@ class _Settler:
         self.kernels = {
             layer.name: [(c.source, TorchKernel(c.synapse, device)) for c in layer.connections] for layer in net
         }
-        self.biases = {layer.name: self._bias(layer) for layer in net}
+        self.constants = {layer.name: self._constant(layer) for layer in net}
 
-    def _bias(self, layer: Layer) -> torch.Tensor:
+    def _constant(self, layer: Layer) -> torch.Tensor:
+        """What comes in whatever the images: ``v0`` and the biases of all steps."""
         bias = np.zeros(()) if layer.bias is None else layer.bias.astype(np.float64)
-        return torch.tensor(bias * self.num_steps, dtype=torch.float64, device=self.device)
+        total = bias * self.num_steps + layer.neuron.initial()[0]
+        return torch.tensor(total, dtype=torch.float64, device=self.device)
 
     @torch.no_grad()
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -153,25 +163,33 @@ class _Settler:
 
     def _total(self, layer: Layer, sent: dict[str, torch.Tensor]) -> torch.Tensor:
         """``v0`` and everything that has come in: float32 if all of it is exact there."""
-        start, bias = layer.neuron.initial()[0], self.biases[layer.name]
+        constant = self.constants[layer.name]
         currents = [kernel(sent[source]) for source, kernel in self.kernels[layer.name]]
-        bound = sum(map(largest_magnitude, currents)) + largest_magnitude(bias) + abs(start)
+        bound = sum(map(largest_magnitude, currents)) + largest_magnitude(constant)
         dtype = torch.float32 if bound <= 1 << 24 else torch.float64
-        total = currents[0].to(dtype) + (bias + start).to(dtype)
+        total = currents[0].to(dtype) + constant.to(dtype)
         for current in currents[1:]:
             total += current.to(dtype)
         return total
 
     def _spikes(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
-        """The sum of the spike coefficients: the theorem."""
-        neuron: Any = layer.neuron
-        n = floor_div(total, neuron.vth)
-        n = n if neuron.signed else n.clamp_(min=0)
-        n = n if neuron.n_max is None else n.clamp_(max=neuron.n_max)
-        self._check_limits(layer, total, n)
+        """The sum of the spike coefficients."""
+        if isinstance(layer.neuron, MaxPoolNeuron):
+            self._check_potential(layer, total)
+            n = layer.neuron.maxima(total)
+        else:
+            n = self._theorem(layer, total)
+            self._check_room(layer, total, n)
+        self._check_payload(layer, n)
         return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
 
-    def _check_limits(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
+    def _theorem(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
+        neuron: Any = layer.neuron
+        n = floor_div(total, carried(neuron.vth, total))
+        n = n if neuron.signed else n.clamp_(min=0)
+        return n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
+
+    def _check_payload(self, layer: Layer, n: torch.Tensor) -> None:
         neuron: Any = layer.neuron
         if largest_magnitude(n) > self.num_steps * neuron.coefficient_limit / MARGIN:
             raise NetworkError(
@@ -179,12 +197,18 @@ class _Settler:
                 f"{neuron.message_bits}-bit payloads end at {neuron.coefficient_limit}: spikes may have been capped; "
                 "use more message bits or a coarser resolution, or simulate"
             )
+
+    def _check_room(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
+        neuron: Any = layer.neuron
         low, high = total.aminmax()
         room = (1 << (fixed_point.STATE_BITS - 1)) / MARGIN
         # A steady input can only push a silent neuron further down, where clipping changes nothing.
         steady = all(source == INPUT for source, _ in self.kernels[layer.name])
         down = 0.0 if steady or neuron.signed else -low.item()
-        if max(down, high.item() / self.num_steps + neuron.vth) > room:
+        up = high.item() / self.num_steps + np.max(neuron.vth)
+        if neuron.n_max is not None:  # what the bound keeps back piles up
+            up += (total - n * carried(neuron.vth, total)).max().item()
+        if max(down, up) > room:
             raise self._near_saturation(layer)
 
     def _check_potential(self, layer: Layer, total: torch.Tensor) -> None:

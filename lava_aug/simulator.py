@@ -159,7 +159,9 @@ class _Window:
         self.spikes = {INPUT: pixels}
         self.largest = {INPUT: largest_magnitude(pixels)}
         self.populations = {
-            layer.name: population(layer, self.net.shapes[layer.name], len(x), num_steps, simulator.device, threads)
+            layer.name: population(
+                layer, self.net.current_shapes[layer.name], len(x), num_steps, simulator.device, threads
+            )
             for layer in self.net
         }
         # The images stay the same for the whole window, and so do the currents that they cause.

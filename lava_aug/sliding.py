@@ -24,11 +24,16 @@ def maps(s: Any) -> Any:
     return s[:, :, None] if s.ndim == 3 else s
 
 
+def like(found: Any, s: Any) -> Any:
+    """Maps that were made of spikes, as rows if those were rows."""
+    return found[:, :, 0] if s.ndim == 3 else found
+
+
 class Sliding(Synapse):
     """What layers that slide a window over a map share.
 
-    They take maps ``(channels, height, width)``, and rows ``(channels, length)``, which are maps of height 1. They
-    always give maps.
+    They take maps ``(channels, height, width)`` and give maps. Rows ``(channels, length)`` they see as maps of height
+    1, which takes a window of height 1, and give rows.
     """
 
     stride: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="stride", doc="steps of the window")
@@ -54,7 +59,14 @@ class Sliding(Synapse):
         sizes = [self._outputs(size, axis) for axis, size in enumerate(self.map_shape(input_shape)[1:])]
         if min(sizes) < 1:
             raise SpecError(f"{type(self).__name__}: {self._misfit()} input {self.map_shape(input_shape)}")
+        if len(input_shape) == 2 and sizes[0] != 1:
+            raise SpecError(f"{type(self).__name__}: rows {input_shape} need a window of height 1, found {self.window}")
         return sizes[0], sizes[1]
+
+    def result_shape(self, input_shape: Shape, channels: int) -> Shape:
+        """Shape of the result: a map of maps, rows of rows."""
+        size = self.output_size(input_shape)
+        return (channels, *size[-(len(input_shape) - 1) :])
 
     def _outputs(self, size: int, axis: int) -> int:
         """Positions of the window along an axis."""
@@ -127,17 +139,17 @@ class Conv(Sliding, Weighted):
         return self.weight.shape[1] * self.groups
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        size = self.output_size(input_shape)
+        shape = self.result_shape(input_shape, self.weight.shape[0])
         if input_shape[0] != self.in_channels:
             raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
-        return (self.weight.shape[0], *size)
+        return shape
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
-        s, weight = self._exact(maps(s))
-        grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
+        spikes, weight = self._exact(maps(s))
+        grouped = spikes.reshape(len(s), self.groups, -1, *spikes.shape[2:])
         weight = weight.reshape(self.groups, -1, *weight.shape[1:])
         a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
-        return a.reshape(len(s), -1, *a.shape[3:])
+        return like(a.reshape(len(s), -1, *a.shape[3:]), s)
 
     def largest_input_sum(self, s: "Tensor") -> float:
         import torch
@@ -154,10 +166,14 @@ class Conv(Sliding, Weighted):
         from lava_aug.compiled_synapses import column_convolution
 
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        channels, height, width = self.output_shape(input_shape)
-        weight, map_shape = self.weight.astype(dtype), self.map_shape(input_shape)
-        convolve = column_convolution(weight, (channels, height, width), self.groups, **options)
-        return lambda s: convolve(s.reshape(map_shape))
+        weight, map_shape, shape = (
+            self.weight.astype(dtype),
+            self.map_shape(input_shape),
+            self.output_shape(input_shape),
+        )
+        result: Any = (len(weight), *self.output_size(input_shape))
+        convolve = column_convolution(weight, result, self.groups, **options)
+        return lambda s: convolve(s.reshape(map_shape)).reshape(shape)
 
     def events(self, input_shape: Shape) -> EventForm:
         from lava_aug.compiled_synapses import convolve_events
@@ -167,11 +183,11 @@ class Conv(Sliding, Weighted):
         weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
         weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
         weight = weight.reshape(self.in_channels, *self.window, per_group)
-        total = np.empty((*shape[1:], shape[0]), np.float32)
+        total = np.empty((*self.output_size(input_shape), shape[0]), np.float32)
 
         def convolve(s: np.ndarray) -> np.ndarray:
             convolve_events(s.reshape(map_shape), weight, total, self.stride, self.padding, self.dilation)
-            return np.ascontiguousarray(total.transpose(2, 0, 1))
+            return np.ascontiguousarray(total.transpose(2, 0, 1)).reshape(shape)
 
         return EventForm(convolve, break_even(per_group))
 
@@ -180,7 +196,7 @@ class Conv(Sliding, Weighted):
 
         weight = torch.tensor(self.weight).to(device, dtype)
         options = (self.stride, self.padding, self.dilation, self.groups)
-        return lambda s: torch.nn.functional.conv2d(maps(s), weight, None, *options)
+        return lambda s: like(torch.nn.functional.conv2d(maps(s), weight, None, *options), s)
 
     def describe(self) -> str:
         return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")
@@ -213,10 +229,10 @@ class SumPool(Sliding):
         return float(math.prod(self.kernel_size))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (input_shape[0], *self.output_size(input_shape))
+        return self.result_shape(input_shape, input_shape[0])
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
-        return self._windows(widened(maps(s))).sum(axis=(-2, -1))
+        return like(self._windows(widened(maps(s))).sum(axis=(-2, -1)), s)
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         return self._uses(input_shape, 1)
@@ -224,11 +240,12 @@ class SumPool(Sliding):
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import sum_windows
 
-        total, map_shape = np.empty(self.output_shape(input_shape), dtype), self.map_shape(input_shape)
+        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
+        total = np.empty((shape[0], *self.output_size(input_shape)), dtype)
 
         def pool(s: np.ndarray) -> np.ndarray:
             sum_windows(s.reshape(map_shape), total, self.kernel_size, self.stride, self.padding, self.dilation)
-            return total
+            return total.reshape(shape)
 
         return pool
 
@@ -236,9 +253,8 @@ class SumPool(Sliding):
         import torch
 
         if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            return lambda s: torch.nn.functional.avg_pool2d(
-                maps(s), self.kernel_size, self.stride, self.padding, divisor_override=1
-            )
+            options = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+            return lambda s: like(torch.nn.functional.avg_pool2d(maps(s), **options, divisor_override=1), s)
         return super().torch(dtype, device)
 
     def describe(self) -> str:

@@ -1,8 +1,8 @@
 """Declared parameters: one declaration is a field's validation, its name in files and its row in the docs.
 
-A `Spec` is a frozen, keyword-only dataclass. Its fields are made with `integer`, `number`, `boolean`, `text`, `pair`,
-`shape` and `array`; each checks and normalises its value when the object is made, so that an object, once made, is
-valid. Files (`lava_aug.netx`) walk the same declarations and have no code per type.
+A `Spec` is a frozen, keyword-only dataclass. Its fields are made with `integer`, `number`, `numbers`, `boolean`,
+`text`, `pair`, `shape` and `array`; each checks and normalises its value when the object is made, so that an object,
+once made, is valid. Files (`lava_aug.netx`) walk the same declarations and have no code per type.
 """
 
 import dataclasses
@@ -15,6 +15,10 @@ from typing_extensions import Self, dataclass_transform
 from lava_aug.errors import SpecError
 
 Check = Callable[[Any], Any]
+
+Numbers = int | float | np.ndarray
+"""One number for all, or an array of numbers that broadcasts to what they are for."""
+
 SpecType = TypeVar("SpecType", bound=type)
 
 
@@ -101,6 +105,47 @@ def number(
     return _field(_optional(check, optional), stored_as, doc, default)
 
 
+def numbers(
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    whole: bool = False,
+    optional: bool = False,
+    stored_as: str,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """A finite number (integer, if ``whole``) within bounds, or an array of such, kept as `array` keeps it."""
+    kind = "an integer" if whole else "a finite number"
+
+    def possible(value: Any) -> bool:
+        return (is_int(value) if whole else _is_number(value)) and _within(value, low, high)
+
+    def check(value: Any) -> Numbers:
+        found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
+        found = found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
+        if not every(possible, found):
+            raise SpecError(f"expected {kind}{_bounds(low, high)}, found {offending(possible, found)}")
+        if isinstance(found, np.ndarray):
+            return frozen(found)
+        return int(found) if is_int(found) else float(found)
+
+    return _field(_optional(check, optional), stored_as, doc, default)
+
+
+def every(check: Callable[[Any], Any], value: Any) -> bool:
+    """Whether a number, or every element of an array, passes a check."""
+    return all(check(item) for item in value.flat) if isinstance(value, np.ndarray) else bool(check(value))
+
+
+def offending(check: Callable[[Any], Any], value: Any) -> str:
+    """A number, or the first element of an array, that does not pass a check, for messages."""
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    index = next(index for index in np.ndindex(value.shape) if not check(value[index]))
+    return f"{value[index].item()!r} at {tuple(index)}"
+
+
 def boolean(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
     """True or False."""
 
@@ -123,8 +168,8 @@ def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dat
     return _field(_optional(check, optional), stored_as, doc, default)
 
 
-def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """Two integers (height, width), each at least ``low``; one integer stands for both."""
+def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """Two integers (height, width), each at least ``low``; one integer stands for both (None too, if optional)."""
 
     def check(value: Any) -> tuple[int, int]:
         values = (value, value) if is_int(value) else _items(value)
@@ -132,7 +177,7 @@ def pair(*, low: int, stored_as: str, doc: str, default: Any = dataclasses.MISSI
             raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
         return int(values[0]), int(values[1])
 
-    return _field(check, stored_as, doc, default)
+    return _field(_optional(check, optional), stored_as, doc, default)
 
 
 def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
@@ -158,20 +203,26 @@ def array(
     """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32."""
 
     def check(value: Any) -> np.ndarray:
-        try:
-            found = np.asarray(value)
-        except ValueError as error:
-            raise SpecError(f"expected a rectangular array of numbers: {error}") from error
-        if found.dtype.kind not in "iuf" or found.size == 0:
-            raise SpecError(f"expected a non-empty array of numbers, found {found.dtype} of shape {found.shape}")
+        found = _rectangular(value)
         if ndim is not None and found.ndim != ndim:
             raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
-        return _frozen(found)
+        return frozen(found)
 
     return _field(_optional(check, optional), stored_as, doc, default)
 
 
-def _frozen(values: np.ndarray) -> np.ndarray:
+def _rectangular(value: Any) -> np.ndarray:
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise SpecError(f"expected a rectangular array of numbers: {error}") from error
+    if found.dtype.kind not in "iuf" or found.size == 0:
+        raise SpecError(f"expected a non-empty array of numbers, found {found.dtype} of shape {found.shape}")
+    return found
+
+
+def frozen(values: np.ndarray) -> np.ndarray:
+    """Read-only, integers in the narrowest type that holds them, floats as float32; SpecError if they do not fit."""
     from lava_aug.fixed_point import smallest_int
 
     if values.dtype.kind == "f":
@@ -195,7 +246,7 @@ def _frozen(values: np.ndarray) -> np.ndarray:
     frozen_default=True,
     kw_only_default=True,
     eq_default=False,
-    field_specifiers=(integer, number, boolean, text, pair, shape, array, dataclasses.field),
+    field_specifiers=(integer, number, numbers, boolean, text, pair, shape, array, dataclasses.field),
 )
 class Spec:
     """Base of everything that is described by declared parameters. Equal when type and all parameters are equal."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lava_aug.errors import SpecError
-from lava_aug.sliding import Sliding, geometry_text, maps
+from lava_aug.sliding import Sliding, geometry_text, like, maps
 from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import SYNAPSES, Shape, Weighted
 
@@ -80,13 +80,13 @@ class ConvTranspose(Sliding, Weighted):
         return ((places >= 0) & (places < outputs)).sum(1)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        size = self.output_size(input_shape)
+        shape = self.result_shape(input_shape, self.out_channels)
         if input_shape[0] != len(self.weight):
             raise SpecError(f"ConvTranspose: expected {len(self.weight)} input channels, found {input_shape[0]}")
-        return (self.out_channels, *size)
+        return shape
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
-        channels, height, width = self.output_shape(s.shape[1:])
+        shape, (height, width) = self.output_shape(s.shape[1:]), self.output_size(s.shape[1:])
         s, weight = self._exact(maps(s))
         weight = self._by_group(weight)
         grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
@@ -95,7 +95,7 @@ class ConvTranspose(Sliding, Weighted):
         for j, k in np.ndindex(self.window):
             targets = (..., rows[:, j, None], columns[None, :, k])
             a[targets] += np.einsum("bgiyx,gio->bgoyx", grouped, weight[..., j, k])
-        return a[..., top : top + height, left : left + width].reshape(len(s), channels, height, width)
+        return a[..., top : top + height, left : left + width].reshape(len(s), *shape)
 
     def fan_out(self, input_shape: Shape) -> np.ndarray:
         return self._uses(input_shape, self.weight.shape[1])
@@ -115,7 +115,8 @@ class ConvTranspose(Sliding, Weighted):
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import scatter_columns
 
-        total = np.empty(self.output_shape(input_shape), dtype)
+        shape = self.output_shape(input_shape)
+        total = np.empty((self.out_channels, *self.output_size(input_shape)), dtype)
         height, width = self.map_shape(input_shape)[1:]
         weight = self._by_group(self.weight.astype(dtype))
         rows = np.ascontiguousarray(weight.reshape(*weight.shape[:2], -1).swapaxes(1, 2))
@@ -124,7 +125,7 @@ class ConvTranspose(Sliding, Weighted):
             columns = rows @ s.reshape(self.groups, -1, height * width)
             columns = columns.reshape(*total.shape[:1], *self.window, height, width)
             scatter_columns(columns, total, self.stride, self.padding, self.dilation)
-            return total
+            return total.reshape(shape)
 
         return convolve
 
@@ -132,7 +133,7 @@ class ConvTranspose(Sliding, Weighted):
         import torch
 
         weight = torch.tensor(self.weight).to(device, dtype)
-        return lambda s: self._transposed(maps(s), weight, self.groups)
+        return lambda s: like(self._transposed(maps(s), weight, self.groups), s)
 
     def describe(self) -> str:
         return f"conv transpose {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")

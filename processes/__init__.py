@@ -9,6 +9,7 @@ from lava_aug.processes.double_threshold_if.process import DoubleThresholdIF
 from lava_aug.processes.image_source.process import ImageSource
 from lava_aug.processes.integrate_fire.process import IntegrateFire
 from lava_aug.processes.layer_processes import PROCESSES, LayerProcesses
+from lava_aug.processes.max_pool.process import MaxPool
 from lava_aug.processes.neuron_process import NeuronProcess
 from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
@@ -22,6 +23,7 @@ __all__ = [
     "ImageSource",
     "IntegrateFire",
     "LayerProcesses",
+    "MaxPool",
     "NeuronProcess",
     "Readout",
     "Recorder",

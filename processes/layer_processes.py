@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.processes.augmented_if.process import AugmentedIF
 from lava_aug.processes.double_threshold_if.process import DoubleThresholdIF
 from lava_aug.processes.integrate_fire.process import IntegrateFire
+from lava_aug.processes.max_pool.process import MaxPool
 from lava_aug.processes.neuron_process import NeuronProcess
 from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
@@ -18,6 +19,7 @@ PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {
     RateNeuron: IntegrateFire,
     DoubleThresholdNeuron: DoubleThresholdIF,
     AugmentedNeuron: AugmentedIF,
+    MaxPoolNeuron: MaxPool,
     ReadoutNeuron: Readout,
 }
 """The Process of each neuron specification."""
@@ -65,7 +67,7 @@ class LayerProcesses:
 
     def _build(self, layer: Layer) -> None:
         neuron = PROCESSES[type(layer.neuron)](
-            shape=self.network.shapes[layer.name],
+            shape=self.network.current_shapes[layer.name],
             neuron=layer.neuron,
             bias=0 if layer.bias is None else layer.bias,
             reset_interval=self.num_steps,

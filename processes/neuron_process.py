@@ -69,6 +69,7 @@ class NeuronProcess(Process):
         **parameters: Any,
     ) -> None:
         neuron = self._specification(neuron, parameters)
+        neuron.output_shape(tuple(shape))
         _check_reset(reset_interval, reset_offset)
         bias = _broadcast_bias(bias, tuple(shape), neuron)
         super().__init__(
@@ -106,6 +107,8 @@ def _check_reset(interval: Any, offset: Any) -> None:
 
 def _broadcast_bias(bias: Any, shape: tuple[int, ...], neuron: Neuron) -> np.ndarray:
     found = np.asarray(bias)
+    if not neuron.takes_bias and found.any():
+        raise SpecError(f"bias: {neuron.type_name} neurons take none, found {bias!r}")
     low, high = signed_range(STATE_BITS)
     if not neuron.is_float and (found.dtype.kind not in "iu" or found.min() < low or found.max() > high):
         raise SpecError(f"bias: expected integers from {low} to {high}, as the neuron is fixed-point, found {bias!r}")
@@ -121,21 +124,23 @@ class SpikingProcess(NeuronProcess):
     Attributes
     ----------
     s_out : OutPort
-        Spike coefficients, ``shape``.
+        Spike coefficients, ``neuron.output_shape(shape)``: ``shape``, unless the neuron pools.
     n : Var
         Sum of the coefficients since the last reset.
     vth, v0, vth_lo : Var
-        Threshold, potential after a reset and, where the neuron has one, lower threshold. Changing them takes effect
-        in the next time step, `v0` at the next reset.
+        Threshold, potential after a reset and, where the neuron has one, lower threshold: of the shape of the
+        parameter, ``(1,)`` if it is a number. Changing them takes effect in the next time step, `v0` at the next reset.
     """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.s_out = OutPort(shape=self.a_in.shape)
-        self.n = Var(shape=self.a_in.shape, init=0)
+        shape = self.neuron.output_shape(self.a_in.shape)
+        self.s_out = OutPort(shape=shape)
+        self.n = Var(shape=shape, init=0)
         for parameter in PARAMETERS:
-            if hasattr(self.neuron, parameter):
-                setattr(self, parameter, Var(shape=(1,), init=getattr(self.neuron, parameter)))
+            value = getattr(self.neuron, parameter, None)
+            if value is not None:
+                setattr(self, parameter, Var(shape=np.shape(value) or (1,), init=value))
 
 
 PARAMETERS = ("vth", "v0", "vth_lo")
@@ -157,6 +162,7 @@ class NeuronModel(PyLoihiProcessModel):
         self.neuron: Neuron = proc_params["neuron"]
         self.interval: int | None = proc_params["reset_interval"]
         self.offset: int = proc_params["reset_offset"]
+        self.t = 0
         if self.wide is np.int64:
             check_fixed(repr(self.neuron), self.neuron.is_float)
 
@@ -181,14 +187,16 @@ class NeuronModel(PyLoihiProcessModel):
     def reset(self) -> None:
         """Start a window."""
         self.v[:] = self.specification().initial()[0]
+        self.t = 0
 
     def state(self) -> State:
         """The state in a format wide enough for one step."""
-        return State(self.v.astype(self.wide), np.zeros((), self.wide))
+        return State(self.v.astype(self.wide), np.zeros((), self.wide), self.t)
 
     def keep(self, state: State) -> None:
         """Store the state back."""
         self.v[:] = state.v
+        self.t = state.t
 
     def send(self, s: np.ndarray) -> None:
         """Send what the neuron tells the next one."""
@@ -205,17 +213,22 @@ class SpikingModel(NeuronModel):
     vth_lo: Any = None
 
     def specification(self) -> Neuron:
-        current = {name: getattr(self, name).item() for name in PARAMETERS if hasattr(self.neuron, name)}
-        if any(getattr(self.neuron, name) != value for name, value in current.items()):
-            self.neuron = self.neuron.replace(**current)
+        known = {name: getattr(self.neuron, name) for name in PARAMETERS if hasattr(self.neuron, name)}
+        if any(np.any(getattr(self, name) != value) for name, value in known.items()):
+            self.neuron = self.neuron.replace(**{name: self._current(name, value) for name, value in known.items()})
         return self.neuron
+
+    def _current(self, name: str, known: Any) -> Any:
+        """What a Var holds, as the neuron has it: an array, or one number."""
+        found = getattr(self, name)
+        return found if isinstance(known, np.ndarray) else found.item()
 
     def reset(self) -> None:
         super().reset()
         self.n[:] = 0
 
     def state(self) -> State:
-        return State(self.v.astype(self.wide), self.n.astype(self.wide))
+        return State(self.v.astype(self.wide), self.n.astype(self.wide), self.t)
 
     def keep(self, state: State) -> None:
         super().keep(state)
@@ -240,11 +253,16 @@ class FixedNeuron:
     wide = np.int64
 
 
-class FixedSpiking(FixedNeuron):
+class FixedSender(FixedNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=STATE_BITS)  # pyright: ignore
     n: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+
+
+class FixedSpiking(FixedSender):
+    """The same for neurons with a threshold."""
+
     vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
     v0: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
@@ -261,10 +279,15 @@ class FloatNeuron:
     wide = np.float64
 
 
-class FloatSpiking(FloatNeuron):
+class FloatSender(FloatNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
     n: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+
+
+class FloatSpiking(FloatSender):
+    """The same for neurons with a threshold."""
+
     vth: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
     v0: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore

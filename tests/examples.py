@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """The torch devices of this machine."""
@@ -68,6 +68,10 @@ EXAMPLE_SYNAPSES: list[tuple[Synapse, Shape]] = [
     (Dense(weight=weights(5, 7)), (7,)),
     (Dense(weight=weights(3, 24)), (2, 3, 4)),
     (Dense(weight=weights(4, 6) / 8), (6,)),
+    # along the last axis
+    (Dense(weight=weights(3, 5)), (2, 4, 5)),
+    (Dense(weight=weights(4, 3, seed=1)), (6, 3)),
+    (Dense(weight=weights(2, 5) / 8), (3, 5)),
     (_conv(3, 2, 3, 2), (2, 5, 7)),
     (_conv(4, 1, 2, 3, stride=(2, 1), padding=(1, 2)), (1, 6, 5)),
     (_conv(3, 2, 1, 3, stride=2, dilation=(3, 2)), (2, 4, 9)),
@@ -131,7 +135,41 @@ EXAMPLE_NEURONS: list[Neuron] = [
     ReadoutNeuron(),
     ReadoutNeuron(floating=True),
 ]
-"""At least one for every registered type."""
+"""Neurons that fit any shape."""
+
+
+def channels(*values: float) -> np.ndarray:
+    """One value for each channel of a map."""
+    return np.array(values).reshape(-1, 1, 1)
+
+
+PER_CHANNEL_NEURONS: list[tuple[Neuron, Shape]] = [
+    (RateNeuron(vth=channels(5, 9, 40), n_max=channels(2, 3, 1)), (3, 2, 4)),
+    (RateNeuron(vth=channels(0.5, 2.0)), (2, 3, 1)),
+    (DoubleThresholdNeuron(vth=channels(10, 3, 127), v0=channels(0, -2, 90)), (3, 2, 4)),
+    (DoubleThresholdNeuron(vth=9, vth_lo=channels(-1, -9), signed=True), (2, 1, 3)),
+    (AugmentedNeuron(vth=channels(10, 3, 2**23 - 1)), (3, 2, 4)),
+    (AugmentedNeuron(vth=np.array([1, 7, 12, 300]), v0=0, vth_lo=np.array([-1, -7, -1, -40]), n_max=9), (2, 4)),
+    (AugmentedNeuron(vth=12, v0=np.arange(6).reshape(2, 1, 3), message_bits=3), (2, 2, 3)),
+    (AugmentedNeuron(vth=channels(0.5, 4.0), vth_lo=-0.25, n_max=channels(3, 5)), (2, 3, 2)),
+]
+"""(neuron, shape of the layer that it fits)."""
+
+MAX_POOLING_NEURONS: list[tuple[Neuron, Shape]] = [
+    (MaxPoolNeuron(kernel_size=(2, 2)), (2, 4, 5)),
+    (MaxPoolNeuron(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1)), (2, 5, 4)),
+    (MaxPoolNeuron(kernel_size=(3, 2), stride=(2, 2), ceil_mode=True, message_bits=9), (1, 6, 7)),
+    (MaxPoolNeuron(kernel_size=(1, 3), stride=(1, 1), dilation=(1, 2)), (3, 7)),
+    (MaxPoolNeuron(kernel_size=(2, 2), floating=True), (2, 4, 5)),
+]
+"""(neuron, shape of its input current)."""
+
+EXAMPLE_POPULATIONS: list[tuple[Neuron, Shape]] = [
+    *((neuron, (3, 2, 4)) for neuron in EXAMPLE_NEURONS),
+    *PER_CHANNEL_NEURONS,
+    *MAX_POOLING_NEURONS,
+]
+"""(neuron, shape of its input current), at least one for every registered type."""
 
 
 def name_of(value: object) -> str:

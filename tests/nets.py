@@ -91,31 +91,39 @@ class _Builder:
     def weight(self, *shape: int) -> np.ndarray:
         return self.rng.integers(-self.largest, self.largest + 1, shape)
 
-    def neuron(self, bound: int) -> Neuron:
-        """A neuron for input currents up to ``bound``."""
+    def neuron(self, bound: int, shape: Shape) -> Neuron:
+        """A neuron for input currents up to ``bound``; some differ from channel to channel."""
         draw, vth = self.draw, min(max(1, bound // self.draw(st.integers(2, 400))), 2**23 - 1)
         options: dict[str, Any] = {
             "vth": vth,
             "v0": draw(st.none() | st.integers(-vth, vth)),
             "n_max": draw(st.none() | st.integers(1, 40)),
         }
+        if draw(st.integers(0, 2)) == 0:
+            options["vth"] = vth = self.each_channel(shape, max(1, vth // 3), vth)
+            options["n_max"] = None if options["n_max"] is None else self.each_channel(shape, 1, 40)
         if self.method == "rate":
             return RateNeuron(**options)
         options["signed"] = draw(st.booleans())
-        options["vth_lo"] = -1 if self.within_theorem else draw(st.sampled_from([-1, -vth, -3 * vth]).map(clip24))
+        options["vth_lo"] = -1 if self.within_theorem else clip24(draw(st.sampled_from([-1, -vth, -3 * vth])))
         if self.method == "ter":
             return DoubleThresholdNeuron(**options)
         bits = 16 if self.within_theorem else draw(st.sampled_from([16, 4]))
         return AugmentedNeuron(**options, message_bits=bits)
 
+    def each_channel(self, shape: Shape, low: int, high: int) -> np.ndarray:
+        """A random number for each channel."""
+        return self.rng.integers(low, high + 1, (shape[0], *[1] * (len(shape) - 1)))
+
     def add(self, *connections: tuple[str, Synapse], relay: bool = False) -> str:
         """A layer with these connections; a relay passes on what arrives."""
         bound = int(sum(synapse.weight_sum * self.bounds[source] for source, synapse in connections))
         relays = relay and self.method == "aug"
-        neuron = AugmentedNeuron(vth=1, signed=True) if relays else self.neuron(bound)
+        shape = connections[0][1].output_shape(self.shapes[connections[0][0]])
+        neuron = AugmentedNeuron(vth=1, signed=True) if relays else self.neuron(bound, shape)
         name = f"layer{len(self.layers)}"
-        self.shapes[name] = connections[0][1].output_shape(self.shapes[connections[0][0]])
-        self.bounds[name] = min(bound // int(getattr(neuron, "vth", 1)) + 1, neuron.coefficient_limit)
+        self.shapes[name] = shape
+        self.bounds[name] = min(bound // int(np.min(getattr(neuron, "vth", 1))) + 1, neuron.coefficient_limit)
         self.layers.append(self.layer(name, connections, neuron, bound))
         self.source = name
         return name
@@ -178,9 +186,9 @@ class _Builder:
         return Network(input_shape=self.input_shape, layers=tuple(self.layers), method=self.method)
 
 
-def clip24(value: int) -> int:
+def clip24(value: Any) -> Any:
     """Into the signed 24-bit range."""
-    return max(value, -(2**23))
+    return np.maximum(value, -(2**23))
 
 
 @st.composite

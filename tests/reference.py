@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from lava_aug.layers import Synapse
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import initial_state
+from lava_aug.neurons import MaxPoolNeuron, initial_state
 from lava_aug.results import COUNTS, Output
 
 
@@ -38,7 +39,7 @@ def reference(net: Network, payloads: np.ndarray, num_steps: int) -> Output:
     v = np.zeros((*size, *net.shapes[net.readout.name]), np.float64 if net.is_float else np.int64)
     for image, x in enumerate(payloads):
         spikes = {INPUT: x.astype(v.dtype)}
-        states = {layer.name: initial_state(layer.neuron, net.shapes[layer.name]) for layer in net}
+        states = {layer.name: initial_state(layer.neuron, net.current_shapes[layer.name]) for layer in net}
         for t in range(num_steps):
             for layer in net:
                 counts["synops"][layer.name][t, image] = operations(layer, spikes)
@@ -55,6 +56,11 @@ def reference(net: Network, payloads: np.ndarray, num_steps: int) -> Output:
     return Output(network=net, v=v, spikes=kept, **counts)
 
 
+def _max_pooled(neuron: MaxPoolNeuron, total: np.ndarray) -> np.ndarray:
+    options = (neuron.kernel_size, neuron.stride, neuron.padding, neuron.dilation, neuron.ceil_mode)
+    return torch.nn.functional.max_pool2d(torch.tensor(total, dtype=torch.float64), *options).numpy().astype(np.int64)
+
+
 def theorem(net: Network, payloads: np.ndarray, num_steps: int) -> dict[str, np.ndarray]:
     """The ANN that an AugMapping network equals: ``n`` of every layer, and ``v`` of the readout, after all steps.
 
@@ -65,9 +71,11 @@ def theorem(net: Network, payloads: np.ndarray, num_steps: int) -> dict[str, np.
         total = np.sum([c.synapse.accumulate(n[c.source]) for c in layer.connections], axis=0)
         total = total + num_steps * (0 if layer.bias is None else layer.bias.astype(np.int64))
         neuron: Any = layer.neuron
-        if neuron.fires:
+        if isinstance(neuron, MaxPoolNeuron):
+            total = _max_pooled(neuron, total)
+        elif neuron.fires:
             total = (total + neuron.v0) // neuron.vth
-            total = total if neuron.n_max is None else np.minimum(total, neuron.n_max)
+            total = total if neuron.n_max is None else np.minimum(total, num_steps * np.int64(neuron.n_max))
             total = total if neuron.signed else np.maximum(total, 0)
         n[layer.name] = total
     return n

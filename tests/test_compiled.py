@@ -1,5 +1,7 @@
 """The compiled step equals `Neuron.step`, bit for bit; so do the compiled synapses and `Synapse.accumulate`."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
@@ -19,21 +21,35 @@ from lava_aug.compiled import (
 )
 from lava_aug.kernels import SampleKernel
 from lava_aug.layers import Shape, Synapse
-from lava_aug.neurons import NEURONS, AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, State
+from lava_aug.neurons import (
+    MAX_N_MAX,
+    NEURONS,
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    MaxPoolNeuron,
+    Neuron,
+    RateNeuron,
+    State,
+)
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float]
 BATCH, SIZE = 2, 16
+
+
+def maybe_each(values: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    """One for all neurons, or one for each."""
+    return values | st.lists(values, min_size=SIZE, max_size=SIZE).map(np.array)
 
 
 @st.composite
 def neurons(draw: st.DrawFn) -> Neuron:
     """Any threshold neuron with any options, extreme ones among them."""
     kind = draw(st.sampled_from([RateNeuron, DoubleThresholdNeuron, AugmentedNeuron]))
-    vth = draw(st.sampled_from([1, 2, 3, 7, 100, 5000, 2**22, 2**23 - 1]))
-    options: dict[str, object] = {"vth": vth, "v0": draw(st.none() | st.integers(-(2**23), 2**23 - 1))}
-    options["n_max"] = draw(st.none() | st.integers(1, 50))
+    vth = draw(maybe_each(st.sampled_from([1, 2, 3, 7, 100, 5000, 2**22, 2**23 - 1])))
+    options: dict[str, object] = {"vth": vth, "v0": draw(st.none() | maybe_each(st.integers(-(2**23), 2**23 - 1)))}
+    options["n_max"] = draw(st.none() | maybe_each(st.integers(1, 50) | st.integers(1, MAX_N_MAX)))
     if kind is not RateNeuron:
-        options["vth_lo"] = draw(st.sampled_from([-1, -vth, -5]))
+        options["vth_lo"] = draw(st.just(-vth) | maybe_each(st.sampled_from([-1, -5])))
         options["signed"] = draw(st.booleans())
     if kind is AugmentedNeuron:
         options["message_bits"] = draw(st.integers(2, 16))
@@ -47,13 +63,13 @@ def courses(neuron: Neuron, scale: int, bias_scale: int, seed: int, num_steps: i
     fast = CompiledPopulation(neuron, (SIZE,), BATCH, bias)
     v0, n0 = neuron.initial()
     state = State(np.full((BATCH, SIZE), v0), np.full((BATCH, SIZE), n0))
-    for _ in range(num_steps):
+    for t in range(1, num_steps + 1):
         a = rng.integers(-scale, scale + 1, (BATCH, SIZE))
         if hasattr(neuron, "vth"):
             a[0] = neuron.vth * rng.integers(-2, 4, SIZE) - state.v[0] - bias  # pyright: ignore  # on the thresholds
             a[0] += rng.integers(-1, 2, SIZE)
         step = neuron.step(state, a, bias)
-        fast.step(a.astype(np.float32 if np.abs(a).max() <= 2**24 else np.float64))
+        fast.step(a.astype(np.float32 if np.abs(a).max() <= 2**24 else np.float64), t)
         state = step.state
         capped = np.zeros((BATCH, SIZE)) if step.capped is None else step.capped
         expected = {
@@ -83,8 +99,8 @@ def test_every_example_has_a_compiled_step(neuron: Neuron) -> None:
         courses(neuron, scale, 9, seed=scale)
 
 
-def test_every_neuron_is_compiled() -> None:
-    assert set(PARAMETERS) == set(NEURONS.values())
+def test_every_neuron_is_compiled_but_max_pooling() -> None:
+    assert set(PARAMETERS) == set(NEURONS.values()) - {MaxPoolNeuron}
 
 
 def test_long_windows_are_left_to_the_step() -> None:
@@ -95,7 +111,7 @@ def test_long_windows_are_left_to_the_step() -> None:
 
 def test_reset_starts_a_window() -> None:
     fast = CompiledPopulation(AugmentedNeuron(vth=10), (2,), 1, None)
-    fast.step(np.array([[37, -4]], np.float32))
+    fast.step(np.array([[37, -4]], np.float32), 1)
     assert (fast.v.tolist(), fast.n.tolist(), fast.s.tolist()) == ([[2, 1]], [[4, 0]], [[4, 0]])
     fast.reset()
     assert (fast.v.tolist(), fast.n.tolist()) == ([[5, 5]], [[0, 0]])

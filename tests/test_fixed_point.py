@@ -17,6 +17,7 @@ from lava_aug.fixed_point import (
     PORT_BITS,
     STATE_BITS,
     WEIGHT_BITS,
+    carried,
     cast_like,
     exact_bits,
     floor_div,
@@ -218,3 +219,11 @@ def test_smallest_int_never_wraps() -> None:
     assert smallest_int(np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
     with pytest.raises(OverflowError, match="integers from 0 to 9223372036854775808 do not fit into 64 bits"):
         smallest_int(np.array([0, 2**63], np.uint64))
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_parameters_are_carried_as_the_state_is(name: str) -> None:
+    state = CARRIERS[name]([1, 2, 3])
+    found = carried(np.array([100, TOP, -1], np.int32), state)
+    assert (type(found), found.dtype, found.tolist()) == (type(state), state.dtype, [100, TOP, -1])
+    assert carried(7, state) == 7

@@ -1,6 +1,7 @@
 """Layer types: sums against PyTorch, every faster form against `accumulate`, counts by brute force, every error."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,27 +37,30 @@ def with_unit_weights(synapse: Synapse) -> Synapse:
 
 
 def torch_dense(synapse: Any, s: torch.Tensor) -> torch.Tensor:
-    return F.linear(s.flatten(1), torch.tensor(synapse.weight).double())
+    weight = torch.tensor(synapse.weight).double()
+    return F.linear(s if s.shape[-1] == weight.shape[1] else s.flatten(1), weight)
 
 
-def as_maps(s: torch.Tensor) -> torch.Tensor:
-    """Rows as maps of height 1."""
-    return s if s.ndim == 4 else s.unsqueeze(2)
+def as_maps(operation: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The operation on rows as maps of height 1, which gives rows again."""
+    return lambda synapse, s: operation(synapse, s) if s.ndim == 4 else operation(synapse, s.unsqueeze(2)).squeeze(2)
 
 
+@as_maps
 def torch_conv(synapse: Any, s: torch.Tensor) -> torch.Tensor:
     options = {name: getattr(synapse, name) for name in ("stride", "padding", "dilation", "groups")}
-    return F.conv2d(as_maps(s), torch.tensor(synapse.weight).double(), **options)
+    return F.conv2d(s, torch.tensor(synapse.weight).double(), **options)
 
 
+@as_maps
 def torch_conv_transpose(synapse: Any, s: torch.Tensor) -> torch.Tensor:
     names = ("stride", "padding", "output_padding", "dilation", "groups")
     options = {name: getattr(synapse, name) for name in names}
-    return F.conv_transpose2d(as_maps(s), torch.tensor(synapse.weight).double(), **options)
+    return F.conv_transpose2d(s, torch.tensor(synapse.weight).double(), **options)
 
 
+@as_maps
 def torch_pool(synapse: Any, s: torch.Tensor) -> torch.Tensor:
-    s = as_maps(s)
     if synapse.dilation == (1, 1):
         height, width = synapse.padding
         mean = F.avg_pool2d(F.pad(s, (width, width, height, height)), synapse.kernel_size, synapse.stride)

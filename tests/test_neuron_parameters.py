@@ -28,7 +28,7 @@ def test_limits() -> None:
     assert [RateNeuron(vth=1).coefficient_limit, DoubleThresholdNeuron(vth=1).coefficient_limit] == [1, 1]
     assert [AugmentedNeuron(vth=1, message_bits=b).coefficient_limit for b in (2, 16, 24)] == [1, 32767, TOP]
     assert ReadoutNeuron().coefficient_limit == 0
-    assert [kind.graded for kind in NEURONS.values()] == [False, False, True, False]
+    assert [kind.graded for kind in NEURONS.values()] == [False, False, True, False, True]
     assert not ReadoutNeuron.fires
 
 
@@ -58,8 +58,8 @@ BITS_24 = f"expected an integer from {BOTTOM} to {TOP}, as vth is an integer, fo
         (RateNeuron, {"vth": 5, "v0": 2.5}, f"v0: {BITS_24}2.5"),
         (RateNeuron, {"vth": 5, "v0": TOP + 1}, f"v0: {BITS_24}8388608"),
         (RateNeuron, {"vth": 5, "v0": BOTTOM - 1}, f"v0: {BITS_24}-8388609"),
-        (RateNeuron, {"vth": 5, "n_max": 0}, "n_max: expected an integer of at least 1, found 0"),
-        (RateNeuron, {"vth": 5, "n_max": 1.5}, "n_max: expected an integer of at least 1, found 1.5"),
+        (RateNeuron, {"vth": 5, "n_max": 0}, "n_max: expected an integer from 1 to 2147483647, found 0"),
+        (RateNeuron, {"vth": 5, "n_max": 1.5}, "n_max: expected an integer from 1 to 2147483647, found 1.5"),
         (AugmentedNeuron, {"vth": 5, "vth_lo": BOTTOM - 1}, f"vth_lo: {BITS_24}-8388609"),
         (AugmentedNeuron, {"vth": 5, "vth_lo": -0.5}, f"vth_lo: {BITS_24}-0.5"),
         (AugmentedNeuron, {"vth": 5, "vth_lo": 0}, "vth_lo: expected a negative number, found 0"),

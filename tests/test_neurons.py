@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_NEURONS
+from examples import EXAMPLE_NEURONS, EXAMPLE_POPULATIONS
 
 from lava_aug.neurons import (
     NEURONS,
@@ -20,26 +20,26 @@ TOP = 2**23 - 1
 BOTTOM = -(2**23)
 
 
-def one_step(neuron: Neuron, v: float, n: int, a: float = 0, bias: float = 0) -> tuple[float, float, int]:
-    """``(s, v, n)`` after one step from the state ``(v, n)``."""
+def one_step(neuron: Neuron, v: float, n: int, a: float = 0, bias: float = 0, t: int = 0) -> tuple[float, float, int]:
+    """``(s, v, n)`` after one step from the state ``(v, n)`` after ``t`` steps."""
     dtype = np.float64 if neuron.is_float else np.int64
-    step = neuron.step(State(np.array([v], dtype), np.array([n], dtype)), np.array([a], dtype), bias)
+    step = neuron.step(State(np.array([v], dtype), np.array([n], dtype), t), np.array([a], dtype), bias)
     return step.s[0], step.state.v[0], step.state.n[0]
 
 
 def trace(neuron: Neuron, currents: list[float], bias: float = 0) -> list[tuple[float, float, int]]:
     """``(s, v, n)`` after every step from the start of a window."""
-    v, n = neuron.initial()
-    found = []
-    for a in currents:
-        s, v, n = one_step(neuron, v, n, a, bias)
+    state = initial_state(neuron, ())
+    v, n, found = state.v.item(), state.n.item(), []
+    for t, a in enumerate(currents):
+        s, v, n = one_step(neuron, v, n, a, bias, t)
         found.append((s, v, n))
     return found
 
 
 def test_every_registered_neuron_has_an_example() -> None:
-    assert {type(neuron) for neuron in EXAMPLE_NEURONS} == set(NEURONS.values())
-    assert set(NEURONS) == {"IF", "DTIF", "AUGIF", "READOUT"}
+    assert {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(NEURONS.values())
+    assert set(NEURONS) == {"IF", "DTIF", "AUGIF", "READOUT", "MAXPOOL"}
 
 
 @pytest.mark.parametrize(
@@ -120,17 +120,33 @@ def test_signed_neurons_take_back_what_they_never_sent() -> None:
 @pytest.mark.parametrize(
     ("neuron", "expected"),
     [
-        (RateNeuron(vth=10, n_max=2), [(1, 30, 1), (1, 20, 2), (0, 20, 2)]),
-        (DoubleThresholdNeuron(vth=10, n_max=2), [(1, 30, 1), (1, 20, 2), (0, 20, 2)]),
-        (AugmentedNeuron(vth=10, n_max=2), [(2, 20, 2), (0, 20, 2), (0, 20, 2)]),
+        (RateNeuron(vth=10, n_max=1), [(1, 50, 1), (1, 40, 2), (1, 30, 3)]),
+        (DoubleThresholdNeuron(vth=10, n_max=1), [(1, 50, 1), (1, 40, 2), (1, 30, 3)]),
+        (AugmentedNeuron(vth=10, n_max=1), [(1, 50, 1), (1, 40, 2), (1, 30, 3)]),
+        (AugmentedNeuron(vth=10, n_max=2), [(2, 40, 2), (2, 20, 4), (2, 0, 6)]),
+        (AugmentedNeuron(vth=10, n_max=4), [(4, 20, 4), (2, 0, 6), (0, 0, 6)]),
     ],
 )
-def test_n_max_bounds_n(neuron: Neuron, expected: list[tuple[int, int, int]]) -> None:
-    assert trace(neuron, [35, 0, 0]) == expected
+def test_n_max_bounds_the_mean(neuron: Neuron, expected: list[tuple[int, int, int]]) -> None:
+    assert trace(neuron, [55, 0, 0]) == expected
 
 
-def test_after_n_max_the_excess_is_paid_back_first() -> None:
-    assert trace(AugmentedNeuron(vth=10, n_max=2), [35, -20, -1]) == [(2, 20, 2), (0, 0, 2), (-1, 9, 1)]
+def test_steps_without_input_make_room_below_n_max() -> None:
+    assert trace(AugmentedNeuron(vth=10, n_max=2), [0, 0, 95]) == [(0, 5, 0), (0, 5, 0), (6, 40, 6)]
+
+
+def test_above_n_max_the_excess_is_paid_back_first() -> None:
+    assert trace(AugmentedNeuron(vth=10, n_max=2), [55, -41, -1]) == [(2, 40, 2), (-1, 9, 1), (0, 8, 1)]
+    assert trace(AugmentedNeuron(vth=10, n_max=2), [55, -20, -21]) == [(2, 40, 2), (2, 0, 4), (-3, 9, 1)]
+
+
+def test_time_is_counted_from_the_start_of_the_window() -> None:
+    neuron = AugmentedNeuron(vth=10, n_max=2)
+    state = initial_state(neuron, (1,))
+    assert state.t == 0
+    for t in range(1, 4):
+        state = neuron.step(state, np.array([99]), 0).state
+        assert (state.t, state.n.tolist()) == (t, [2 * t])
 
 
 def test_windows_by_hand() -> None:

@@ -86,6 +86,16 @@ def _with_neuron(neuron: Any) -> Network:
     return net.replace(layers=(net.layers[0].replace(neuron=neuron), net.layers[1]))
 
 
+def test_what_a_bound_keeps_back_piles_up() -> None:
+    """Weights of 127 put 190 thresholds into each step; what exceeds two of them stays in ``v``."""
+    net = _with_neuron(AugmentedNeuron(vth=300, n_max=2))
+    images = np.full((2, 6), 255, np.uint8)
+    np.testing.assert_array_equal(settle(net, images, 20).v, simulate(net, images, 20).v[-1])
+    np.testing.assert_array_equal(settle(net, images, 20).v, theorem(net, images, 20)["out"])
+    with pytest.raises(NetworkError, match="layer 'hidden' come near the 24-bit limit within 100 steps"):
+        settle(net, images, 100)
+
+
 REFUSED = {
     "rate": (_with_neuron(RateNeuron(vth=300)), 4, "layer 'hidden' has IF neurons, whose spikes depend on the order"),
     "symmetric": (_with_neuron(AugmentedNeuron(vth=300, vth_lo=-300)), 4, "layer 'hidden' has vth_lo = -300"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lava_aug.errors import LavaAugError, SpecError
-from lava_aug.spec import Spec, array, boolean, integer, number, pair, registered, shape, text
+from lava_aug.spec import Spec, array, boolean, integer, number, numbers, pair, registered, shape, text
 
 
 class Bounded(Spec):
@@ -31,6 +31,64 @@ class Other(Spec):
     dims: tuple[int, ...] = shape(default=(1,), stored_as=None, doc="a shape")
     matrix: Any = array(ndim=2, optional=True, default=None, stored_as="matrix", doc="a matrix")
     values: Any = array(optional=True, default=None, stored_as="values", doc="any array")
+
+
+class Many(Spec):
+    """Numbers or arrays of them."""
+
+    few: Any = numbers(low=1, high=9, whole=True, default=1, stored_as="few", doc="integers within bounds")
+    real: Any = numbers(low=-1, optional=True, default=None, stored_as="real", doc="any, bounded below")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("few", 9, 9),
+        ("few", np.uint8(3), 3),
+        ("few", np.array(3), 3),
+        ("real", None, None),
+        ("real", -1, -1),
+        ("real", np.float32(0.5), 0.5),
+    ],
+)
+def test_single_numbers_are_normalised(name: str, value: Any, expected: Any) -> None:
+    assert exact(getattr(Many(**{name: value}), name), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "dtype"),
+    [
+        ("few", [1, 9], np.int8),
+        ("few", np.array([[2]], np.uint64), np.int8),
+        ("real", (300, -1), np.int16),
+        ("real", [0.5, 3], np.float32),
+    ],
+)
+def test_arrays_of_numbers_are_normalised(name: str, value: Any, dtype: type) -> None:
+    found = getattr(Many(**{name: value}), name)
+    assert (found.tolist(), found.dtype, found.flags.writeable) == (np.array(value).tolist(), dtype, False)
+    assert Many(**{name: found}) == Many(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("few", 0, "Many.few: expected an integer from 1 to 9, found 0"),
+        ("few", [1, 10, 0], "Many.few: expected an integer from 1 to 9, found 10 at (1,)"),
+        ("few", [[1.5]], "Many.few: expected an integer from 1 to 9, found 1.5 at (0, 0)"),
+        ("few", None, "Many.few: expected an integer from 1 to 9, found None"),
+        ("few", np.array(0), "Many.few: expected an integer from 1 to 9, found 0"),
+        ("real", [0, -2], "Many.real: expected a finite number of at least -1, found -2 at (1,)"),
+        ("real", [0.5, np.inf], "Many.real: expected a finite number of at least -1, found inf at (1,)"),
+        ("real", [1e300], "Many.real: expected finite numbers in float32, found 1 NaN or infinite ones"),
+        ("real", "1", "Many.real: expected a finite number of at least -1, found '1'"),
+        ("real", [], "Many.real: expected a non-empty array of numbers, found float64 of shape (0,)"),
+    ],
+)
+def test_arrays_of_numbers_are_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Many(**{name: value})
+    assert str(caught.value) == message
 
 
 def exact(found: Any, expected: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_NEURONS, EXAMPLE_SYNAPSES, name_of, weights
+from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, weights
 from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
@@ -21,6 +21,7 @@ from lava_aug.neurons import (
     NEURONS,
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    MaxPoolNeuron,
     Neuron,
     RateNeuron,
     ReadoutNeuron,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.lava
 
 
 def test_every_registered_type_is_tested() -> None:
-    assert set(NEURONS.values()) == {type(neuron) for neuron in EXAMPLE_NEURONS} == set(PROCESSES)
+    assert set(NEURONS.values()) == {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(PROCESSES)
     assert set(SYNAPSES.values()) == {type(synapse) for synapse, _ in EXAMPLE_SYNAPSES}
 
 
@@ -45,7 +46,7 @@ def test_every_registered_type_is_tested() -> None:
 def currents(neuron: Neuron, num_steps: int, shape: Shape) -> np.ndarray:
     """Random input currents around the threshold and, for fixed point, some beyond 24 bits."""
     rng = np.random.default_rng(5)
-    scale = 4 * float(getattr(neuron, "vth", 10))
+    scale = 4 * np.asarray(getattr(neuron, "vth", 10), float)
     a = rng.uniform(-scale, 1.2 * scale, (num_steps, *shape))
     if neuron.is_float:
         return a
@@ -69,12 +70,12 @@ def stepped(neuron: Neuron, a: np.ndarray, bias: np.ndarray, interval: int, offs
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-@pytest.mark.parametrize("neuron", EXAMPLE_NEURONS, ids=name_of)
-def test_neurons(neuron: Neuron) -> None:
-    shape, interval, offset = (3, 2, 4), 8, 11
+@pytest.mark.parametrize(("neuron", "shape"), EXAMPLE_POPULATIONS, ids=name_of)
+def test_neurons(neuron: Neuron, shape: Shape) -> None:
+    interval, offset = 8, 11
     a = currents(neuron, 28, shape)
-    bias = np.arange(-3, 3).reshape(3, 2, 1) / (8 if neuron.is_float else 1)
-    bias = bias if neuron.is_float else bias.astype(int)
+    bias = np.resize(np.arange(-3, 3), (*shape[:-1], 1))
+    bias = (bias / 8 if neuron.is_float else bias) * neuron.takes_bias
     expected = stepped(neuron, a, bias, interval, offset)
     process = PROCESSES[type(neuron)](
         shape=shape, neuron=neuron, bias=bias, reset_interval=interval, reset_offset=offset
@@ -218,6 +219,27 @@ def test_a_residual_sum_through_a_relay_of_equal_depth(tmp_path: Path) -> None:
     assert (found.spikes["sum"] != 0).any()
 
 
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        RateNeuron(vth=channels(90, 900, 4000)),
+        DoubleThresholdNeuron(vth=channels(90, 900, 4000), vth_lo=channels(-90, -1, -500), v0=0),
+        AugmentedNeuron(vth=channels(90, 900, 4000), v0=channels(0, 1, 2), signed=True, n_max=channels(4, 100, 1)),
+    ],
+    ids=name_of,
+)
+def test_parameters_of_each_channel(neuron: Neuron, tmp_path: Path) -> None:
+    net = Network(
+        input_shape=(2, 4, 3),
+        layers=(
+            layer("hidden", INPUT, Conv(weight=weights(3, 2, 3, 3)), neuron, quantum=channels(0.5, 1, 2)),
+            layer("out", "hidden", Dense(weight=weights(5, 6, seed=4))),
+        ),
+    )
+    found = conform(net, images_for(net, 3), 3, tmp_path)
+    assert found.events["hidden"].any()
+
+
 @pytest.mark.parametrize(("name", "num_steps"), [(name, 1 + k % 4) for k, name in enumerate(SKIPS)])
 def test_paths_of_different_length(name: str, num_steps: int, tmp_path: Path) -> None:
     """Also where an image waits for longer than it is shown, so that several wait at once."""
@@ -230,6 +252,31 @@ def test_many_images_wait_at_once(tmp_path: Path) -> None:
     net = skip_net(SKIPS["all"])
     found = conform(net, images_for(net, 6), 1, tmp_path)
     assert len({tuple(v) for v in found.v[0].tolist()}) == 6
+
+
+@pytest.mark.parametrize("neuron", [AugmentedNeuron(vth=300), DoubleThresholdNeuron(vth=900)], ids=name_of)
+def test_max_pooling(neuron: Neuron, tmp_path: Path) -> None:
+    """Behind the images, behind a layer, and beside it in a residual sum."""
+    pool = MaxPoolNeuron(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1))
+    net = Network(
+        input_shape=(2, 7, 6),
+        layers=(
+            layer("images", INPUT, Relay(), MaxPoolNeuron(kernel_size=(2, 2), stride=(1, 1))),
+            layer("conv", "images", Conv(weight=weights(3, 2, 2, 2)), neuron, quantum=channels(1, 2, 3)),
+            layer("pool", "conv", Relay(), pool, quantum=channels(1, 2, 3)),
+            layer("down", "conv", Conv(weight=weights(3, 3, 3, 3, seed=1), stride=(2, 2), padding=(1, 1)), neuron),
+            Layer(
+                name="sum",
+                connections=(Connection("pool", Relay()), Connection("down", Relay())),
+                neuron=AugmentedNeuron(vth=1, v0=0, signed=True),
+                quantum=1.0,
+            ),
+            layer("out", "sum", Dense(weight=weights(5, 18, seed=4))),
+        ),
+    )
+    assert (net.current_shapes["pool"], net.shapes["pool"]) == ((3, 5, 4), (3, 3, 2))
+    found = conform(net, images_for(net, 3), 3, tmp_path)
+    assert all(events.any() for events in found.events.values())
 
 
 def test_what_happens_before_a_window_does_not_leak_into_it(tmp_path: Path) -> None:

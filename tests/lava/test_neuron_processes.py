@@ -12,7 +12,15 @@ from lava.proc.monitor.process import Monitor
 
 from lava_aug.errors import SpecError
 from lava_aug.neurons import AugmentedNeuron, RateNeuron
-from lava_aug.processes import AugmentedIF, DoubleThresholdIF, ImageSource, IntegrateFire, NeuronProcess, Readout
+from lava_aug.processes import (
+    AugmentedIF,
+    DoubleThresholdIF,
+    ImageSource,
+    IntegrateFire,
+    MaxPool,
+    NeuronProcess,
+    Readout,
+)
 from lava_aug.processes.augmented_if.models import PyAugmentedIFFixed
 
 pytestmark = pytest.mark.lava
@@ -46,7 +54,7 @@ TRACES = {
         IntegrateFire, {"vth": 10, "v0": -2, "bias": 4}, a=[0, 0, 0, 9], s=[0, 0, 1, 1], v=[2, 6, 0, 3], n=[0, 0, 1, 2]
     ),
     "rate: n_max": Trace(
-        IntegrateFire, {"vth": 10, "v0": 0, "n_max": 2}, a=[35, 0, 0], s=[1, 1, 0], v=[25, 15, 15], n=[1, 2, 2]
+        IntegrateFire, {"vth": 10, "v0": 0, "n_max": 1}, a=[35, 0, 0], s=[1, 1, 1], v=[25, 15, 5], n=[1, 2, 3]
     ),
     "double: takes back at v == vth_lo, not above, and no more than n": Trace(
         DoubleThresholdIF,
@@ -83,10 +91,10 @@ TRACES = {
     "double: n_max": Trace(
         DoubleThresholdIF,
         {"vth": 10, "v0": 0, "n_max": 1},
-        a=[30, 0, -21, 1],
-        s=[1, 0, -1, 1],
-        v=[20, 20, 9, 0],
-        n=[1, 1, 0, 1],
+        a=[30, 0, -21, 31],
+        s=[1, 1, -1, 1],
+        v=[20, 10, -1, 20],
+        n=[1, 2, 1, 2],
     ),
     "augmented: floor(v / vth) at once": Trace(
         AugmentedIF,
@@ -117,11 +125,11 @@ TRACES = {
     ),
     "augmented: n_max": Trace(
         AugmentedIF,
-        {"vth": 10, "v0": 0, "n_max": 5},
-        a=[33, 33, 0, -20, 4],
-        s=[3, 2, 0, -1, 1],
-        v=[3, 16, 16, 6, 0],
-        n=[3, 5, 5, 4, 5],
+        {"vth": 10, "v0": 0, "n_max": 2},
+        a=[73, 3, 0, -81, 99],
+        s=[2, 2, 2, -6, 9],
+        v=[53, 36, 16, -5, 4],
+        n=[2, 4, 6, 0, 9],
     ),
     "augmented: bias": Trace(
         AugmentedIF, {"vth": 4, "v0": 0, "bias": -3}, a=[20, 0, 0], s=[4, -1, -1], v=[1, 2, 3], n=[4, 3, 2]
@@ -209,6 +217,13 @@ def test_windows_of_one_step(kind: type[NeuronProcess]) -> None:
     found = drive(kind(shape=(1,), vth=10, bias=4, reset_interval=1), {"a_in": [[0], [1], [0]]}, 3, ("s_out", "v"))
     assert found["s_out"].ravel().tolist() == [0, 1, 0]
     assert found["v"].ravel().tolist() == [9, 0, 9]
+
+
+@pytest.mark.parametrize("kind", FIRING)
+def test_bounds_of_n_start_again_with_every_window(kind: type[NeuronProcess]) -> None:
+    process = kind(shape=(1,), vth=10, v0=0, bias=99, n_max=1, reset_interval=3, reset_offset=2)
+    found = drive(process, {}, 8, probe=("n",))
+    assert found["n"].ravel().tolist() == [1, 1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("kind", FIRING)
@@ -420,3 +435,34 @@ def test_fixed_point_models_refuse_floating_point_neurons() -> None:
     process: Any = AugmentedIF(shape=(2,), vth=0.5)
     with pytest.raises(SpecError, match=r"is floating-point; run it with Loihi2SimCfg\(select_tag='floating_pt'\)$"):
         PyAugmentedIFFixed(process.proc_params)
+
+
+def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
+    process: Any = AugmentedIF(shape=(2, 3), vth=np.array([[10], [4]]), v0=0, reset_interval=2, reset_offset=1)
+    change = {1: lambda: process.vth.set(np.array([[5], [4]]))}
+    a = np.full((3, 2, 3), 21)
+    found = drive(process, {"a_in": a}, 3, probe=("s_out", "v", "vth", "v0", "vth_lo"), before=change)
+    assert found["s_out"][:, :, 0].tolist() == [[2, 5], [4, 5], [4, 5]]
+    assert found["v"][:, :, 0].tolist() == [[1, 1], [2, 2], [1, 1]]
+    assert found["vth"].tolist() == [[[10], [4]], [[5], [4]], [[5], [4]]]
+    assert (found["v0"].shape, found["vth_lo"].shape) == ((3, 1), (3, 1))
+
+
+def test_parameters_must_fit_the_population() -> None:
+    with pytest.raises(SpecError, match=r"RateNeuron.vth: expected a shape that broadcasts to \(2,\), found \(3,\)"):
+        IntegrateFire(shape=(2,), vth=[1, 2, 3])
+
+
+def test_max_pooling_by_hand() -> None:
+    process = MaxPool(shape=(1, 4), kernel_size=(1, 2), message_bits=4, reset_interval=3, reset_offset=1)
+    a = [[[3, 1, -5, -2]], [[-9, 0, 9, 0]], [[0, 9, 0, 0]], [[2, 0, 0, 0]]]
+    found = drive(process, {"a_in": a}, 4, probe=("s_out", "n", "v", "capped"))
+    assert found["s_out"].tolist() == [[[3, -2]], [[-2, 6]], [[7, 0]], [[2, 0]]]
+    assert found["n"].tolist() == [[[3, -2]], [[1, 4]], [[8, 4]], [[2, 0]]]
+    assert found["v"].tolist() == [[[3, 1, -5, -2]], [[-6, 1, 4, -2]], [[-6, 10, 4, -2]], [[2, 0, 0, 0]]]
+    assert found["capped"].ravel().tolist() == [0, 0, 1, 1]
+
+
+def test_max_pooling_takes_no_bias() -> None:
+    with pytest.raises(SpecError, match="bias: MAXPOOL neurons take none, found 3"):
+        MaxPool(shape=(1, 4), kernel_size=(1, 2), bias=3)
