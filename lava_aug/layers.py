@@ -1,9 +1,9 @@
 """Layer types: what a synapse adds up, the shapes it takes and gives, and how many synapses that is.
 
 A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
-plain integer arithmetic. `blas` and `torch` are faster forms of the same sum, held against it by the conformance
-tests; a new layer type gets by without them. To add one, write a subclass with `output_shape`, `accumulate` and
-`fan_out`, decorated with ``@registered(SYNAPSES)``.
+plain integer arithmetic. `blas`, `events`, `bounded` and `torch` are faster forms of the same sum, held against it by
+the conformance tests; a new layer type gets by without them. To add one, write a subclass with `output_shape`,
+`accumulate` and `fan_out`, decorated with ``@registered(SYNAPSES)``.
 
 Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, height, width)`` for kernels, and the
 operation is PyTorch's cross-correlation.
@@ -43,9 +43,26 @@ class EventForm(NamedTuple):
     break_even: float
 
 
+class BoundedForm(NamedTuple):
+    """A kernel faster than BLAS that is exact in float32 for small payloads only.
+
+    Attributes
+    ----------
+    kernel : callable
+        Input current for spikes of one sample, float32.
+    largest : int
+        Largest magnitude of a spike for which it is exact.
+    gain : float
+        How many times faster than BLAS it is.
+    """
+
+    kernel: Callable[[np.ndarray], np.ndarray]
+    largest: int
+    gain: float
+
+
 def break_even(outputs: int) -> float:
-    """Measured with ``benchmarks/kernels.py``: BLAS takes about a quarter of the time per product, and every event has
-    a fixed cost of about 32 products."""
+    """Measured: BLAS takes about a quarter of the time per product, and every event has a fixed cost of about 32."""
     return 0.25 * outputs / (outputs + 32)
 
 
@@ -99,6 +116,10 @@ class Synapse(Spec):
 
     def events(self, input_shape: Shape) -> "EventForm | None":
         """`accumulate` for one sample in float32, event by event; None if there is no such form."""
+        return None
+
+    def bounded(self, input_shape: Shape) -> "BoundedForm | None":
+        """`accumulate` for one sample in float32, dense, for payloads up to a bound; None if there is no such form."""
         return None
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
@@ -331,6 +352,14 @@ class Conv(_Sliding, _Weighted):
             return np.ascontiguousarray(total.transpose(2, 0, 1))
 
         return EventForm(convolve, break_even(per_group))
+
+    def bounded(self, input_shape: Shape) -> BoundedForm | None:
+        from lava_aug import winograd
+
+        if self.is_float or not winograd.suits(self.weight, self.stride, self.dilation, self.groups):
+            return None
+        kernel = winograd.tiled_convolution(self.weight, input_shape, self.padding, (1, 2))
+        return BoundedForm(kernel, winograd.largest_payload(self.weight), winograd.GAIN)
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch
