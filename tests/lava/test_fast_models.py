@@ -226,7 +226,10 @@ sys.exit(not result.wasSuccessful())
 """lava-dl ships its tests in its wheel; here they run with our run configuration in place of theirs."""
 
 
-@pytest.mark.skipif(not any(distributions(name="lava-dl")), reason="lava-dl is not installed")
+with_lava_dl = pytest.mark.skipif(not any(distributions(name="lava-dl")), reason="lava-dl is not installed")
+
+
+@with_lava_dl
 @pytest.mark.timeout(300)
 def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     """Networks built by stock netx, compared by lava-dl with its ground truths."""
@@ -242,3 +245,21 @@ def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ran 3 tests" in done.stdout
     assert "fast models: ['PyFastConvFixed', 'PyFastDenseFixed']" in done.stdout
+
+
+@with_lava_dl
+@pytest.mark.timeout(120)
+def test_pilotnet_lif_equals_its_ground_truth(tmp_path: Path) -> None:
+    """Currents and potentials of seven layers, half-way through an image and at its end."""
+    script = Path(__file__).parents[2] / "benchmarks" / "ground_truths.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), "pilotnet_lif", "--fast"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, config, steps, _, values, unequal, _ = done.stdout.splitlines()[-1].split()
+    assert (name, config, steps, values, unequal) == ("pilotnet_lif", "FastSimCfg", "16", "160,618", "0")
