@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numba
 import numpy as np
 
+from lava_aug import winograd
+
 Pair = tuple[int, int]
 
 
@@ -202,6 +204,7 @@ def add_entries(s, rows, columns, weight, total):
 
 def warm_up() -> None:
     """Compile, or read from numba's cache, before Lava forks."""
+    winograd.warm_up()
     pair = (1, 1)
     for dtype in (np.float32, np.float64):
         s = np.zeros((1, 1, 1), dtype)

@@ -30,7 +30,9 @@ class ExactKernel:
 
 
 class SampleKernel(ExactKernel):
-    """`Synapse.accumulate` for one sample, in numpy: by BLAS, or event by event where few neurons are active.
+    """`Synapse.accumulate` for one sample, in numpy: event by event where few neurons are active, otherwise dense.
+
+    Dense sums take the synapse's form for small payloads, if it has one and they are small enough for it, or BLAS.
 
     Takes spikes ``(*input_shape)`` in any number format and gives currents ``(*output_shape)`` in float32 or float64,
     exact on integers, which the next call may overwrite.
@@ -42,6 +44,7 @@ class SampleKernel(ExactKernel):
         self.size = math.prod(input_shape)
         self.dense: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
         self.by_event = None if self.is_float else synapse.events(input_shape)
+        self.bounded = None if self.is_float else synapse.bounded(input_shape)
 
     def __call__(self, s: np.ndarray, largest: float | None = None, events: int | None = None) -> np.ndarray:
         """Input current; ``largest`` magnitude and number of ``events`` are counted unless they are known."""
@@ -50,11 +53,13 @@ class SampleKernel(ExactKernel):
         largest = max(int(s.max()), -int(s.min())) if largest is None else largest
         if self.bits(largest) == 64:
             return self._dense(64)(s.astype(np.float64))
+        bounded = self.bounded if self.bounded is not None and largest <= self.bounded.largest else None
         if self.by_event is not None:
             events = int(np.count_nonzero(s)) if events is None else events
-            if events < self.by_event.break_even * self.size:
+            if events < self.by_event.break_even / (1 if bounded is None else bounded.gain) * self.size:
                 return self.by_event.kernel(s.astype(np.float32, copy=False))
-        return self._dense(32)(s.astype(np.float32, copy=False))
+        dense = self._dense(32) if bounded is None else bounded.kernel
+        return dense(s.astype(np.float32, copy=False))
 
     def _dense(self, bits: int) -> Callable[[np.ndarray], np.ndarray]:
         if bits not in self.dense:

@@ -4,6 +4,7 @@ Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, heigh
 operation is PyTorch's cross-correlation.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from lava_aug.errors import SpecError
 from lava_aug.spec import integer, pair, registered
-from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
+from lava_aug.synapse import SYNAPSES, BoundedForm, EventForm, Shape, Synapse, Weighted, break_even, widened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -191,6 +192,15 @@ class Conv(Sliding, Weighted):
 
         return EventForm(convolve, break_even(per_group))
 
+    def bounded(self, input_shape: Shape) -> BoundedForm | None:
+        from lava_aug import winograd
+
+        suits = len(input_shape) == 3 and winograd.suits(self.weight, self.stride, self.dilation, self.groups)
+        if self.is_float or not suits:
+            return None
+        kernel = winograd.tiled_convolution(self.weight, input_shape, self.padding, (1, 2))
+        return BoundedForm(kernel, winograd.largest_payload(self.weight), winograd.GAIN)
+
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         import torch
 
@@ -253,8 +263,14 @@ class SumPool(Sliding):
         import torch
 
         if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            options = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
-            return lambda s: like(torch.nn.functional.avg_pool2d(maps(s), **options, divisor_override=1), s)
+            pool = functools.partial(
+                torch.nn.functional.avg_pool2d,
+                kernel_size=self.kernel_size,
+                stride=self.stride,
+                padding=self.padding,
+                divisor_override=1,
+            )
+            return lambda s: like(pool(maps(s)), s)
         return super().torch(dtype, device)
 
     def describe(self) -> str:

@@ -31,9 +31,26 @@ class EventForm(NamedTuple):
     break_even: float
 
 
+class BoundedForm(NamedTuple):
+    """A kernel faster than BLAS that is exact in float32 for small payloads only.
+
+    Attributes
+    ----------
+    kernel : callable
+        Input current for spikes of one sample, float32.
+    largest : int
+        Largest magnitude of a spike for which it is exact.
+    gain : float
+        How many times faster than BLAS it is.
+    """
+
+    kernel: Callable[[np.ndarray], np.ndarray]
+    largest: int
+    gain: float
+
+
 def break_even(outputs: int) -> float:
-    """Measured with ``benchmarks/kernels.py``: BLAS takes about a quarter of the time per product, and every event has
-    a fixed cost of about 32 products."""
+    """Measured: BLAS takes about a quarter of the time per product, and every event has a fixed cost of about 32."""
     return 0.25 * outputs / (outputs + 32)
 
 
@@ -87,6 +104,10 @@ class Synapse(Spec):
 
     def events(self, input_shape: Shape) -> "EventForm | None":
         """`accumulate` for one sample in float32, event by event; None if there is no such form."""
+        return None
+
+    def bounded(self, input_shape: Shape) -> "BoundedForm | None":
+        """`accumulate` for one sample in float32, dense, for payloads up to a bound; None if there is no such form."""
         return None
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":

@@ -7,6 +7,7 @@ Integer sums are exact. Floating-point sums are the same up to the order of addi
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseMo
 from lava.proc.dense.process import Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
-from lava_aug import layers
+from lava_aug import layers, winograd
 from lava_aug.compiled_synapses import convolve_events_last, gather_rows
 from lava_aug.kernels import ExactKernel, SampleKernel
 
@@ -77,21 +78,30 @@ class ChannelsLast(ExactKernel):
         flipped = weight[:, ::-1, ::-1]
         super().__init__(layers.Dense(weight=np.asarray(flipped).reshape(len(weight), -1)))
         self.flipped, self.shape, self.groups, self.geometry = flipped, shape, groups, geometry
+        self.tiled_weight = flipped.transpose(0, 3, 1, 2)
         self.forms: dict[str, Kernel] = {}
 
     def __call__(self, s: np.ndarray) -> np.ndarray:
         """The sums for spikes: floats, exact on integers."""
         if self.is_float or s.dtype.kind == "f":
-            return self._form("f8", self._dense)(s)
+            return self._form("f8")(s)
         largest = max(int(s.max()), -int(s.min()))
         if self.bits(largest) == 64:
-            return self._form("f8", self._dense)(s)
-        few = np.count_nonzero(s) < layers.break_even(self.shape[2]) * s.size
-        return self._form("events", self._events)(s) if few and self.groups == 1 else self._form("f4", self._dense)(s)
+            return self._form("f8")(s)
+        dense, gain = ("tiles", winograd.GAIN) if largest <= self.largest_tiled else ("f4", 1)
+        few = np.count_nonzero(s) < layers.break_even(self.shape[2]) / gain * s.size
+        return self._form("events" if few and self.groups == 1 else dense)(s)
 
-    def _form(self, name: str, make: Callable[[str], Kernel]) -> Kernel:
+    @cached_property
+    def largest_tiled(self) -> int:
+        """Largest payload up to which `winograd.tiled_convolution` is exact; -1 if this is no case for it."""
+        if winograd.suits(self.tiled_weight, self.geometry["stride"], self.geometry["dilation"], self.groups):
+            return winograd.largest_payload(self.tiled_weight)
+        return -1
+
+    def _form(self, name: str) -> Kernel:
         if name not in self.forms:
-            self.forms[name] = make(name)
+            self.forms[name] = {"events": self._events, "tiles": self._tiles}.get(name, self._dense)(name)
         return self.forms[name]
 
     def _dense(self, dtype: str) -> Kernel:
@@ -112,6 +122,11 @@ class ChannelsLast(ExactKernel):
             return whole.reshape(*self.shape[:2], outputs)
 
         return convolve
+
+    def _tiles(self, name: str) -> Kernel:
+        padding = self.geometry["padding"]
+        size = [outputs - 2 * pad + 2 for outputs, pad in zip(self.shape[:2], padding, strict=True)]
+        return winograd.tiled_convolution(self.tiled_weight, (*size, self.tiled_weight.shape[1]), padding, (0, 1))
 
     def _events(self, name: str) -> Kernel:
         weight = np.ascontiguousarray(self.flipped.transpose(3, 1, 2, 0), np.float32)

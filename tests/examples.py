@@ -78,6 +78,7 @@ EXAMPLE_SYNAPSES: list[tuple[Synapse, Shape]] = [
     (_conv(2, 3, 3, 3, padding=1, dilation=(2, 1)), (3, 7, 4)),
     (_conv(6, 2, 2, 2, groups=3, stride=(1, 3)), (6, 4, 8)),
     (_conv(4, 1, 3, 1, groups=4, padding=(2, 0)), (4, 5, 3)),
+    (_conv(3, 16, 3, 3, padding=(1, 0)), (16, 5, 6)),
     (Conv(weight=weights(2, 2, 3, 2) / 16, padding=(0, 1)), (2, 4, 5)),
     (SumPool(kernel_size=(2, 2), stride=(2, 2)), (3, 4, 7)),
     (SumPool(kernel_size=(3, 2), stride=(1, 2), padding=(1, 0)), (2, 5, 6)),

@@ -18,7 +18,8 @@ def test_the_backend_says_why_in_one_sentence(name: str) -> None:
         getattr(la, name)
     assert str(caught.value) == (
         "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) exist for Python 3.10 only; "
-        f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which gives the same."
+        f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which gives the same, "
+        "or install Lava by hand as the README says under Limits."
     )
 
 

@@ -5,11 +5,16 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
 from lava_aug import compiled, compiled_synapses
+from lava_aug.lava_import import import_lava
+
+if any(distributions(name="lava-nc")):
+    import_lava()  # before tests import Lava themselves, which Python 3.11 and newer refuse without help
 
 # `lava` is a namespace package, which a folder of this name would join: so what tests share is imported as `harness`.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from lava.proc.lif.process import LIF
 
-from lava_aug.processes.fast_models import PyFastConvFixed
+from lava_aug.processes.fast_models import ChannelsLast, PyFastConvFixed
 from lava_aug.run_configs import FASTER, FastSimCfg
 from lava_aug.supervision import supervise
+from lava_aug.winograd import largest_payload
 
 pytestmark = pytest.mark.lava
 
@@ -84,6 +86,36 @@ def test_conv_equals_stock(data: st.DataObject, groups: int, message_bits: int, 
     np.testing.assert_array_equal(fast, stock)
     stock, fast = both(lambda: Conv(weight=weight / 7, **options), s / 3, "floating_pt")
     np.testing.assert_allclose(fast, stock, rtol=1e-12, atol=1e-12 * np.abs(stock).max())
+
+
+@pytest.mark.parametrize(("message_bits", "largest", "form"), [(0, 9, "tiles"), (24, 9, "tiles"), (24, 2**20, "f8")])
+def test_conv_by_tiles_equals_stock(message_bits: int, largest: int, form: str) -> None:
+    """Convolutions of 3x3 take fewer products where spikes are small; the kernel is the one that the model makes."""
+    shape, geometry = (6, 5, 16), {"stride": (1, 1), "padding": (2, 1), "dilation": (1, 1)}
+    weight = np.random.default_rng(1).integers(-128, 128, (3, 3, 3, 16))
+    options: dict[str, Any] = {"input_shape": shape, "num_message_bits": message_bits, **geometry}
+    s = spikes(2, shape, largest, 1.0)
+    stock, fast = both(lambda: Conv(weight=weight, **options), s, "fixed_pt")
+    assert np.abs(stock).max() > 0
+    np.testing.assert_array_equal(fast, stock)
+    kernel = ChannelsLast(weight, (8, 5, 3), 1, **geometry)
+    kernel(s[..., 0].astype(bool) if message_bits == 0 else s[..., 0])
+    assert list(kernel.forms) == [form]
+
+
+def test_tiles_end_where_they_may_round() -> None:
+    weight = np.random.default_rng(1).integers(-128, 128, (3, 3, 3, 16))
+    kernel = ChannelsLast(weight, (4, 4, 3), 1, stride=(1, 1), padding=(1, 1), dilation=(1, 1))
+    assert kernel.largest_tiled == largest_payload(kernel.tiled_weight) < (1 << 24) // kernel.weight_sum
+    for largest, form in ((kernel.largest_tiled, "tiles"), (kernel.largest_tiled + 1, "f4")):
+        s = np.full((4, 4, 16), largest, np.int32)
+        kernel.forms.clear()
+        found = kernel(s)
+        assert list(kernel.forms) == [form]
+        for channel in range(3):
+            flipped = weight[channel, ::-1, ::-1].astype(int)
+            assert found[1, 2, channel] == (flipped * s[:3, 1:4]).sum()
+            assert found[0, 0, channel] == (flipped[1:, 1:] * s[:2, :2]).sum()
 
 
 def test_conv_is_right_where_stock_wraps_its_groups() -> None:
@@ -194,6 +226,10 @@ sys.exit(not result.wasSuccessful())
 """lava-dl ships its tests in its wheel; here they run with our run configuration in place of theirs."""
 
 
+with_lava_dl = pytest.mark.skipif(not any(distributions(name="lava-dl")), reason="lava-dl is not installed")
+
+
+@with_lava_dl
 @pytest.mark.timeout(300)
 def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     """Networks built by stock netx, compared by lava-dl with its ground truths."""
@@ -209,3 +245,21 @@ def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ran 3 tests" in done.stdout
     assert "fast models: ['PyFastConvFixed', 'PyFastDenseFixed']" in done.stdout
+
+
+@with_lava_dl
+@pytest.mark.timeout(120)
+def test_pilotnet_lif_equals_its_ground_truth(tmp_path: Path) -> None:
+    """Currents and potentials of seven layers, half-way through an image and at its end."""
+    script = Path(__file__).parents[2] / "benchmarks" / "ground_truths.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), "pilotnet_lif", "--fast"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, config, steps, _, values, unequal, _ = done.stdout.splitlines()[-1].split()
+    assert (name, config, steps, values, unequal) == ("pilotnet_lif", "FastSimCfg", "16", "160,618", "0")

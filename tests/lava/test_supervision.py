@@ -163,10 +163,10 @@ def script(body: str, *, limit: float = 60, **options: Any) -> subprocess.Comple
 PREAMBLE = f"""
     import sys, os, signal, time, threading
     sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
+    from lava_aug.supervision import supervise
     from faulty.process import chain
     from lava.magma.core.run_conditions import RunSteps, RunContinuous
     from lava.magma.core.run_configs import Loihi2SimCfg
-    from lava_aug.supervision import supervise
     cfg = Loihi2SimCfg(select_tag="fixed_pt")
 """
 
