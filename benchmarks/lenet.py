@@ -11,6 +11,7 @@ import math
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -54,8 +55,8 @@ class LeNet(nn.Module):
         return self.fc2(x)
 
 
-def load_mnist(root: str | Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Load MNIST from disk; nothing is downloaded.
+def load_mnist(root: str | Path, train: bool, name: str = "MNIST") -> tuple[Tensor, Tensor]:
+    """Load MNIST, or a data set in its format, from disk; nothing is downloaded.
 
     Parameters
     ----------
@@ -63,6 +64,8 @@ def load_mnist(root: str | Path, train: bool) -> tuple[Tensor, Tensor]:
         The folder that holds ``MNIST/raw``, torchvision's ``root``.
     train : bool
         The 60,000 training images, or else the 10,000 test images.
+    name : str
+        "MNIST" or "FashionMNIST".
 
     Returns
     -------
@@ -76,14 +79,14 @@ def load_mnist(root: str | Path, train: bool) -> tuple[Tensor, Tensor]:
     FileNotFoundError
         If the files are not there.
     """
-    from torchvision.datasets import MNIST  # here, so that the network alone does not need torchvision
+    from torchvision import datasets  # here, so that the network alone does not need torchvision
 
     try:
-        data = MNIST(str(root), train=train, download=False)
+        data = getattr(datasets, name)(str(root), train=train, download=False)
     except RuntimeError as error:
         raise FileNotFoundError(
-            f"No MNIST in {str(root)!r}: expected the four unpacked idx files in {str(Path(root, 'MNIST', 'raw'))!r}. "
-            f'To get them: python -c "from torchvision.datasets import MNIST; MNIST({str(root)!r}, download=True)"'
+            f"No {name} in {str(root)!r}: expected the four unpacked idx files in {str(Path(root, name, 'raw'))!r}. "
+            f'To get them: python -c "from torchvision.datasets import {name}; {name}({str(root)!r}, download=True)"'
         ) from error
     return data.data.unsqueeze(1), data.targets
 
@@ -123,7 +126,13 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return sum(int((model(to_input(x)).argmax(1) == y).sum()) for x, y in batches) / len(labels)
 
 
-def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> float:
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    augment: Callable[[Tensor], Tensor] = augment,
+) -> float:
     """Train `model` in place and leave it with the weights of its best epoch.
 
     Parameters
@@ -134,6 +143,8 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> floa
         The whole training set; images after the first ``NUM_TRAIN`` choose the epoch, the later one of equals.
     epochs : int
         Passes over the training images.
+    augment : callable
+        Changes a batch of float images at random.
 
     Returns
     -------

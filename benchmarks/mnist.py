@@ -1,6 +1,6 @@
 """The paper's comparison on MNIST, all 10,000 test images, and a check of Lava against the simulator.
 
-    uv run --group benchmarks python benchmarks/mnist.py --data ROOT --weights lenet.pt
+    uv run python benchmarks/mnist.py --data ROOT --weights lenet.pt
 
 ``lenet.pt`` comes from ``lenet.py``. AugMapping's resolution is chosen on the last 10,000 training images.
 """

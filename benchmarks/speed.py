@@ -1,6 +1,6 @@
 """How fast networks run: stock Lava, FastSimCfg, hierarchical, fused, simulator, settle, and the ANN in torch.
 
-    uv run --group benchmarks python benchmarks/speed.py --json speed.json
+    uv run python benchmarks/speed.py --json speed.json
 
 Everything is measured in one run of this script, so that ratios hold on any machine; times do not. Networks have random
 weights, images are random; the converted networks are AugMapping, 8 bit, resolution 1/8, 4 time steps. Lava's times are

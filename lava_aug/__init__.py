@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lava_aug.conversion import convert
     from lava_aug.deploy import run
+    from lava_aug.diagnosis import Diagnosis, diagnose
     from lava_aug.errors import (
         BackendError,
         BackendWarning,
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     )
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
+    from lava_aug.planning import Plan
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
     from lava_aug.settling import Settled, settle
     from lava_aug.simulator import simulate
     from lava_aug.supervision import supervise
+    from lava_aug.tuning import Tuned, tune
 
 __version__ = "0.1.0"
 
@@ -35,6 +38,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "conversion": ("convert",),
     "deploy": ("run",),
+    "diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
         "BackendError",
         "BackendWarning",
@@ -49,11 +53,13 @@ _HOMES = {
     ),
     "netx": ("load", "save"),
     "network": ("Connection", "Layer", "Network"),
+    "planning": ("Plan",),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
     "settling": ("Settled", "settle"),
     "simulator": ("simulate",),
     "supervision": ("supervise",),
+    "tuning": ("Tuned", "tune"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -63,6 +69,7 @@ __all__ = [
     "Connection",
     "ConversionError",
     "ConversionWarning",
+    "Diagnosis",
     "FastSimCfg",
     "FileError",
     "InputError",
@@ -71,16 +78,20 @@ __all__ = [
     "Network",
     "NetworkError",
     "Output",
+    "Plan",
     "RunInterruptedError",
     "Settled",
     "SpecError",
+    "Tuned",
     "convert",
+    "diagnose",
     "load",
     "run",
     "save",
     "settle",
     "simulate",
     "supervise",
+    "tune",
 ]
 
 

@@ -37,6 +37,9 @@ StepsOption = Annotated[
 ResultOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="write v, predictions and counts per layer to this .npz")
 ]
+MeanOption = Annotated[str | None, typer.Option("--mean", help="the model's normalisation: one, or one a channel")]
+StdOption = Annotated[str | None, typer.Option("--std", help="see --mean")]
+FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
 NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
 
 
@@ -113,6 +116,16 @@ def convert(
     num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,
     percentile: Annotated[float, typer.Option(help="of the activations, which becomes the threshold")] = 99.9,
     weight_bits: Annotated[int, typer.Option(help="width of the weights; 0 for floating point")] = 8,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    balance: Annotated[
+        Literal["percentile", "search"], typer.Option(help="how thresholds and weight scales are found")
+    ] = "percentile",
+    thresholds: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
+    weight_scales: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
+    bias_correction: Annotated[
+        bool, typer.Option("--bias-correction", help="take off the biases what rounding the weights adds")
+    ] = False,
 ) -> None:
     """Convert a trained PyTorch model to a network file."""
     import lava_aug as la
@@ -126,7 +139,12 @@ def convert(
             method,
             resolution,
             num_steps,
+            normalize=_normalization(mean, std),
             percentile=percentile,
+            balance=balance,
+            thresholds=thresholds,
+            weight_scales=weight_scales,
+            bias_correction=bias_correction,
             weight_bits=weight_bits or None,
             progress=progress,
         )
@@ -135,12 +153,124 @@ def convert(
     out.print(f"Wrote {output}.")
 
 
+def _normalization(mean: str | None, std: str | None) -> tuple[list[float], list[float]] | None:
+    """Numbers from texts such as "0.5" and "0.485,0.456,0.406"."""
+    if mean is None and std is None:
+        return None
+    try:
+        return _numbers(mean or "0"), _numbers(std or "1")
+    except ValueError:
+        raise InputError(
+            f"--mean, --std: expected numbers with commas between them, found {mean!r} and {std!r}"
+        ) from None
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
 @app.command()
-def info(network: NetworkArgument) -> None:
+def tune(
+    model: Annotated[str, typer.Argument(help="module:factory, for example lava_aug.digits:DigitsNet")],
+    calibration: Annotated[Path, typer.Option("--calibration", "-c", help="images as for --images of simulate")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the network file to write")],
+    labels: LabelsOption = None,
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), read weights_only")] = None,
+    max_loss: Annotated[float, typer.Option(help="how far below the ANN's accuracy, in points (%)")] = 0.5,
+    objective: Annotated[Literal["events", "steps"], typer.Option(help="what is to be small")] = "events",
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="most time steps per image")] = 8,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="go on with every layer's resolution")] = False,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    figure: FigureOption = None,
+) -> None:
+    """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
+    import lava_aug as la
+
+    net_model = _model(model, weights)
+    images, found = _images(calibration, labels)
+    if found is None:
+        raise InputError(f"{str(calibration)!r}: expected labels with the images; give them with --labels")
+    with _bar("tuning") as progress:
+        tuned = la.tune(
+            net_model,
+            images,
+            found,
+            max_loss=max_loss / 100,
+            objective=objective,
+            num_steps=num_steps,
+            per_layer=per_layer,
+            normalize=_normalization(mean, std),
+            progress=lambda text, done, total: progress(done, total),
+        )
+    out.print(_table(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
+    if not tuned.reached:
+        out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
+    la.save(tuned.network, output)
+    out.print(f"Wrote {output}.")
+    _write_figure(figure, lambda plot: plot.pareto(tuned))
+
+
+@app.command()
+def diagnose(
+    network: NetworkArgument,
+    model: Annotated[str, typer.Argument(help="module:factory that it was converted from")],
+    images: ImagesOption,
+    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), read weights_only")] = None,
+    num_steps: StepsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    figure: FigureOption = None,
+) -> None:
+    """Show how far every layer is from the model's activations, and why: the worst first."""
+    import lava_aug as la
+
+    net = la.load(network)
+    net_model = _model(model, weights)
+    x, _ = _images(images, None)
+    with _bar("comparing") as progress:
+        found = la.diagnose(net, net_model, x, num_steps, normalize=_normalization(mean, std), progress=progress)
+    out.print(_table(found.cells(), f"{found.num_images} images, {found.num_steps} time steps"))
+    _write_figure(figure, lambda plot: plot.layer_error(found))
+
+
+def _write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:
+    if path is None:
+        return
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from lava_aug import plot
+
+    axes = draw(plot)
+    try:
+        axes.figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    out.print(f"Wrote {path}.")
+
+
+@app.command()
+def info(
+    network: NetworkArgument,
+    plan: Annotated[bool, typer.Option("--plan", help="show the widths that every layer needs")] = False,
+    images: Annotated[Path | None, typer.Option("--images", help="for --plan: typical images")] = None,
+    num_steps: StepsOption = None,
+    json: Annotated[bool, typer.Option("--json", help="for --plan: as JSON")] = False,
+) -> None:
     """Show the layers of a network file."""
     import lava_aug as la
 
-    out.print(la.load(network).summary(), markup=False, soft_wrap=True)
+    net = la.load(network)
+    if not plan:
+        out.print(net.summary(), markup=False, soft_wrap=True)
+        return
+    with _bar("planning") as progress:
+        found = net.plan(None if images is None else _images(images, None)[0], num_steps, progress=progress)
+    if json:
+        out.print_json(data=found.to_dict())
+        return
+    out.print(str(found), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -215,7 +345,10 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
 
 def write_result(result: Any, path: Path) -> None:
     """Write readout, predictions and counts of an `Output` to an ``.npz``, whole or not at all."""
-    arrays = {"v": result.v, "predictions": result.predictions}
+    arrays = {"v": result.v}
+    arrays |= {f"heads/{name}": found for name, found in result.heads.items()}
+    if not result.heads:
+        arrays["predictions"] = result.predictions
     for what in ("events", "spike_sum", "synops", "saturated", "capped"):
         arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
     partial = path.with_name(f".{path.name}.partial.npz")

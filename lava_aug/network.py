@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
 from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
+
+if TYPE_CHECKING:
+    from lava_aug.planning import Plan
 
 INPUT = "input"
 """Name under which layers refer to the images."""
@@ -25,6 +28,13 @@ class Connection(NamedTuple):
 
     source: str
     synapse: Synapse
+
+
+class Head(NamedTuple):
+    """One of several outputs of a model: its name, and its shape."""
+
+    name: str
+    shape: Shape
 
 
 class Layer(Spec):
@@ -109,6 +119,9 @@ class Network(Spec):
         Shape of the input and of what every layer sends (readout: of its ``v``), by name.
     current_shapes : dict
         Shape of every layer's input current, by name: another one for neurons that pool.
+    heads : tuple of Head
+        If the model gives several tensors: their names and shapes, in the order in which the readout, which then has
+        one axis, holds their elements.
     depths : dict
         Synapses between the images and each layer, on the longest path: by how many time steps it works later on Lava.
     """
@@ -125,9 +138,12 @@ class Network(Spec):
         low=0, default=1.0, stored_as="resolution", doc="threshold / balanced threshold of the conversion"
     )
 
+    heads: tuple[Head, ...] = dataclasses.field(default=())
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "heads", tuple(Head(str(name), tuple(shape)) for name, shape in self.heads))
         if not self.layers:
             raise NetworkError("a network needs at least one layer, the readout")
         object.__setattr__(self, "shapes", {INPUT: self.input_shape})
@@ -139,6 +155,7 @@ class Network(Spec):
             except SpecError as error:
                 raise NetworkError(f"layer {layer.name!r}: {error}") from None
         self._check_use()
+        self._check_heads()
 
     def _enter(self, layer: Layer) -> None:
         """Check one layer against those before it, and note its shape and depth."""
@@ -178,6 +195,14 @@ class Network(Spec):
                 raise NetworkError(f"layer {layer.name!r}: no layer takes its spikes")
         if not isinstance(self.layers[-1].neuron, ReadoutNeuron):
             raise NetworkError(f"layer {self.layers[-1].name!r}: the last layer must have a ReadoutNeuron")
+
+    def _check_heads(self) -> None:
+        sizes = [math.prod(head.shape) for head in self.heads]
+        found = self.shapes[self.readout.name]
+        if self.heads and found != (sum(sizes),):
+            raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {found}")
+        if len({head.name for head in self.heads}) < len(self.heads):
+            raise NetworkError(f"heads: names are used twice: {[head.name for head in self.heads]}")
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -230,6 +255,12 @@ class Network(Spec):
         """Synapses into a layer, shared weights counted as often as they are used."""
         return sum(int(c.synapse.fan_out(self.shapes[c.source]).sum()) for c in self[name].connections)
 
+    def plan(self, images: Any = None, num_steps: int | None = None, **options: Any) -> "Plan":
+        """Which widths the network needs, on images and in the worst case: see `lava_aug.planning.plan`."""
+        from lava_aug.planning import plan
+
+        return plan(self, images, num_steps, **options)
+
     def summary(self) -> str:
         """A table of the layers as text: type, shape, neurons, threshold, weights, synapses and inputs."""
         rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")]
@@ -243,6 +274,11 @@ class Network(Spec):
                 f"{self.method}, resolution {self.resolution:g}, {self.num_steps} time steps, {arithmetic}",
                 f"input {INPUT}: shape {_by(self.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
                 _table(rows),
+                *(
+                    [f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in self.heads)}"]
+                    if self.heads
+                    else []
+                ),
                 f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {self.depth}",
                 *self._options(),
             ]

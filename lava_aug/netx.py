@@ -6,6 +6,7 @@
     /layer/0/           type "input", shape
     /layer/<i>/         type, shape, name, inputs, quantum, bias and the synapse's parameters under netx's names
     /layer/<i>/neuron/  type, vThMant, ... : the neuron's parameters
+    /heads/<k>/         name, shape: only if the model gives several tensors
     /simulation/        Ts, tSample
 
 A layer with several connections has type "sum" and its synapses in ``synapse/<k>/``. A dense layer on a map is preceded
@@ -27,7 +28,7 @@ import numpy as np
 from lava_aug.errors import FileError, LavaAugError, SpecError
 from lava_aug.hdf5 import Reader
 from lava_aug.layers import SYNAPSES, Dense
-from lava_aug.network import Connection, Layer, Network
+from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
 from lava_aug.spec import Spec
 
@@ -106,6 +107,9 @@ def _write(file: h5py.File, net: Network) -> None:
     file.attrs["resolution"] = net.resolution
     _put(file, "simulation/Ts", net.num_steps)
     _put(file, "simulation/tSample", net.num_steps)
+    for index, head in enumerate(net.heads):
+        _put(file, f"heads/{index}/name", head.name)
+        _put(file, f"heads/{index}/shape", head.shape)
     for index, (kind, shape, layer) in enumerate(_entries(net)):
         group = file.create_group(f"layer/{index}")
         _put(group, "type", kind)
@@ -193,9 +197,20 @@ def _read(file: h5py.File) -> Network:
         num_steps=root.group("simulation").value("Ts"),
         method=_attribute(file, "method"),
         resolution=_attribute(file, "resolution"),
+        heads=_read_heads(root),
     )
     _check_derived(net, entries)
     return net
+
+
+def _read_heads(root: Reader) -> tuple[Head, ...]:
+    if "heads" not in root:
+        return ()
+    groups = root.group("heads").numbered()
+    heads = tuple(Head(group.text("name"), tuple(np.ravel(group.value("shape")).tolist())) for group in groups)
+    for group in groups:
+        group.finish()
+    return heads
 
 
 def _attribute(file: h5py.File, name: str) -> Any:

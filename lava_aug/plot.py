@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lava_aug.compare import STEPS, Comparison
+from lava_aug.diagnosis import PARTS, Diagnosis
 from lava_aug.traces import Trace
+from lava_aug.tuning import Tuned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +50,67 @@ def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str =
         ticks = [step for step in STEPS if step <= max(len(row.accuracy) for row in comparison.rows)]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_xlabel("time steps per image" if against == "steps" else "events per image (input left out)")
+    ax.set_ylabel("accuracy (%)")
+    ax.legend()
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
+    """Errors of every layer, in the order of the network: their parts as bars, the whole as a line.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        From `lava_aug.diagnose`.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    """
+    names = [layer.name for layer in diagnosis.layers]
+    ax = _axes(ax, (max(5, 0.5 * len(names)), 4))
+    places, width = np.arange(len(names)), 0.8 / len(PARTS)
+    for index, (part, color) in enumerate(zip(PARTS, COLORS, strict=False)):
+        heights = [100 * getattr(layer, part) for layer in diagnosis.layers]
+        ax.bar(places + (index - 1) * width, heights, width, color=color, label=part)
+    ax.plot(places, [100 * layer.total for layer in diagnosis.layers], color="black", marker="o", label="total")
+    ax.set_xticks(places, names, rotation=90 if len(names) > 6 else 0)
+    ax.set_xlabel("layer")
+    ax.set_ylabel("error (% of activations' rms)")
+    ax.set_title(f"after {diagnosis.num_steps} steps, {diagnosis.num_images} images", fontsize="medium")
+    ax.legend()
+    ax.grid(axis="y", alpha=0.3)
+    return ax
+
+
+def pareto(tuned: Tuned, ax: "Axes | None" = None) -> "Axes":
+    """Everything that was tried, accuracy over events or steps, with the Pareto front and the best point.
+
+    Parameters
+    ----------
+    tuned : Tuned
+        From `lava_aug.tune`.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    """
+    ax = _axes(ax, (6, 4))
+    front, best = tuned.front, tuned.best
+
+    def x(points: Any) -> list[float]:
+        return [point.events if tuned.objective == "events" else point.num_steps for point in points]
+
+    def y(points: Any) -> list[float]:
+        return [100 * point.accuracy for point in points]
+
+    ax.scatter(x(tuned.points), y(tuned.points), color="0.7", s=12, label="tried")
+    ax.plot(x(front), y(front), color=COLORS[0], marker="o", markersize=4, label="Pareto front")
+    label = f"best: resolution {best.resolution:g}, {best.num_steps} steps"
+    ax.plot(x([best]), y([best]), color=COLORS[1], marker="*", markersize=14, linestyle="none", label=label)
+    ax.axhline(100 * tuned.ann_accuracy, color="black", linestyle="--", linewidth=1, label="ANN")
+    allowed = 100 * (tuned.ann_accuracy - tuned.max_loss)
+    ax.axhline(allowed, color="black", linestyle=":", linewidth=1, label="allowed")
+    if tuned.objective == "events":
+        ax.set_xscale("log")
+    ax.set_xlabel("events per image (input left out)" if tuned.objective == "events" else "time steps per image")
     ax.set_ylabel("accuracy (%)")
     ax.legend()
     ax.grid(alpha=0.3)

@@ -1,16 +1,15 @@
 """Average pooling for networks in which only ordinary spikes travel: folded into the next synapse, exactly.
 
-``sum over a of w[a] * mean of window a`` is one sum over the inputs of all windows. Folding costs synapses, so where
+``sum over a of w[a] * sum of window a`` is one sum over the inputs of all windows. Folding costs synapses, so where
 it would cost too many, pooling stays a layer of the network's own neuron, with a threshold of the window's size.
 """
 
-import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 
 from lava_aug.layers import Conv, Dense, Shape, SumPool, Synapse
-from lava_aug.tracing import FloatLayer
 
 MAX_GROWTH = 4
 """Folding may multiply the synapses of the next layer by this (a 2x2 window does)."""
@@ -19,58 +18,33 @@ FREE_SYNAPSES = 1 << 20
 """Or give it up to so many, whatever the factor: a small head behind global pooling."""
 
 
-def fold_pools(layers: list[FloatLayer], input_shape: Shape) -> list[FloatLayer]:
-    """Fold every pooling layer into the layers that take it, where that is exact and cheap enough.
-
-    Parameters
-    ----------
-    layers : list of FloatLayer
-        In topological order; not changed.
-    input_shape : tuple of int
-        Shape of the images.
-
-    Returns
-    -------
-    list of FloatLayer
-        The same map, with fewer layers.
-    """
-    kept = list(layers)
-    for pool in reversed(layers):  # so that of two in a row the first finds a synapse to be folded into
-        if not isinstance(pool.synapse, SumPool) or pool.relu or pool is kept[-1]:
-            continue
-        shapes = {layer.name: layer.shape for layer in kept} | {"input": input_shape}
-        takers = [layer for layer in kept if layer.source == pool.name]
-        folded = [folded_synapse(pool.synapse, pool.divisor, t.synapse, shapes[pool.source]) for t in takers]
-        if not all(_worth_it(f, t, shapes[pool.source], pool.shape) for f, t in zip(folded, takers, strict=True)):
-            continue
-        for taker, synapse in zip(takers, folded, strict=True):
-            assert synapse is not None  # _worth_it
-            names = (pool.name, *taker.folded)
-            kept[kept.index(taker)] = dataclasses.replace(taker, source=pool.source, synapse=synapse, folded=names)
-        kept.remove(pool)
-    return kept
-
-
-def _worth_it(folded: Synapse | None, taker: FloatLayer, wide: Shape, pooled: Shape) -> bool:
-    if folded is None or folded.output_shape(wide) != taker.shape:
+def worth_folding(folded: Synapse, wide: Shape, taker: Synapse, pooled: Shape) -> bool:
+    """Whether a folded synapse on maps of shape ``wide`` costs little enough to stand for the one after pooling."""
+    if folded.output_shape(wide) != taker.output_shape(pooled):
         return False
     count = int(folded.fan_out(wide).sum())
-    return count <= max(FREE_SYNAPSES, MAX_GROWTH * int(taker.synapse.fan_out(pooled).sum()))
+    return count <= max(FREE_SYNAPSES, MAX_GROWTH * int(taker.fan_out(pooled).sum()))
 
 
-def folded_synapse(pool: SumPool, divisor: int, taker: Synapse, wide: Shape) -> Synapse | None:
-    """Pooling by ``divisor`` and then ``taker`` as one synapse on maps of shape ``wide``; None if that is not exact."""
-    if isinstance(taker, Dense):
-        return _folded_dense(pool, divisor, taker, wide)
+def folded_synapse(pool: SumPool, taker: Synapse, wide: Shape) -> Synapse | None:
+    """Sum pooling and then ``taker`` as one synapse on maps of shape ``wide``; None if that is not exact."""
+    pooled = pool.output_shape(wide)
+    if isinstance(taker, Dense) and taker.weight.shape[1] == math.prod(pooled):  # and not along the last axis
+        return _folded_dense(pool, taker, as_map(wide), as_map(pooled))
     if isinstance(taker, Conv):
-        return _folded_conv(pool, divisor, taker, wide)
+        return _folded_conv(pool, taker, as_map(wide), as_map(pooled))
     return None
 
 
-def _folded_dense(pool: SumPool, divisor: int, dense: Dense, wide: Shape) -> Dense:
+def as_map(shape: Shape) -> Shape:
+    """(C, L) seen as (C, 1, L)."""
+    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
+
+
+def _folded_dense(pool: SumPool, dense: Dense, wide: Shape, pooled: Shape) -> Dense:
     """Every weight goes to all elements of its window: the adjoint of pooling, applied to each row."""
-    channels, height, width = pool.output_shape(wide)
-    rows = dense.weight.reshape(-1, channels, height, width).astype(np.float64) / divisor
+    channels, height, width = pooled
+    rows = dense.weight.reshape(-1, channels, height, width).astype(np.float64)
     margins = [
         (p, p + s * n + d * k)
         for p, s, n, d, k in zip(
@@ -89,9 +63,8 @@ def _folded_dense(pool: SumPool, divisor: int, dense: Dense, wide: Shape) -> Den
     return Dense(weight=inner.reshape(len(rows), -1))
 
 
-def _folded_conv(pool: SumPool, divisor: int, conv: Conv, wide: Shape) -> Conv | None:
+def _folded_conv(pool: SumPool, conv: Conv, wide: Shape, pooled: Shape) -> Conv | None:
     """Kernel index ``a * dilation * pool_stride + b`` for kernel element a and window element b."""
-    pooled = pool.output_shape(wide)
     for axis in range(2):
         # Zeros that pad the pooled map must not stand for windows that see the image.
         outside = (
@@ -110,7 +83,7 @@ def _folded_conv(pool: SumPool, divisor: int, conv: Conv, wide: Shape) -> Conv |
                 :,
                 i : i + (conv.window[0] - 1) * steps[0] + 1 : steps[0],
                 j : j + (conv.window[1] - 1) * steps[1] + 1 : steps[1],
-            ] += conv.weight / divisor
+            ] += conv.weight
     stride: Any = [s * t for s, t in zip(conv.stride, pool.stride, strict=True)]
     padding: Any = [p * t + q for p, t, q in zip(conv.padding, pool.stride, pool.padding, strict=True)]
     return Conv(weight=kernel, stride=stride, padding=padding, groups=conv.groups)

@@ -1,6 +1,7 @@
 """`Output`: what a network gave, from the simulator and from Lava alike."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,21 @@ def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
             f"labels: expected integers of shape {shape}, one per image, found {found.dtype} of shape {found.shape}"
         )
     return found
+
+
+def split_heads(net: Network, logits: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of a readout ``(..., elements)`` that belong to each head, in its shape."""
+    ends = np.cumsum([math.prod(head.shape) for head in net.heads])
+    return {
+        head.name: logits[..., end - math.prod(head.shape) : end].reshape(*logits.shape[:-1], *head.shape)
+        for head, end in zip(net.heads, ends, strict=True)
+    }
+
+
+def check_one_head(net: Network) -> None:
+    """InputError if a network has several heads, among which there is no largest readout."""
+    if net.heads:
+        raise InputError(f"predictions: the network has the heads {[h.name for h in net.heads]}; look at .heads[name]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +92,20 @@ class Output:
         return self.v * (self.network.readout.quantum / t)
 
     @property
+    def heads(self) -> dict[str, np.ndarray]:
+        """`logits` of each head of a network with several: ``(T, B, *head's shape)`` by name."""
+        return split_heads(self.network, self.logits)
+
+    @property
     def predictions(self) -> np.ndarray:
-        """Index of the largest readout after every step, over the first axis of its shape: ``(T, B, ...)``."""
+        """Index of the largest readout after every step, over the first axis of its shape: ``(T, B, ...)``.
+
+        Raises
+        ------
+        InputError
+            If the network has several heads.
+        """
+        check_one_head(self.network)
         return self.v.argmax(axis=2)
 
     def accuracy(self, labels: Any) -> np.ndarray:

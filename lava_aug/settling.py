@@ -19,7 +19,7 @@ from lava_aug.images import check_num_steps, payloads
 from lava_aug.kernels import TorchKernel, largest_magnitude
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
-from lava_aug.results import check_labels
+from lava_aug.results import check_labels, check_one_head, split_heads
 from lava_aug.simulator import Progress, batches, exact_arithmetic, images_per_batch, torch_device
 from lava_aug.spec import every, offending
 
@@ -52,8 +52,14 @@ class Settled:
         return self.v * (self.network.readout.quantum / self.num_steps)
 
     @property
+    def heads(self) -> dict[str, np.ndarray]:
+        """`logits` of each head of a network with several: ``(B, *head's shape)`` by name."""
+        return split_heads(self.network, self.logits)
+
+    @property
     def predictions(self) -> np.ndarray:
-        """Index of the largest readout, over the first axis of its shape: ``(B, ...)``."""
+        """Index of the largest readout, over the first axis of its shape: ``(B, ...)``; InputError if it has heads."""
+        check_one_head(self.network)
         return self.v.argmax(axis=1)
 
     def accuracy(self, labels: Any) -> float:

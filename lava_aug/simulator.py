@@ -31,6 +31,10 @@ from lava_aug.threads import Threads
 Progress = Callable[[int, int], None]
 """Called with the number of finished images and of all images."""
 
+Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
+"""Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
+are overwritten by the next step."""
+
 BATCH_ELEMENTS = 1 << 22
 """Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
 
@@ -134,10 +138,13 @@ class Simulator:
             yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
 
     @torch.no_grad()
-    def run(self, x: np.ndarray, num_steps: int, record: tuple[str, ...] = ()) -> Output:
-        """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked."""
+    def run(self, x: np.ndarray, num_steps: int, record: tuple[str, ...] = (), look: Look | None = None) -> Output:
+        """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked.
+
+        ``look``, if given, is called after every step of every layer.
+        """
         with exact_arithmetic(), Threads(torch.get_num_threads()) as threads:
-            return _Window(self, x, num_steps, record, threads).run()
+            return _Window(self, x, num_steps, record, threads, look).run()
 
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
         """Input current of a layer: float32, or float64 where it may pass ``2**24``."""
@@ -151,9 +158,15 @@ class _Window:
     """One batch of images on its way through a window."""
 
     def __init__(
-        self, simulator: Simulator, x: np.ndarray, num_steps: int, record: tuple[str, ...], threads: Threads
+        self,
+        simulator: Simulator,
+        x: np.ndarray,
+        num_steps: int,
+        record: tuple[str, ...],
+        threads: Threads,
+        look: Look | None,
     ) -> None:
-        self.simulator, self.net, self.num_steps = simulator, simulator.net, num_steps
+        self.simulator, self.net, self.num_steps, self.look = simulator, simulator.net, num_steps, look
         self.log = Log(self.net, num_steps, len(x), record)
         pixels = torch.tensor(x, device=simulator.device).to(torch.float32)
         self.spikes = {INPUT: pixels}
@@ -185,6 +198,8 @@ class _Window:
         neurons = self.populations[layer.name]
         s = neurons.step(a)
         self.log.overflow(t, layer.name, neurons.counts)
+        if self.look is not None:
+            self.look(layer, a, s, neurons.potential())
         if not layer.neuron.fires:
             return
         self.spikes[layer.name], self.largest[layer.name] = s, float(neurons.counts[:, LARGEST].max())

@@ -1,93 +1,76 @@
-"""PyTorch model -> a chain of float layers: traced with torch.fx, one handler for each operation.
+"""PyTorch model -> float layers: traced with torch.fx, one handler for each operation (`lava_aug.operations`).
 
-Handlers stand in three tables (`MODULES`, `FUNCTIONS`, `METHODS`). What is in none of them is a `ConversionError` that
-names the module and the operation. The model itself is never touched: a copy in eval mode is traced.
+The model itself is never touched: a copy in eval mode is traced. Everything that cannot be converted is reported at
+once.
 """
 
 import copy
 import dataclasses
-import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.fx
-import torch.nn.functional as F
 from torch import nn
 
 from lava_aug.errors import ConversionError, SpecError
-from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.float_layers import FloatGraph, Needs, Signal
+from lava_aug.layers import Shape
+from lava_aug.lowering import Lowering
 from lava_aug.network import INPUT
+from lava_aug.operations import ADVICE, FUNCTIONS, GENERAL_ADVICE, METHODS, MODULES
+from lava_aug.steps import Step
 
 READOUT = "readout"
 """Name of the layer that is added when a model ends in an activation."""
 
-
-@dataclasses.dataclass
-class FloatLayer:
-    """A linear operation of the model, in floats, with what follows it.
-
-    Attributes
-    ----------
-    name, source : str
-        Its name, and that of the layer (or `INPUT`) it takes.
-    synapse : Synapse
-        The operation, with float weights.
-    bias : numpy.ndarray or None
-        Float64, broadcastable to `shape`.
-    shape : tuple of int
-        Shape of its output.
-    divisor : int
-        The model's value is the synapse's sum divided by this (average pooling).
-    relu : bool
-        Whether a ReLU follows.
-    node : str
-        Name of the fx node whose output is the layer's output.
-    folded : tuple of str
-        Names of the pooling layers that have been folded into it.
-    """
-
-    name: str
-    source: str
-    synapse: Synapse
-    bias: np.ndarray | None
-    shape: Shape
-    divisor: int = 1
-    relu: bool = False
-    node: str = ""
-    folded: tuple[str, ...] = ()
+BRANCHES = (tuple, list, dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Signal:
-    """What an fx node stands for: the output of a layer, in C order, seen with a shape."""
+class Normalization:
+    """``(x - mean) / std``, one number for each channel, or one for all."""
 
-    layer: str
-    shape: Shape
+    mean: np.ndarray
+    std: np.ndarray
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Of a batch of images in [0, 1]."""
+        columns = [torch.as_tensor(v, dtype=images.dtype).reshape(-1, *[1] * (images.ndim - 2)) for v in self._both()]
+        return (images - columns[0]) / columns[1]
+
+    def _both(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.mean, self.std
 
 
-@dataclasses.dataclass
-class FloatGraph:
-    """The layers in topological order, the last one being the model's output, and the traced copy of the model."""
-
-    layers: list[FloatLayer]
-    module: torch.fx.GraphModule
-
-
-def trace(model: nn.Module, example: torch.Tensor) -> FloatGraph:
+def trace(
+    model: nn.Module, example: torch.Tensor, needs: Needs | None = None, normalize: Normalization | None = None
+) -> FloatGraph:
     """Trace a model with an example batch, float in [0, 1].
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What to trace.
+    example : tensor, shape (B, *shape)
+        Images in [0, 1].
+    needs : Needs, optional
+        What the method's spikes can carry; default everything.
+    normalize : Normalization, optional
+        What is done to images before the model sees them.
 
     Raises
     ------
     ConversionError
-        If the model cannot be traced, does not take the example, or holds an unsupported operation.
+        If the model cannot be traced, does not take the example, or holds unsupported operations: all of them.
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"model: expected a torch.nn.Module, found {type(model).__name__}")
     module = _graph(model)
-    return _Builder(module, _values(module, example), tuple(example.shape[1:])).build()
+    values = _values(module, example if normalize is None else normalize(example))
+    lowering = Lowering(tuple(example.shape[1:]), needs or Needs())
+    return _Builder(module, values, lowering, len(example), normalize).build()
 
 
 def _graph(model: nn.Module) -> torch.fx.GraphModule:
@@ -108,12 +91,24 @@ def _graph(model: nn.Module) -> torch.fx.GraphModule:
 
 
 def _check_in_place(module: torch.fx.GraphModule) -> None:
-    """``x.relu_()`` alone on a line is no dead code, though nothing in the graph uses its result."""
+    """``x.relu_()`` alone on a line is no dead code, though nothing in the graph uses its result.
+
+    Nor may what was changed in place be used again under its old name: the graph would not show the change.
+    """
+    order = {node: place for place, node in enumerate(module.graph.nodes)}
     for node in module.graph.nodes:
-        if not node.users and _in_place(node, module):
+        if not _in_place(node, module):
+            continue
+        if not node.users:
             raise ConversionError(
                 f"{_where(node, module)}: changes its input in place and its result is not used; "
                 "assign it, as in x = relu(x)"
+            )
+        later = [user for taken in node.all_input_nodes[:1] for user in taken.users if order[user] > order[node]]
+        if later:
+            raise ConversionError(
+                f"{_where(node, module)}: changes its input in place, which {_where(later[0], module)} uses afterwards "
+                "under its old name; assign the result, as in x = relu(x)"
             )
 
 
@@ -147,7 +142,7 @@ def _values(module: torch.fx.GraphModule, example: torch.Tensor) -> dict[str, An
     interpreter = _Values(module)
     try:
         with torch.no_grad():
-            interpreter.run(example)
+            interpreter.run(example.clone())  # operations in place may reach it
     except ConversionError as error:
         raise ConversionError(
             f"the model does not take calibration images of shape {tuple(example.shape[1:])}: {error}"
@@ -155,282 +150,160 @@ def _values(module: torch.fx.GraphModule, example: torch.Tensor) -> dict[str, An
     return interpreter.found
 
 
+class _Failed:
+    """Stands for what an operation that cannot be converted would have given."""
+
+
 class _Builder:
     """Walks the graph once and makes the layers."""
 
-    def __init__(self, module: torch.fx.GraphModule, values: dict[str, Any], input_shape: Shape) -> None:
-        self.module, self.values = module, values
-        self.layers: dict[str, FloatLayer] = {}
-        self.shapes: dict[str, Shape] = {INPUT: input_shape}
-        self.signals: dict[str, Signal] = {}
+    def __init__(
+        self,
+        module: torch.fx.GraphModule,
+        values: dict[str, Any],
+        lowering: Lowering,
+        batch: int,
+        normalize: Normalization | None,
+    ) -> None:
+        self.module, self.values, self.lowering, self.batch = module, values, lowering, batch
+        self.normalize = normalize
+        self.signals: dict[str, Any] = {}
+        self.errors: list[str] = []
+        self.heads: tuple[tuple[str, Shape], ...] = ()
 
     def build(self) -> FloatGraph:
+        output: Any = None
         for node in self.module.graph.nodes:
-            if node.op == "output":
-                return self._finished(node)
-            if node.op == "placeholder":
-                self.signals[node.name] = Signal(INPUT, self.shapes[INPUT])
-            elif node.op != "get_attr" and _holds_tensor(self.values[node.name]):
-                self.signals[node.name] = self._signal(node)
-        raise ConversionError("the model has no output")
+            if node.op == "placeholder" and not node.args:
+                self.signals[node.name] = self._images(node.name)
+            elif node.op == "output":
+                output = node
+            elif any(a.name in self.signals for a in node.all_input_nodes):
+                self._enter(node)
+        if self.errors:
+            raise ConversionError(_listed(self.errors))
+        self._finish(output)
+        layers = list(self.lowering.layers.values())
+        return FloatGraph(self.lowering.shapes[INPUT], layers, self.module, self.normalize, self.heads)
 
-    def _finished(self, node: torch.fx.Node) -> FloatGraph:
-        found = node.args[0]
-        signal = self.signals.get(found.name) if isinstance(found, torch.fx.Node) else None
-        if signal is None:
-            raise ConversionError(f"output: expected one tensor, found {found!r}; return the logits alone")
-        if signal.layer == INPUT:
-            raise ConversionError("output: found the images themselves; the model needs at least a Linear or Conv2d")
-        layers = list(self.layers.values())
-        last = self.layers[signal.layer]
-        if last is not layers[-1]:
-            raise ConversionError(f"output: layer {last.name!r} is not the last; branches are not supported")
-        if last.relu:
-            name = READOUT
-            while name in self.shapes:
-                name += "_"
-            layers.append(FloatLayer(name, last.name, Relay(), None, last.shape, node=last.node))
-        return FloatGraph(layers, self.module)
+    def _images(self, node: str) -> Signal:
+        signal = self.lowering.images(node)
+        if self.normalize is None:
+            return signal
+        column = (-1, *[1] * (len(signal.view) - 1))
+        factors, offset = 1 / self.normalize.std, -self.normalize.mean / self.normalize.std
+        scaled = self.lowering.scaled(signal, factors.reshape(column), "normalize", node)
+        return self.lowering.shifted(scaled, offset.reshape(column), "normalize", node)
 
-    def _signal(self, node: torch.fx.Node) -> Signal:
-        where = _where(node, self.module)
-        handler, arguments = self._handler(node, where)
-        tensors = [a for a in node.all_input_nodes if a.name in self.signals]
-        if len(tensors) != 1:
-            raise ConversionError(f"{where}: expected one input that depends on the image, found {len(tensors)}")
-        step = _Step(self, node, where, self.signals[tensors[0].name], tensors[0])
+    def _enter(self, node: torch.fx.Node) -> None:
+        """The signal of one node; what only asks for sizes has none."""
+        value = self.values[node.name]
+        if not _holds_tensor(value):
+            return
+        if any(isinstance(self.signals.get(a.name), _Failed) for a in node.all_input_nodes):
+            self.signals[node.name] = _Failed()
+            self._check_supported(node)
+            return
         try:
-            return handler(step, *arguments[0], **arguments[1])
+            signal = self._signal(node)
+            shared = isinstance(signal, Signal) and self._num_users(node) > 1 and not self.lowering.is_light(signal)
+            self.signals[node.name] = self.lowering.settled(signal) if shared else signal
+        except ConversionError as error:
+            self.errors.append(str(error))
+            self.signals[node.name] = _Failed()
+
+    def _check_supported(self, node: torch.fx.Node) -> None:
+        """What comes after something unsupported may be unsupported itself."""
+        try:
+            self._handler(node, _where(node, self.module))
+        except ConversionError as error:
+            self.errors.append(str(error))
+
+    def _num_users(self, node: torch.fx.Node) -> int:
+        return sum(user.op == "output" or _holds_tensor(self.values[user.name]) for user in node.users)
+
+    def _signal(self, node: torch.fx.Node) -> Any:
+        where = _where(node, self.module)
+        handler, module = self._handler(node, where)
+        arguments: Any = torch.fx.node.map_arg(node.args, self._argument)
+        options: Any = torch.fx.node.map_arg(node.kwargs, self._argument)
+        options = dict(options)
+        arguments = (options.pop("input"), *arguments) if "input" in options else arguments
+        taken = {a.name: self._argument(a) for a in node.all_input_nodes}
+        name, value = self._name(node), self.values[node.name]
+        step = Step(self.lowering, node, where, name, value, self.batch, self.module, taken)
+        try:
+            return handler(step, *module, *arguments, **options)
+        except ConversionError as error:
+            raise ConversionError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
         except (SpecError, TypeError) as error:
             raise ConversionError(f"{where}: {error}") from error
 
-    def _handler(self, node: torch.fx.Node, where: str) -> tuple[Callable[..., Signal], tuple[list[Any], dict]]:
+    def _handler(self, node: torch.fx.Node, where: str) -> tuple[Callable[..., Any], list[Any]]:
         if node.op == "call_module":
             module = self.module.get_submodule(str(node.target))
-            key, table, arguments = type(module), MODULES, ([module], {})
+            key, table, arguments = type(module), MODULES, [module]
         else:
-            key, table = node.target, FUNCTIONS if node.op == "call_function" else METHODS
-            rest = {name: self._constant(a) for name, a in node.kwargs.items() if name != "input"}
-            skip = 0 if "input" in node.kwargs else 1
-            arguments = ([self._constant(a) for a in node.args[skip:]], rest)
+            key, table, arguments = node.target, FUNCTIONS if node.op == "call_function" else METHODS, []
         if key not in table:
             raise ConversionError(f"{where} is not supported; {ADVICE.get(key, GENERAL_ADVICE)}")
         return table[key], arguments
 
-    def _constant(self, argument: Any) -> Any:
-        """An argument with fx nodes replaced by what they gave."""
-        return torch.fx.node.map_arg(argument, lambda node: self.values.get(node.name))
+    def _argument(self, node: torch.fx.Node) -> Any:
+        """A signal where the node depends on the images, what it gave otherwise."""
+        return self.signals.get(node.name, self.values.get(node.name))
+
+    def _name(self, node: torch.fx.Node) -> str:
+        if node.op == "call_module":
+            return str(node.target)
+        inside = _enclosing(node)
+        return f"{inside}.{node.name}" if inside else node.name
+
+    def _finish(self, node: torch.fx.Node) -> None:
+        found = node.args[0]
+        if isinstance(found, (tuple, list, dict)):
+            self._finish_heads(found)
+            return
+        signal = self.signals.get(found.name) if isinstance(found, torch.fx.Node) else None
+        if not isinstance(signal, Signal):
+            raise ConversionError(f"output: expected tensors that depend on the images, found {found!r}")
+        if not self.lowering.layers and signal.source == INPUT:
+            raise ConversionError("output: found the images themselves; the model needs at least a Linear or Conv2d")
+        self.lowering.readout(signal, READOUT)
+
+    def _finish_heads(self, found: Any) -> None:
+        """Several tensors: one readout with all of their elements."""
+        named = found if isinstance(found, dict) else {str(index): value for index, value in enumerate(found)}
+        given = [self.signals.get(getattr(node, "name", "")) for node in named.values()]
+        signals = [signal for signal in given if isinstance(signal, Signal)]
+        if len(signals) < len(given) or not signals:
+            raise ConversionError(f"output: expected tensors that depend on the images, found {found!r}")
+        self.heads = tuple((str(name), signal.view) for name, signal in zip(named, signals, strict=True))
+        self.lowering.heads(signals, READOUT)
 
 
-@dataclasses.dataclass
-class _Step:
-    """One operation on its way to becoming a layer."""
-
-    builder: _Builder
-    node: torch.fx.Node
-    where: str
-    signal: Signal
-    input_node: torch.fx.Node
-
-    def fail(self, message: str) -> ConversionError:
-        return ConversionError(f"{self.where}: {message}")
-
-    def add(self, synapse: Synapse, bias: Any = None, divisor: int = 1) -> Signal:
-        """A new layer on top of the signal."""
-        layers, shapes = self.builder.layers, self.builder.shapes
-        flat = isinstance(synapse, Dense)
-        if not flat and self.signal.shape != shapes[self.signal.layer]:
-            raise self.fail(
-                f"input was reshaped from {shapes[self.signal.layer]} to {self.signal.shape}; do not reshape"
-            )
-        name = str(self.node.target) if self.node.op == "call_module" else self.node.name
-        name = name if name not in shapes else self.node.name
-        shape = synapse.output_shape(shapes[self.signal.layer])
-        layers[name] = FloatLayer(name, self.signal.layer, synapse, bias, shape, divisor, node=self.node.name)
-        shapes[name] = shape
-        return Signal(name, shape)
-
-    def own_layer(self, what: str) -> FloatLayer:
-        """The layer that this operation becomes part of: no other operation may look at it before."""
-        layer, values = self.builder.layers[self.signal.layer], self.builder.values
-        if sum(_holds_tensor(values[user.name]) for user in self.input_node.users) > 1:
-            raise self.fail(f"what it takes is used elsewhere too; branches before {what} are not supported")
-        return layer
-
-
-def _numpy(tensor: torch.Tensor | None) -> Any:
-    return None if tensor is None else tensor.detach().double().numpy()
-
-
-def linear(step: _Step, module: nn.Linear) -> Signal:
-    """A new layer with the module's weights."""
-    if step.signal.shape != (module.in_features,):
-        raise step.fail(f"expected input ({module.in_features},), found {step.signal.shape}; flatten it first")
-    return step.add(Dense(weight=_numpy(module.weight)), _numpy(module.bias))
-
-
-def conv2d(step: _Step, module: nn.Conv2d) -> Signal:
-    """A new layer with the module's kernel."""
-    if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        raise step.fail(f"padding={module.padding!r}, padding_mode={module.padding_mode!r}; use numbers and 'zeros'")
-    bias = _numpy(module.bias)
-    windows: dict[str, Any] = {name: getattr(module, name) for name in ("stride", "padding", "dilation")}
-    synapse = Conv(weight=_numpy(module.weight), groups=module.groups, **windows)
-    return step.add(synapse, None if bias is None else bias.reshape(-1, 1, 1))
-
-
-def batch_norm(step: _Step, module: nn.BatchNorm1d | nn.BatchNorm2d) -> Signal:
-    """Folded: ``weight * scale`` and ``(bias - mean) * scale + shift`` with ``scale = gamma / sqrt(var + eps)``."""
-    mean, variance = _numpy(module.running_mean), _numpy(module.running_var)
-    if mean is None or variance is None:
-        raise step.fail("has no running statistics; train it with track_running_stats=True")
-    if step.signal.layer == INPUT:
-        raise step.fail("expected a Conv2d or Linear before it, found the input")
-    layer = step.own_layer("batch normalisation")
-    weighted = isinstance(layer.synapse, (Conv, Dense))
-    if not weighted or layer.relu or step.signal.shape != layer.shape or len(mean) != layer.shape[0]:
-        raise step.fail("can only be folded directly after Conv2d or Linear; move it there")
-    scale = 1 / np.sqrt(variance + module.eps)
-    if module.affine:
-        scale = scale * _numpy(module.weight)
-    shift = (_numpy(module.bias) if module.affine else 0) - mean * scale
-    column = (-1, *[1] * (len(layer.shape) - 1))
-    assert isinstance(layer.synapse, (Conv, Dense))
-    weight = layer.synapse.weight.astype(np.float64)
-    layer.synapse = layer.synapse.replace(weight=weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
-    old = 0 if layer.bias is None else layer.bias
-    layer.bias = old * scale.reshape(column) + shift.reshape(column)
-    layer.node = step.node.name
-    return step.signal
-
-
-def relu(step: _Step, *_: Any, **__: Any) -> Signal:
-    """Marks the layer as followed by a ReLU."""
-    if step.signal.layer == INPUT:
-        return step.signal  # intensities are not negative
-    if not step.builder.layers[step.signal.layer].relu:
-        layer = step.own_layer("ReLU")
-        layer.relu, layer.node = True, step.node.name
-    return step.signal
-
-
-def avg_pool2d(
-    step: _Step,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Signal:
-    """A new layer that sums, and the divisor."""
-    if ceil_mode:
-        raise step.fail("ceil_mode=True is not supported; set ceil_mode=False")
-    synapse = SumPool(kernel_size=kernel_size, stride=stride or kernel_size, padding=padding)
-    if max(synapse.padding) and not count_include_pad:
-        raise step.fail("padding with count_include_pad=False is not supported; set count_include_pad=True")
-    return step.add(synapse, divisor=divisor_override or math.prod(synapse.kernel_size))
-
-
-def adaptive_avg_pool2d(step: _Step, output_size: Any) -> Signal:
-    """Average over the whole map."""
-    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    if tuple(sizes) != (1, 1):
-        raise step.fail(f"output size {output_size} is not supported; use 1, or AvgPool2d")
-    return avg_pool2d(step, step.signal.shape[1:])
-
-
-def reshape(step: _Step, *_: Any, **__: Any) -> Signal:
-    """Any view that keeps the order of the elements of each image; nothing happens to the spikes."""
-    found = tuple(step.builder.values[step.node.name].shape)
-    batch = len(step.builder.values[step.input_node.name])
-    if found[0] != batch or math.prod(found[1:]) != math.prod(step.signal.shape):
-        raise step.fail(f"mixes images: shape {found} for a batch of {batch}; keep the first axis")
-    return Signal(step.signal.layer, found[1:])
-
-
-def identity(step: _Step, *_: Any, **__: Any) -> Signal:
-    """Nothing happens at inference."""
-    return step.signal
-
-
-def dropout(step: _Step, p: float = 0.5, training: bool = True, **_: Any) -> Signal:
-    """Nothing happens at inference, if the function is told when that is."""
-    if training and p:
-        raise step.fail("drops at random in evaluation too; pass training=self.training, or use nn.Dropout")
-    return step.signal
-
-
-Handler = Callable[..., Signal]
-
-MODULES: dict[Any, Handler] = {
-    nn.Linear: linear,
-    nn.Conv2d: conv2d,
-    nn.BatchNorm1d: batch_norm,
-    nn.BatchNorm2d: batch_norm,
-    nn.ReLU: relu,
-    nn.AvgPool2d: lambda step, m: avg_pool2d(
-        step, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override
-    ),
-    nn.AdaptiveAvgPool2d: lambda step, m: adaptive_avg_pool2d(step, m.output_size),
-    nn.Flatten: reshape,
-    nn.Unflatten: reshape,
-    nn.Dropout: identity,
-    nn.Dropout1d: identity,
-    nn.Dropout2d: identity,
-    nn.Identity: identity,
-}
-
-FUNCTIONS: dict[Any, Handler] = {
-    F.relu: relu,
-    F.relu_: relu,
-    torch.relu: relu,
-    torch.relu_: relu,
-    F.avg_pool2d: avg_pool2d,
-    F.adaptive_avg_pool2d: adaptive_avg_pool2d,
-    torch.flatten: reshape,
-    torch.reshape: reshape,
-    F.dropout: dropout,
-    F.dropout2d: dropout,
-}
-
-METHODS: dict[Any, Handler] = {
-    "relu": relu,
-    "relu_": relu,
-    "flatten": reshape,
-    "view": reshape,
-    "reshape": reshape,
-    "contiguous": identity,
-}
-
-GENERAL_ADVICE = (
-    "supported are Linear, Conv2d, BatchNorm, ReLU, AvgPool2d, AdaptiveAvgPool2d(1), Flatten, Dropout, Identity"
-)
-
-_USE_RELU = "train the network with ReLU instead"
-_NO_BRANCHES = "branches (sums, concatenation) are not supported; use a network that is one chain"
-_DROP_SOFTMAX = "remove it: the argmax of the logits is the same"
-_USE_AVERAGE = "train the network with AvgPool2d, or with stride in a convolution"
-
-ADVICE: dict[Any, str] = {
-    **dict.fromkeys((nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.ReLU6), _USE_RELU),
-    **dict.fromkeys((F.gelu, F.silu, F.leaky_relu, F.relu6, torch.sigmoid, torch.tanh, "sigmoid", "tanh"), _USE_RELU),
-    **dict.fromkeys((nn.Softmax, nn.LogSoftmax, F.softmax, F.log_softmax, torch.softmax, "softmax"), _DROP_SOFTMAX),
-    **dict.fromkeys((nn.MaxPool2d, F.max_pool2d, torch.max_pool2d, nn.AdaptiveMaxPool2d), _USE_AVERAGE),
-    **dict.fromkeys((torch.add, torch.cat, "add", "add_", operator.add, operator.iadd), _NO_BRANCHES),
-}
+def _listed(errors: list[str]) -> str:
+    errors = list(dict.fromkeys(errors))
+    return errors[0] if len(errors) == 1 else f"{len(errors)} operations cannot be converted:\n- " + "\n- ".join(errors)
 
 
 def _holds_tensor(value: Any) -> bool:
     """Whether a node computes with images; others ask for sizes."""
+    if isinstance(value, torch.Size):
+        return False
     return isinstance(value, torch.Tensor) or (isinstance(value, (tuple, list)) and any(map(_holds_tensor, value)))
+
+
+def _enclosing(node: torch.fx.Node) -> str:
+    """Path of the module whose forward() calls the operation."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return list(stack)[-1] if stack else ""
 
 
 def _where(node: torch.fx.Node, module: nn.Module) -> str:
     if node.op == "call_module":
         return f"module {str(node.target)!r} ({type(module.get_submodule(str(node.target))).__name__})"
-    stack = node.meta.get("nn_module_stack") or {}
-    inside = f" in module {list(stack)[-1]!r}" if stack and list(stack)[-1] else ""
+    inside = f" in module {_enclosing(node)!r}" if _enclosing(node) else ""
     target = f".{node.target}()" if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
     return f"operation {target} (node {node.name!r}{inside})"
 

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.fx
 from torch import Tensor, nn
 
+from lava_aug.float_layers import FloatGraph, FloatLayer, Term
 from lava_aug.network import INPUT
-from lava_aug.tracing import FloatGraph, FloatLayer, trace
+from lava_aug.tracing import trace
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
 
@@ -43,7 +43,7 @@ def lively(model: ModelType, seed: int = 0) -> ModelType:
             ):
                 if values is not None:
                     nn.init.uniform_(values, low, high)
-        elif isinstance(module, (nn.Linear, nn.Conv2d)):
+        elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)):
             module.reset_parameters()
     return model.eval()
 
@@ -53,14 +53,20 @@ def images_of(shape: tuple[int, ...], count: int = 5, seed: int = 1) -> Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def evaluate(layers: list[FloatLayer], images: Tensor) -> dict[str, np.ndarray]:
-    """Output of every layer: ``sum / divisor + bias``, then the ReLU, in float64."""
+def evaluate(graph: FloatGraph, images: Tensor) -> dict[str, np.ndarray]:
+    """Output of every layer, by the definitions: ``activation(sum of gain * accumulate + bias)`` in float64."""
     values = {INPUT: images.double().numpy()}
-    for layer in layers:
-        found = layer.synapse.accumulate(values[layer.source]) / layer.divisor
-        found = found if layer.bias is None else found + layer.bias
-        values[layer.name] = np.maximum(found, 0) if layer.relu else found
+    for layer in graph.layers:
+        found = sum(term.gain * term.synapse.accumulate(values[term.source]) for term in layer.terms)
+        found = torch.tensor(found if layer.bias is None else found + layer.bias)
+        values[layer.name] = layer.activate(found).numpy()
     return values
+
+
+def the_term(layer: FloatLayer) -> Term:
+    """The only term of a layer."""
+    (term,) = layer.terms
+    return term
 
 
 def output_of(model: nn.Module, images: Tensor) -> np.ndarray:
@@ -69,32 +75,16 @@ def output_of(model: nn.Module, images: Tensor) -> np.ndarray:
         return model(images).double().numpy()
 
 
-class Nodes(torch.fx.Interpreter):
-    """Keeps a copy of the output of every node."""
-
-    def __init__(self, module: torch.fx.GraphModule) -> None:
-        super().__init__(module)
-        self.outputs: dict[str, np.ndarray] = {}
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        value = super().run_node(n)
-        if isinstance(value, torch.Tensor):
-            self.outputs[n.name] = value.double().numpy().copy()
-        return value
-
-
-def traced(model: nn.Module, shape: tuple[int, ...] = SHAPE) -> FloatGraph:
-    """Trace, and hold every layer against the output of its node, and the last one against the model's."""
+def traced(model: nn.Module, shape: tuple[int, ...] = SHAPE, **options: Any) -> FloatGraph:
+    """Trace, and hold shapes and the last layer against the model's output, by definition and in torch."""
     images = images_of(shape)
-    expected = output_of(model, images)
-    graph = trace(model, images)
-    layers = evaluate(graph.layers, images)
-    nodes = Nodes(graph.module)
-    nodes.run(images.clone())
+    graph = trace(model, images, **options)
+    expected = graph.expected(images).double().numpy()
+    layers = evaluate(graph, images)
     for layer in graph.layers:
         assert layers[layer.name].shape[1:] == layer.shape
-        found = nodes.outputs[layer.node]
-        np.testing.assert_allclose(layers[layer.name].reshape(found.shape), found, atol=1e-5)
     np.testing.assert_allclose(layers[graph.layers[-1].name].reshape(expected.shape), expected, atol=1e-5)
+    found = graph.run(images, lambda layer, x, value: None).double().numpy()
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-5)
     assert np.ptp(expected) > 0.01  # so that there is something to be wrong
     return graph

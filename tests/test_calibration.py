@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lava_aug.calibration import TopValues, as_intensity, balanced_thresholds, calibration_images
+from lava_aug.calibration import Calibration, Range, TopValues, as_intensity, calibration_images, measure
 from lava_aug.errors import ConversionError
 from lava_aug.tracing import trace
 
@@ -36,10 +36,22 @@ def test_percentile_of_a_stream_is_numpys(stream: list[torch.Tensor], percentile
     top = TopValues(len(values), percentile)
     for batch in stream:
         top.add(batch)
-        assert len(top.top) <= top.size
+        assert top.top.shape[1] <= top.size
     spread = np.ptp(values) + np.abs(values).max()
-    assert top.percentile == pytest.approx(np.percentile(values, percentile), rel=1e-9, abs=1e-11 * spread + 1e-300)
+    assert top.percentile == pytest.approx(np.percentile(values, [percentile]), rel=1e-9, abs=1e-11 * spread + 1e-300)
     assert top.maximum == values.max()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), percentile=st.floats(0, 100) | st.sampled_from([50, 99.9, 100]))
+def test_streams_side_by_side(seed: int, percentile: float) -> None:
+    values = np.random.default_rng(seed).normal(size=(3, 4, 17)).astype(np.float32)
+    top = TopValues(51, percentile, streams=4)
+    for batch in values:
+        top.add(torch.tensor(batch))
+    expected = np.percentile(values.transpose(1, 0, 2).reshape(4, -1).astype(np.float64), percentile, axis=1)
+    np.testing.assert_allclose(top.percentile, expected, rtol=1e-9, atol=1e-9)
+    assert top.maximum.tolist() == values.max((0, 2)).tolist()
 
 
 @pytest.mark.parametrize(("percentile", "size"), [(100, 1), (99.9, 2), (50, 501), (0, 1000)])
@@ -47,7 +59,7 @@ def test_only_values_above_the_percentile_are_kept(percentile: float, size: int)
     top = TopValues(1000, percentile)
     for start in range(0, 1000, 100):
         top.add(torch.arange(start, start + 100).reshape(10, 10))
-    assert top.top.tolist() == list(range(999, 999 - size, -1))
+    assert top.top.tolist() == [list(range(999, 999 - size, -1))]
 
 
 @pytest.mark.parametrize(
@@ -151,49 +163,53 @@ def tiny() -> nn.Sequential:
 TINY_IMAGES = torch.tensor([[0.0, 1.0], [0.5, 0.25], [1.0, 0.5]])
 
 
-def thresholds(node: int, percentile: float, images: torch.Tensor = TINY_IMAGES, **options: Any) -> tuple[float, float]:
-    """Percentile and maximum of the output of one of the modules of `tiny`."""
-    graph = trace(tiny(), as_intensity(images))
-    options.setdefault("batch_size", 100)
-    found = balanced_thresholds(graph.module, {"it": f"_{node}"}, images, percentile=percentile, **options)
-    assert list(found) == ["it"]
-    return found["it"]
+def ranges(percentile: float, images: torch.Tensor = TINY_IMAGES, *, relu: bool = True, **options: Any) -> Range:
+    """Of the first layer of `tiny`, with its ReLU or without."""
+    graph = trace(tiny() if relu else tiny()[:1], as_intensity(images))
+    options = {"per_channel": False, "batch_size": 100, **options}
+    return measure(graph, Calibration(images, percentile, **options))["0"]
 
 
 @pytest.mark.parametrize(
-    ("node", "percentile", "expected"),
+    ("relu", "percentile", "expected", "maximum"),
     [
-        (1, 100, (1.0, 1.0)),
-        (1, 90, (0.75, 1.0)),  # of 0, 0, 0, 0, 0.5, 1: between the last two
-        (1, 80, (0.5, 1.0)),
-        (1, 50, (0.0, 1.0)),
-        (0, 100, (2.0, 2.0)),  # without the ReLU, the magnitudes: of 0, 0.5, 0.5, 1, 1, 2
-        (0, 50, (0.75, 2.0)),
+        (True, 100, 1.0, 1.0),
+        (True, 90, 0.75, 1.0),  # of 0, 0, 0, 0, 0.5, 1: between the last two
+        (True, 80, 0.5, 1.0),
+        (True, 50, 0.0, 1.0),
+        (False, 100, 2.0, 2.0),  # without the ReLU, the magnitudes: of 0, 0.5, 0.5, 1, 1, 2
+        (False, 50, 0.75, 2.0),
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_balanced_thresholds_by_hand(
-    node: int, percentile: float, expected: tuple[float, float], batch_size: int
-) -> None:
-    assert thresholds(node, percentile, batch_size=batch_size) == pytest.approx(expected)
+def test_ranges_by_hand(relu: bool, percentile: float, expected: float, maximum: float, batch_size: int) -> None:
+    found = ranges(percentile, relu=relu, batch_size=batch_size)
+    assert found.percentile == pytest.approx([expected])
+    assert found.maximum == pytest.approx([maximum])
+    assert found.mean == pytest.approx([0.5, 0.0 if relu else -7 / 6])
+
+
+def test_ranges_of_channels() -> None:
+    found = ranges(50, relu=False, per_channel=True)  # of 0, 0.5, 1 and 0.5, 1, 2
+    assert found.percentile == pytest.approx([0.5, 1.0])
+    assert found.maximum == pytest.approx([1.0, 2.0])
 
 
 def test_bytes_are_intensities() -> None:
     images = torch.tensor([[255, 51], [102, 255]], dtype=torch.uint8)
-    assert thresholds(1, 100, images) == pytest.approx((1.0, 1.0))
-    assert thresholds(0, 100, images) == pytest.approx((2.0, 2.0))
+    assert ranges(100, images).percentile == pytest.approx([1.0])
+    assert ranges(100, images, relu=False).percentile == pytest.approx([2.0])
 
 
-def test_several_layers_at_once() -> None:
-    graph = trace(tiny(), TINY_IMAGES)
-    nodes = {"linear": "_0", "relu": "_1"}
-    found = balanced_thresholds(graph.module, nodes, TINY_IMAGES, percentile=100, batch_size=2)
-    assert found == {"linear": (2.0, 2.0), "relu": (1.0, 1.0)}
+def test_all_layers_are_measured_and_the_images_mean() -> None:
+    found = measure(trace(tiny(), TINY_IMAGES), Calibration(TINY_IMAGES, 100, per_channel=False, batch_size=2))
+    assert list(found) == ["input", "0", "2"]
+    assert found["input"].mean == pytest.approx([0.5, 1.75 / 3])
 
 
 def test_progress_is_called_after_every_batch() -> None:
     calls: list[tuple[int, int]] = []
-    thresholds(1, 100, batch_size=2, progress=lambda done, total: calls.append((done, total)))
+    ranges(100, batch_size=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(2, 3), (3, 3)]
 
 
@@ -201,7 +217,14 @@ def test_an_output_that_is_not_finite_names_the_layer() -> None:
     model = tiny()
     with torch.no_grad():
         model[0].weight.fill_(3e38)
-    graph = trace(model, TINY_IMAGES)
     with pytest.raises(ConversionError) as caught:
-        balanced_thresholds(graph.module, {"features.0": "_1"}, TINY_IMAGES, percentile=100, batch_size=2)
-    assert str(caught.value) == "layer 'features.0': output is NaN or infinite on calibration images"
+        measure(trace(model, TINY_IMAGES), Calibration(TINY_IMAGES, 100, per_channel=False, batch_size=2))
+    assert str(caught.value) == "layer '0': output is NaN or infinite on calibration images"
+
+
+def test_layers_that_are_not_the_model_are_noticed() -> None:
+    graph = trace(tiny(), TINY_IMAGES)
+    with torch.no_grad():
+        graph.module.get_parameter("2.bias").add_(1)
+    with pytest.raises(ConversionError, match=r"differ from it by up to 1 on .*please report it with the model"):
+        measure(graph, Calibration(TINY_IMAGES, 100, per_channel=False, batch_size=2))

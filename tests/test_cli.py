@@ -1,5 +1,6 @@
 """Every command, with good input and with bad: a message, exit code 2, and no traceback."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -74,9 +75,83 @@ def test_convert_writes_the_network_of_the_public_function(folder: Path) -> None
     assert la.load("d.net") == la.convert(model, images, "termapping", None, 7, percentile=99, weight_bits=6)
 
 
+def digits_files() -> tuple[DigitsNet, np.ndarray, np.ndarray]:
+    """A model, its weights in a file, and labelled images in another."""
+    digits = load_digits()
+    torch.manual_seed(0)
+    model = DigitsNet()
+    torch.save(model.state_dict(), "digits.pt")
+    images, labels = digits.train_images[:60], digits.train_labels[:60]
+    np.savez("digits.npz", images=images, labels=labels)
+    return model, images, labels
+
+
+def test_convert_takes_every_option(folder: Path) -> None:
+    model, images, _ = digits_files()
+    arguments = (
+        "-w",
+        "digits.pt",
+        "-c",
+        "digits.npz",
+        "-o",
+        "d.net",
+        "--mean",
+        "0.3",
+        "--std",
+        "0.5",
+        "--bias-correction",
+    )
+    scales = ("--weight-scales", "channel", "--thresholds", "channel", "--balance", "search")
+    assert run("convert", "lava_aug.digits:DigitsNet", *arguments, *scales) == 0
+    assert la.load("d.net") == la.convert(
+        model,
+        images,
+        normalize=(0.3, 0.5),
+        weight_scales="channel",
+        thresholds="channel",
+        balance="search",
+        bias_correction=True,
+    )
+
+
+def test_plan_as_table_and_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", "small.net", "--plan", "--images", "images.npy") == 0
+    plan = small_net().plan(np.load("images.npy"))
+    assert str(plan) in capsys.readouterr().out
+    assert run("info", "small.net", "--plan", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(small_net().plan().to_dict()))
+
+
+def test_tune_writes_the_best_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, images, labels = digits_files()
+    options = ("-w", "digits.pt", "-c", "digits.npz", "-o", "t.net", "--max-loss", "5", "-T", "2", "--figure", "p.png")
+    assert run("tune", "lava_aug.digits:DigitsNet", *options) == 0
+    tuned = la.tune(model, images, labels, max_loss=0.05, num_steps=2)
+    assert la.load("t.net") == tuned.network
+    assert f"{100 * tuned.best.accuracy:.2f}" in capsys.readouterr().out
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert run("tune", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "t.net") == 2
+    assert "expected labels with the images" in capsys.readouterr().err
+
+
+def test_diagnose_names_the_layers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, images, _ = digits_files()
+    net = la.convert(model, images)
+    la.save(net, "d.net")
+    options = ("-w", "digits.pt", "--images", "digits.npz", "--figure", "e.svg")
+    assert run("diagnose", "d.net", "lava_aug.digits:DigitsNet", *options) == 0
+    printed = capsys.readouterr().out
+    for layer in la.diagnose(net, model, images).layers:
+        assert f"{100 * layer.total:.2f}" in printed
+    assert "<svg" in (folder / "e.svg").read_text()
+    assert run("diagnose", "d.net", "lava_aug.digits:DigitsNet", *options[:-1], "no/e.png") == 2
+    assert "cannot write 'no/e.png'" in capsys.readouterr().err
+
+
 GOOD = ("convert", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "x.net")
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "mean is no number": ((*GOOD, "--mean", "grey"), "--mean, --std: expected numbers with commas between them"),
     "no command": (("nonsense",), "No such command"),
     "no file": (("info", "none.net"), "no such file"),
     "not a network": (("info", "images.npy"), "damaged, or not an HDF5 file"),

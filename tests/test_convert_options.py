@@ -212,15 +212,18 @@ def test_a_resolution_that_clips_is_warned_about(method: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "layer"), [("linear_between", "3"), ("pooled_before_relu", "0"), ("all_convolutions", "head")]
+    ("model", "layer"), [("linear_between", "3"), ("pooled_before_relu", "3"), ("all_convolutions", "head")]
 )
-def test_rate_needs_relus(model: str, layer: str) -> None:
-    with pytest.raises(ConversionError) as caught:
-        convert(made(model), IMAGES, "rate")
-    assert str(caught.value) == (
-        f"layer '{layer}': no ReLU follows, and rate neurons cannot send negative values; "
-        "put a ReLU behind it, or use method='termapping' or 'augmapping'"
-    )
+def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, layer: str) -> None:
+    net = convert(made(model), IMAGES, "rate")
+    one, other = net[layer], net[f"{layer}.negative"]
+    assert isinstance(one.neuron, RateNeuron)
+    assert isinstance(other.neuron, RateNeuron)
+    (plus,), (minus,) = one.connections, other.connections
+    steps = [net[name].quantum / net[name].neuron.vth for name in (layer, f"{layer}.negative")]  # pyright: ignore
+    weights = [c.synapse.weight * step for c, step in zip((plus, minus), steps, strict=True)]  # pyright: ignore
+    np.testing.assert_allclose(weights[0], -weights[1], atol=sum(steps) / 2 + 1e-9)
+    assert {one.name, other.name} <= {c.source for taker in net for c in taker.connections}
 
 
 @pytest.mark.parametrize(
@@ -247,8 +250,20 @@ def test_rate_needs_relus(model: str, layer: str) -> None:
         ({"batch_size": 0}, "batch_size: expected an integer of at least 1, found 0"),
         ({"batch_size": 2.5}, "batch_size: expected an integer of at least 1, found 2.5"),
         ({"batch_size": True}, "batch_size: expected an integer of at least 1, found True"),
-        ({"num_steps": 0}, "Network.num_steps: expected an integer of at least 1, found 0"),
-        ({"num_steps": 2.5}, "Network.num_steps: expected an integer of at least 1, found 2.5"),
+        ({"num_steps": 0}, "num_steps: expected an integer of at least 1, found 0"),
+        ({"num_steps": 2.5}, "num_steps: expected an integer of at least 1, found 2.5"),
+        ({"balance": "best"}, "balance: expected 'percentile' or 'search', found 'best'"),
+        ({"thresholds": 3}, "thresholds: expected 'layer' or 'channel', found 3"),
+        ({"weight_scales": "row"}, "weight_scales: expected 'layer' or 'channel', found 'row'"),
+        ({"normalize": 0.5}, "normalize: expected (mean, std), found 0.5"),
+        (
+            {"normalize": ((0.5, 0.5), 0.25)},
+            "normalize: mean: expected finite numbers, one or one for each of 3 channels, found [0.5, 0.5]",
+        ),
+        (
+            {"normalize": (0.5, (0.25, 0.0, 1.0))},
+            "normalize: std: expected positive numbers, one or one for each of 3 channels, found [0.25, 0.0, 1.0]",
+        ),
         ({"calibration": None}, "calibration: expected a tensor, an array or a DataLoader, found None"),
         ({"model": "lenet.pt"}, "model: expected a torch.nn.Module, found str"),
         (

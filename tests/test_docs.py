@@ -34,11 +34,21 @@ IMPORT_TORCH = {
     "compare",
     "conversion",
     "demo",
+    "diagnosis",
     "digits",
+    "elementwise",
+    "float_layers",
+    "operations",
+    "planning",
+    "pooling_operations",
     "populations",
+    "rearrangement",
     "settling",
     "simulator",
+    "steps",
     "tracing",
+    "tuning",
+    "weighted_operations",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""
 
@@ -139,6 +149,9 @@ def test_design_names_every_module_and_no_other() -> None:
 
 # Imports
 
+DOORS = {"network": {"planning"}}
+"""Methods that hand over to a module below their own, when they are called."""
+
 
 def design_rows() -> list[list[str]]:
     """The rows of the import diagram: a module imports only from rows above its own."""
@@ -182,7 +195,7 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["network"])) == {"errors", "fixed_point", "layers", "neurons", "spec"}
+    assert of_ours(imports(MODULES["network"])) == {"planning", "errors", "fixed_point", "layers", "neurons", "spec"}
     assert imports_any(imports(MODULES["sliding"]), "torch")
     assert not imports_any(imports(MODULES["sliding"], at_import=True), "torch")
 
@@ -196,7 +209,7 @@ def test_the_diagram_has_every_module_once() -> None:
 def test_modules_import_from_rows_above_their_own(name: str) -> None:
     row = next(index for index, row in enumerate(design_rows()) if name in row)
     above = {module for names in design_rows()[:row] for module in names}
-    used = of_ours(imports(MODULES[name]))
+    used = of_ours(imports(MODULES[name])) - DOORS.get(name, set())
     # The command line uses the public names, `import lava_aug as la`, and only it does.
     assert ("lava_aug" in imports(MODULES[name])) <= (name == "cli")
     assert used <= above, f"{name} imports {used - above}, which are not above it"
@@ -219,7 +232,11 @@ def test_who_imports_lava_and_torch(name: str) -> None:
 
 def test_conversion_simulation_and_files_are_strangers() -> None:
     families = [
-        {"calibration", "conversion", "pooling", "quantize", "tracing"},
+        {
+            *("building", "calibration", "composition", "conversion", "elementwise", "float_layers", "lowering"),
+            *("operations", "pooling", "pooling_operations", "quantize", "rearrangement", "steps", "tracing"),
+            "weighted_operations",
+        },
         {"pipeline", "populations", "settling", "simulator"},
         {"hdf5", "netx"},
     ]

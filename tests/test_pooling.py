@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from float_graph import evaluate, images_of
+from float_graph import Model, images_of, lively, traced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import lava_aug as la
 from lava_aug import pooling
+from lava_aug.float_layers import Needs
 from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
-from lava_aug.network import INPUT
-from lava_aug.pooling import fold_pools, folded_synapse
-from lava_aug.tracing import FloatLayer
+from lava_aug.pooling import folded_synapse
 
 Pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -25,8 +24,8 @@ def sum_pool(kernel_size: Any, **options: Any) -> SumPool:
     return SumPool(kernel_size=kernel_size, **options)
 
 
-def pooled(x: torch.Tensor, pool: SumPool, divisor: int) -> torch.Tensor:
-    return F.avg_pool2d(x, pool.kernel_size, pool.stride, pool.padding, divisor_override=divisor)
+def pooled(x: torch.Tensor, pool: SumPool) -> torch.Tensor:
+    return F.avg_pool2d(x, pool.kernel_size, pool.stride, pool.padding, divisor_override=1)
 
 
 def agree(found: np.ndarray, expected: torch.Tensor) -> None:
@@ -34,22 +33,22 @@ def agree(found: np.ndarray, expected: torch.Tensor) -> None:
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> tuple[SumPool, int, Shape]:
-    """A pooling, its divisor, and the shape of the maps it takes: not square, not a multiple of its stride."""
+def pools(draw: st.DrawFn) -> tuple[SumPool, Shape]:
+    """A pooling, and the shape of the maps it takes: not square, not a multiple of its stride."""
     kernel = draw(Pairs)
     padding = tuple(draw(st.integers(0, size // 2)) for size in kernel)
     shape = (draw(st.integers(1, 2)) * 2, *(size + draw(st.integers(0, 8)) for size in kernel))
     pool = sum_pool(kernel, stride=draw(Pairs), padding=padding)
-    return pool, draw(st.sampled_from([kernel[0] * kernel[1], 1, 5])), shape
+    return pool, shape
 
 
 @settings(deadline=None)
 @given(pooling=pools(), seed=st.integers(0, 2**32 - 1))
-def test_pooling_folded_into_a_dense_layer(pooling: tuple[SumPool, int, Shape], seed: int) -> None:
-    pool, divisor, shape = pooling
-    x = pooled(images := images_of(shape, 3, seed).double(), pool, divisor)
+def test_pooling_folded_into_a_dense_layer(pooling: tuple[SumPool, Shape], seed: int) -> None:
+    pool, shape = pooling
+    x = pooled(images := images_of(shape, 3, seed).double(), pool)
     weight = torch.tensor(np.random.default_rng(seed).normal(size=(4, x[0].numel())), dtype=torch.float32)
-    folded = folded_synapse(pool, divisor, Dense(weight=weight.numpy()), shape)
+    folded = folded_synapse(pool, Dense(weight=weight.numpy()), shape)
     assert isinstance(folded, Dense)
     agree(folded.accumulate(images.numpy()), x.flatten(1) @ weight.double().T)
 
@@ -70,11 +69,11 @@ def convolutions(draw: st.DrawFn, shape: Shape) -> Conv:
 
 @settings(deadline=None)
 @given(data=st.data(), pooling=pools(), seed=st.integers(0, 2**32 - 1))
-def test_pooling_folded_into_a_convolution(data: st.DataObject, pooling: tuple[SumPool, int, Shape], seed: int) -> None:
-    pool, divisor, shape = pooling
-    x = pooled(images := images_of(shape, 3, seed).double(), pool, divisor)
+def test_pooling_folded_into_a_convolution(data: st.DataObject, pooling: tuple[SumPool, Shape], seed: int) -> None:
+    pool, shape = pooling
+    x = pooled(images := images_of(shape, 3, seed).double(), pool)
     conv = data.draw(convolutions(tuple(x.shape[1:])))
-    folded = folded_synapse(pool, divisor, conv, shape)
+    folded = folded_synapse(pool, conv, shape)
     if folded is None:
         assert max(conv.padding)  # without padding it is always exact
         return
@@ -108,89 +107,87 @@ def conv3(**options: Any) -> Conv:
 def test_a_padded_convolution_takes_in_pooling_only_where_that_is_exact(
     pool: SumPool, conv: Conv, shape: Shape, folds: bool
 ) -> None:
-    folded = folded_synapse(pool, 4, conv, shape)
+    folded = folded_synapse(pool, conv, shape)
     assert (folded is not None) == folds
     if folded is not None:
         x = images_of(shape)
-        expected = F.conv2d(pooled(x, pool, 4), torch.tensor(conv.weight), None, conv.stride, conv.padding)
+        expected = F.conv2d(pooled(x, pool), torch.tensor(conv.weight), None, conv.stride, conv.padding)
         agree(folded.accumulate(x.numpy()), expected)
 
 
 @pytest.mark.parametrize("taker", [sum_pool(2), Relay()])
 def test_pooling_folds_only_into_weights(taker: Synapse) -> None:
-    assert folded_synapse(sum_pool(2, stride=2), 4, taker, (2, 8, 8)) is None
+    assert folded_synapse(sum_pool(2, stride=2), taker, (2, 8, 8)) is None
 
 
-def chain(shape: Shape, *synapses: tuple[str, Synapse, int]) -> list[FloatLayer]:
-    """Layers one after the other, from (name, synapse, divisor)."""
-    layers, source = [], INPUT
-    for name, synapse, divisor in synapses:
-        shape = synapse.output_shape(shape)
-        bias = np.full((shape[0], *[1] * (len(shape) - 1)), 0.25) if isinstance(synapse, Conv) else None
-        layers.append(FloatLayer(name, source, synapse, bias, shape, divisor, node=f"node_{name}"))
-        source = name
-    return layers
+def test_rows_are_folded_like_maps() -> None:
+    pool, x = sum_pool((1, 3), stride=(1, 2), padding=(0, 1)), images_of((2, 9))
+    sums = F.avg_pool1d(x, 3, 2, 1) * 3
+    dense = Dense(weight=np.random.default_rng(0).normal(size=(3, 10)))
+    conv = Conv(weight=np.random.default_rng(0).normal(size=(4, 2, 1, 2)))
+    folded = [folded_synapse(pool, taker, (2, 9)) for taker in (dense, conv)]
+    assert [type(found) for found in folded] == [Dense, Conv]
+    for found, taker in zip(folded, (dense, conv), strict=True):
+        assert found is not None
+        agree(found.accumulate(x.numpy()), torch.tensor(taker.accumulate(sums.numpy())))
 
 
-POOL = ("pool", sum_pool(2, stride=2), 4)
+def test_pooling_is_not_folded_into_a_dense_layer_along_the_last_axis() -> None:
+    dense = Dense(weight=np.ones((3, 4)))
+    assert folded_synapse(sum_pool(2, stride=2), dense, (2, 6, 8)) is None
 
 
-def names(layers: list[FloatLayer]) -> list[str]:
-    return [layer.name for layer in layers]
+ORDINARY = Needs(signed=True, graded=False)
 
 
-def same_map(shape: Shape, layers: list[FloatLayer], folded: list[FloatLayer]) -> None:
-    x = images_of(shape)
-    last = layers[-1].name
-    np.testing.assert_allclose(evaluate(folded, x)[last], evaluate(layers, x)[last], atol=1e-5)
+def names(*modules: nn.Module, shape: Shape = (2, 10, 12)) -> list[str]:
+    """Layers of a model whose spikes are ordinary ones; it is also held against its layers."""
+    return [layer.name for layer in traced(lively(nn.Sequential(*modules)), shape, needs=ORDINARY).layers]
 
 
-def test_folding_keeps_the_rest_of_the_layer_and_the_list() -> None:
-    layers = chain((2, 10, 12), ("first", conv3(), 1), POOL, ("second", conv3(), 1))
-    layers[2].relu = True
-    before = list(layers)
-    folded = fold_pools(layers, (2, 10, 12))
-    assert layers == before
-    assert names(folded) == ["first", "second"]
-    assert (folded[1].source, folded[1].relu, folded[1].node) == ("first", True, "node_second")
-    assert isinstance(folded[1].synapse, Conv)
-    assert (folded[1].synapse.window, folded[1].synapse.stride) == ((6, 6), (2, 2))
-    same_map((2, 10, 12), layers, folded)
+def conv(**options: Any) -> nn.Conv2d:
+    return nn.Conv2d(2, 2, 3, **options)
+
+
+def test_folding_keeps_the_rest_of_the_layer() -> None:
+    model = lively(nn.Sequential(conv(), nn.AvgPool2d(2), conv(), nn.ReLU()))
+    _, second, _ = traced(model, (2, 10, 12), needs=ORDINARY).layers
+    (term,) = second.terms
+    assert (term.source, second.activation.relu, second.folded) == ("0", True, ("1",))
+    assert isinstance(term.synapse, Conv)
+    assert (term.synapse.window, term.synapse.stride, term.gain) == ((6, 6), (2, 2), 0.25)
 
 
 def test_poolings_in_a_row_are_all_folded() -> None:
-    dense = Dense(weight=np.random.default_rng(1).normal(size=(3, 12)))
-    overlapping = ("overlapping", sum_pool(3, stride=1, padding=1), 9)
-    layers = chain((2, 8, 12), overlapping, POOL, ("again", sum_pool(2, stride=2), 4), ("dense", dense, 1))
-    folded = fold_pools(layers, (2, 8, 12))
-    assert names(folded) == ["dense"]
-    same_map((2, 8, 12), layers, folded)
+    pools = nn.AvgPool2d(3, 1, 1), nn.AvgPool2d(2), nn.AvgPool2d(2)
+    assert names(conv(padding=1), nn.ReLU(), *pools, nn.Flatten(), nn.Linear(12, 3), shape=(2, 8, 12)) in (
+        ["0", "6"],
+        ["0", "2", "6"],  # overlapping windows are no window of their own
+    )
+    assert names(conv(padding=1), nn.ReLU(), *pools[1:], nn.Flatten(), nn.Linear(12, 3), shape=(2, 8, 12)) == ["0", "5"]
 
 
 def test_pooling_on_the_images_is_folded() -> None:
-    layers = chain((2, 8, 10), POOL, ("conv", conv3(), 1))
-    folded = fold_pools(layers, (2, 8, 10))
-    assert [(layer.name, layer.source) for layer in folded] == [("conv", INPUT)]
-    same_map((2, 8, 10), layers, folded)
+    assert names(nn.AvgPool2d(2), conv()) == ["1"]
 
 
-def test_the_readouts_pooling_and_one_before_a_relu_stay() -> None:
-    head = ("head", sum_pool(2), 4)
-    layers = chain((2, 10, 10), ("first", conv3(), 1), POOL, ("second", conv3(), 1), head)
-    assert names(fold_pools(layers, (2, 10, 10))) == ["first", "second", "head"]
-    layers[1].relu = True
-    assert names(fold_pools(layers, (2, 10, 10))) == ["first", "pool", "second", "head"]
+def test_pooling_of_the_readout_and_before_a_relu_is_not_folded() -> None:
+    assert names(conv(), nn.ReLU(), nn.AvgPool2d(2), conv(), nn.AvgPool2d(2)) == ["0", "3", "4"]
+    assert names(conv(), nn.AvgPool2d(2), nn.ReLU(), conv(), nn.AvgPool2d(2)) == ["0", "1", "3", "4"]
 
 
-def test_pooling_stays_if_one_of_its_takers_cannot_have_it() -> None:
-    layers = chain((2, 6, 8), POOL, ("one", conv3(), 1))
-    other = FloatLayer("two", "pool", conv3(), None, layers[1].shape)
-    assert [(layer.name, layer.source) for layer in fold_pools([*layers, other], (2, 6, 8))] == [
-        ("one", INPUT),
-        ("two", INPUT),
-    ]
-    relay = FloatLayer("two", "pool", Relay(), None, layers[0].shape)
-    assert fold_pools([*layers, relay], (2, 6, 8)) == [*layers, relay]
+def test_takers_of_one_pooling_fold_it_each_for_itself() -> None:
+    model = Model(
+        lambda m, x: m.one(y := F.avg_pool2d(F.relu(m.first(x)), 2)) + F.pad(m.two(y), (1, 1, 1, 1)),
+        first=conv(),
+        one=conv(padding=1),
+        two=conv(),
+    )
+    layers = {layer.name: layer for layer in traced(lively(model), (2, 10, 12), needs=ORDINARY).layers}
+    assert {term.folded for layer in layers.values() for term in layer.terms if isinstance(term.synapse, Conv)} == {
+        (),
+        ("avg_pool2d",),
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,10 +208,7 @@ def test_folding_may_cost_so_many_synapses(
 ) -> None:
     monkeypatch.setattr(pooling, "MAX_GROWTH", growth)
     monkeypatch.setattr(pooling, "FREE_SYNAPSES", free)
-    shape = (2, 4 * window, 5 * window)
-    pool = ("pool", sum_pool(window, stride=window), window**2)
-    layers = chain(shape, pool, ("conv", conv3(), 1))
-    assert names(fold_pools(layers, shape)) == (["conv"] if folds else ["pool", "conv"])
+    assert names(nn.AvgPool2d(window), conv(), shape=(2, 4 * window, 5 * window)) == (["1"] if folds else ["0", "1"])
 
 
 def test_the_limits_of_a_plain_conversion() -> None:

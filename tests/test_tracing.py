@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from float_graph import Model, lively, traced
+from float_graph import Model, lively, the_term, traced
 from torch import nn
 
 from lava_aug.layers import Conv, Dense, SumPool
@@ -48,12 +48,12 @@ def flat(m: Any, x: Any) -> Any:
 )
 def test_relu(relu: Forward) -> None:
     model = conv_relu_dense(relu, flat, relu=nn.ReLU(), relu_in_place=nn.ReLU(inplace=True))
-    assert [(layer.name, layer.relu) for layer in traced(model).layers] == [("conv", True), ("fc", False)]
+    assert [(layer.name, layer.activation.relu) for layer in traced(model).layers] == [("conv", True), ("fc", False)]
 
 
 def test_a_relu_on_the_images_does_nothing() -> None:
     model = lively(nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(70, 4)))
-    assert [(layer.name, layer.relu) for layer in traced(model).layers] == [("2", False)]
+    assert [(layer.name, layer.activation.relu) for layer in traced(model).layers] == [("2", False)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_flatten(flatten: Forward) -> None:
 
 def test_a_relu_may_follow_flatten() -> None:
     model = conv_relu_dense(flat, lambda m, x: F.relu(x))
-    assert [layer.relu for layer in traced(model).layers] == [True, False]
+    assert [layer.activation.relu for layer in traced(model).layers] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,9 @@ def test_average_pooling(pool: Forward, divisor: int) -> None:
         )
     )
     layers = traced(model).layers
-    assert [type(layer.synapse) for layer in layers] == [Conv, SumPool]
-    assert (layers[1].divisor, layers[1].bias) == (divisor, None)
+    assert [type(the_term(layer).synapse) for layer in layers] == [Conv, SumPool]
+    assert the_term(layers[1]).gain == pytest.approx(1 / divisor)
+    assert layers[1].bias is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_average_pooling(pool: Forward, divisor: int) -> None:
 )
 def test_what_does_nothing_at_inference(nothing: Forward) -> None:
     model = conv_relu_dense(nothing, flat, drop=nn.Dropout(), drop2d=nn.Dropout2d(), identity=nn.Identity())
-    assert [(layer.name, layer.relu) for layer in traced(model.train().eval()).layers] == [
+    assert [(layer.name, layer.activation.relu) for layer in traced(model.train().eval()).layers] == [
         ("conv", False),
         ("fc", False),
     ]
@@ -156,18 +157,18 @@ def test_what_does_nothing_at_inference(nothing: Forward) -> None:
 )
 def test_convolution(options: dict[str, Any]) -> None:
     (layer,) = traced(lively(nn.Sequential(nn.Conv2d(2, 4, **options)))).layers
-    assert isinstance(layer.synapse, Conv)
+    assert isinstance(the_term(layer).synapse, Conv)
     assert (layer.bias is None) == ("bias" in options)
 
 
 def test_dense_without_bias() -> None:
     (layer,) = traced(lively(nn.Sequential(nn.Flatten(), nn.Linear(70, 3, bias=False)))).layers
-    assert (layer.bias, layer.shape, layer.divisor) == (None, (3,), 1)
+    assert (layer.bias, layer.shape, the_term(layer).gain) == (None, (3,), 1)
 
 
 def test_images_of_one_axis() -> None:
     (layer,) = traced(lively(nn.Sequential(nn.Linear(6, 3))), (6,)).layers
-    assert isinstance(layer.synapse, Dense)
+    assert isinstance(the_term(layer).synapse, Dense)
 
 
 @pytest.mark.parametrize("affine", [True, False])
@@ -184,4 +185,4 @@ def test_batch_normalisation_is_folded(affine: bool, bias: bool) -> None:
         nn.BatchNorm1d(5, affine=affine),
     )
     layers = traced(lively(model)).layers
-    assert [(layer.name, layer.relu) for layer in layers] == [("0", True), ("6", False)]
+    assert [(layer.name, layer.activation.relu) for layer in layers] == [("0", True), ("6", False)]

@@ -15,11 +15,18 @@ from lava_aug.tracing import trace
 
 SHAPE = (2, 6, 8)
 
-SUPPORTED = "supported are Linear, Conv2d, BatchNorm, ReLU, AvgPool2d, AdaptiveAvgPool2d(1), Flatten, Dropout, Identity"
-NO_BRANCHES = "branches (sums, concatenation) are not supported; use a network that is one chain"
+LIST = "docs/conversion.md lists what is"
 USE_RELU = "train the network with ReLU instead"
 NO_SOFTMAX = "remove it: the argmax of the logits is the same"
-USE_AVERAGE = "train the network with AvgPool2d, or with stride in a convolution"
+USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
+NO_ATTENTION = (
+    "attention multiplies values that depend on the image, and spikes only add up; use a convolutional network"
+)
+NO_PRODUCT = (
+    "multiplies two values that depend on the image (attention, gates), and spikes only add up; "
+    "use a network without them"
+)
+FEED_FORWARD = "the network must be feed-forward"
 
 
 def conv(**options: Any) -> nn.Conv2d:
@@ -39,56 +46,32 @@ def function(operation: Callable[[Any], Any]) -> nn.Module:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.MaxPool2d(2), f"module 'it' (MaxPool2d) is not supported; {USE_AVERAGE}"),
         (nn.GELU(), f"module 'it' (GELU) is not supported; {USE_RELU}"),
+        (nn.SiLU(), f"module 'it' (SiLU) is not supported; {USE_RELU}"),
         (nn.Sigmoid(), f"module 'it' (Sigmoid) is not supported; {USE_RELU}"),
-        (nn.ReLU6(), f"module 'it' (ReLU6) is not supported; {USE_RELU}"),
+        (nn.Hardswish(), f"module 'it' (Hardswish) is not supported; {USE_RELU}"),
         (nn.Softmax(1), f"module 'it' (Softmax) is not supported; {NO_SOFTMAX}"),
         (nn.LogSoftmax(1), f"module 'it' (LogSoftmax) is not supported; {NO_SOFTMAX}"),
-        (nn.ConvTranspose2d(2, 2, 3), f"module 'it' (ConvTranspose2d) is not supported; {SUPPORTED}"),
-        (nn.GroupNorm(1, 2), f"module 'it' (GroupNorm) is not supported; {SUPPORTED}"),
+        (nn.GroupNorm(1, 2), f"module 'it' (GroupNorm) is not supported; {USE_BATCH_NORM}"),
+        (nn.LayerNorm(8), f"module 'it' (LayerNorm) is not supported; {USE_BATCH_NORM}"),
+        (nn.LocalResponseNorm(2), f"module 'it' (LocalResponseNorm) is not supported; {LIST}"),
         (
-            nn.AvgPool2d(3, ceil_mode=True),
-            "module 'it' (AvgPool2d): ceil_mode=True is not supported; set ceil_mode=False",
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            "module 'it' (Upsample): mode='bilinear' is not supported; use mode='nearest'",
         ),
-        (
-            nn.AvgPool2d(3, padding=1, count_include_pad=False),
-            "module 'it' (AvgPool2d): padding with count_include_pad=False is not supported; "
-            "set count_include_pad=True",
-        ),
-        (
-            nn.AdaptiveAvgPool2d((3, 4)),
-            "module 'it' (AdaptiveAvgPool2d): output size (3, 4) is not supported; use 1, or AvgPool2d",
-        ),
-        (
-            conv(padding="same"),
-            "module 'it' (Conv2d): padding='same', padding_mode='zeros'; use numbers and 'zeros'",
-        ),
-        (
-            conv(padding_mode="reflect"),
-            "module 'it' (Conv2d): padding=(1, 1), padding_mode='reflect'; use numbers and 'zeros'",
-        ),
-        (nn.Linear(8, 3), "module 'it' (Linear): expected input (8,), found (2, 6, 8); flatten it first"),
         (nn.Flatten(0), "module 'it' (Flatten): mixes images: shape (480,) for a batch of 5; keep the first axis"),
-        (
-            nn.Sequential(nn.Flatten(2), nn.Unflatten(1, (1, 2)), nn.Conv2d(1, 2, 1)),
-            "module 'it.2' (Conv2d): input was reshaped from (2, 6, 8) to (1, 2, 48); do not reshape",
-        ),
-        (
-            nn.Sequential(nn.ReLU(), nn.BatchNorm2d(2)),
-            "module 'it.1' (BatchNorm2d): can only be folded directly after Conv2d or Linear; move it there",
-        ),
-        (
-            nn.Sequential(nn.AvgPool2d(2), nn.BatchNorm2d(2)),
-            "module 'it.1' (BatchNorm2d): can only be folded directly after Conv2d or Linear; move it there",
-        ),
-        (
-            nn.Sequential(nn.Flatten(), nn.BatchNorm1d(96)),
-            "module 'it.1' (BatchNorm1d): can only be folded directly after Conv2d or Linear; move it there",
-        ),
         (
             nn.BatchNorm2d(2, track_running_stats=False),
             "module 'it' (BatchNorm2d): has no running statistics; train it with track_running_stats=True",
+        ),
+        (
+            nn.MaxPool2d(2, return_indices=True),
+            "module 'it' (MaxPool2d): return_indices=True is not supported; spikes carry no places",
+        ),
+        (
+            nn.AdaptiveMaxPool2d((4, 3)),
+            "module 'it' (AdaptiveMaxPool2d): output size (4, 3) does not divide the map (6, 8); "
+            "use a divisor, or MaxPool2d",
         ),
     ],
 )
@@ -104,19 +87,21 @@ def test_unsupported_module(module: nn.Module, message: str) -> None:
         (torch.sigmoid, f"operation sigmoid (node 'sigmoid') is not supported; {USE_RELU}"),
         (lambda x: x.sigmoid(), f"operation .sigmoid() (node 'sigmoid') is not supported; {USE_RELU}"),
         (F.gelu, f"operation gelu (node 'gelu') is not supported; {USE_RELU}"),
+        (F.silu, f"operation silu (node 'silu') is not supported; {USE_RELU}"),
         (lambda x: F.softmax(x, 1), f"operation softmax (node 'softmax') is not supported; {NO_SOFTMAX}"),
-        (lambda x: F.max_pool2d(x, 2), f"operation max_pool2d (node 'max_pool2d') is not supported; {USE_AVERAGE}"),
-        (lambda x: torch.cat([x, x], 1), f"operation cat (node 'cat') is not supported; {NO_BRANCHES}"),
         (
-            lambda x: x + x.relu(),
-            "operation .relu() (node 'relu'): what it takes is used elsewhere too; "
-            "branches before ReLU are not supported",
+            lambda x: F.layer_norm(x, (8,)),
+            f"operation layer_norm (node 'layer_norm') is not supported; {USE_BATCH_NORM}",
         ),
-        (lambda x: x + 1, f"operation add (node 'add') is not supported; {NO_BRANCHES}"),
-        (lambda x: (x - 0.5) / 0.5, f"operation sub (node 'sub') is not supported; {SUPPORTED}"),
-        (lambda x: x.chunk(2, 1)[0], f"operation .chunk() (node 'chunk') is not supported; {SUPPORTED}"),
-        (lambda x: x.permute(0, 2, 3, 1), f"operation .permute() (node 'permute') is not supported; {SUPPORTED}"),
-        (lambda x: x.mT, f"operation getattr (node 'getattr_1') is not supported; {SUPPORTED}"),
+        (lambda x: x @ x.transpose(2, 3), f"operation matmul (node 'matmul') is not supported; {NO_ATTENTION}"),
+        (lambda x: x * x.relu(), f"operation mul (node 'mul'): {NO_PRODUCT}"),
+        (
+            lambda x: x / x.sum(1, keepdim=True),
+            "operation truediv (node 'truediv'): divides by a value that depends on the image, and spikes only add up",
+        ),
+        (lambda x: x**2, f"operation pow (node 'pow_1') is not supported; {LIST}"),
+        (lambda x: x.mT, f"operation getattr (node 'getattr_1') is not supported; {LIST}"),
+        (lambda x: x[x > 0], f"operation gt (node 'gt') is not supported; {LIST}"),
         (
             lambda x: x.view(-1),
             "operation .view() (node 'view'): mixes images: shape (480,) for a batch of 5; keep the first axis",
@@ -126,43 +111,49 @@ def test_unsupported_module(module: nn.Module, message: str) -> None:
             "operation .view() (node 'view'): mixes images: shape (10, 48) for a batch of 5; keep the first axis",
         ),
         (
-            lambda x: F.avg_pool2d(x, 3, ceil_mode=True),
-            "operation avg_pool2d (node 'avg_pool2d'): ceil_mode=True is not supported; set ceil_mode=False",
+            lambda x: x.flip(0),
+            "operation .flip() (node 'flip'): mixes images: shape (5, 2, 6, 8) for a batch of 5; keep the first axis",
+        ),
+        (lambda x: x.mean(0), "operation .mean() (node 'mean'): mixes images; keep the first axis"),
+        (
+            lambda x: x[:, 2:],
+            "operation getitem (node 'getitem'): gives nothing that depends on the image",
         ),
         (
-            lambda x: F.adaptive_avg_pool2d(x, (2, 2)),
-            "operation adaptive_avg_pool2d (node 'adaptive_avg_pool2d'): "
-            "output size (2, 2) is not supported; use 1, or AvgPool2d",
+            lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+            "operation interpolate (node 'interpolate'): mode='bilinear' is not supported; use mode='nearest'",
+        ),
+        (
+            lambda x: F.interpolate(x, None, 2, "bicubic"),
+            "operation interpolate (node 'interpolate'): mode='bicubic' is not supported; use mode='nearest'",
+        ),
+        (
+            lambda x: x.clamp(1, 1),
+            "operation .clamp() (node 'clamp'): expected min < max, found 1 and 1",
+        ),
+        (
+            lambda x: x.flatten(1).unsqueeze(1)[:, :, :1] + torch.arange(3.0),
+            "operation add (node 'add'): a constant of shape (3,) changes the shape (1, 1)",
+        ),
+        (
+            lambda x: x + torch.arange(5.0).reshape(5, 1, 1, 1),
+            "operation add (node 'add'): a constant of shape (5, 1, 1, 1) differs between images",
         ),
         (
             F.dropout,
             "operation dropout (node 'dropout'): drops at random in evaluation too; "
             "pass training=self.training, or use nn.Dropout",
         ),
-        (lambda x: (x, x), "output: expected one tensor, found (conv, conv); return the logits alone"),
-        (lambda x: {"logits": x}, "output: expected one tensor, found {'logits': conv}; return the logits alone"),
-        (lambda x: x.size(0), "output: expected one tensor, found size; return the logits alone"),
+        (lambda x: (x, x.size(0)), "output: expected tensors that depend on the images, found (conv, size)"),
+        (lambda x: {"a": (x, x)}, "output: expected tensors that depend on the images, found {'a': (conv, conv)}"),
+        (lambda x: (), "output: expected tensors that depend on the images, found ()"),
+        (lambda x: x.size(0), "output: expected tensors that depend on the images, found size"),
     ],
 )
 def test_unsupported_operation(operation: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(ConversionError) as caught:
         trace(function(operation), images_of(SHAPE))
     assert re.sub(r" in module 'conv'", "", str(caught.value)) == message
-
-
-def residual(m: Any, x: Any) -> Any:
-    y = m.conv(x)
-    return y + m.other(y)
-
-
-def before_relu(m: Any, x: Any) -> Any:
-    y = m.conv(x)
-    return m.other(F.relu(y)).flatten(1), y
-
-
-def before_norm(m: Any, x: Any) -> Any:
-    y = m.conv(x)
-    return m.norm(y), y
 
 
 def data_dependent(m: Any, x: Any) -> Any:
@@ -191,9 +182,9 @@ def recurrent(m: Any, x: Any) -> Any:
     return m.lstm(m.conv(x).flatten(2))[0]
 
 
-def early_output(m: Any, x: Any) -> Any:
+def used_under_its_old_name(m: Any, x: Any) -> Any:
     y = m.conv(x)
-    return y.view(m.other(y).size(0), -1)
+    return m.relu(y) + m.other(y)
 
 
 IN_PLACE = "changes its input in place and its result is not used; assign it, as in x = relu(x)"
@@ -202,25 +193,17 @@ IN_PLACE = "changes its input in place and its result is not used; assign it, as
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
-        (residual, f"operation add (node 'add') is not supported; {NO_BRANCHES}"),
-        (
-            before_relu,
-            "operation relu (node 'relu'): what it takes is used elsewhere too; branches before ReLU are not supported",
-        ),
-        (
-            before_norm,
-            "module 'norm' (BatchNorm2d): what it takes is used elsewhere too; "
-            "branches before batch normalisation are not supported",
-        ),
-        (recurrent, f"module 'lstm' (LSTM) is not supported; {SUPPORTED}"),
+        (recurrent, f"module 'lstm' (LSTM) is not supported; {FEED_FORWARD}"),
         (forgotten_method, f"operation .relu_() (node 'relu_'): {IN_PLACE}"),
         (forgotten_function, f"operation relu (node 'relu'): {IN_PLACE}"),
         (forgotten_module, f"module 'relu' (ReLU): {IN_PLACE}"),
-        (early_output, "output: layer 'conv' is not the last; branches are not supported"),
+        (
+            used_under_its_old_name,
+            "module 'relu' (ReLU): changes its input in place, which module 'other' (Conv2d) uses afterwards under its "
+            "old name; assign the result, as in x = relu(x)",
+        ),
         (lambda m, x: x, "output: found the images themselves; the model needs at least a Linear or Conv2d"),
         (lambda m, x: m.relu(x), "output: found the images themselves; the model needs at least a Linear or Conv2d"),
-        (lambda m, x: m.norm(x), "module 'norm' (BatchNorm2d): expected a Conv2d or Linear before it, found the input"),
-        (lambda m, x: m.conv(x) + x, f"operation add (node 'add') is not supported; {NO_BRANCHES}"),
         (
             data_dependent,
             "Model: torch.fx cannot trace it (symbolically traced variables cannot be used as inputs to control flow); "
@@ -236,13 +219,27 @@ def test_unsupported_model(forward: Callable[[Any, Any], Any], message: str) -> 
     assert re.sub(r" in module '\w+'", "", str(caught.value)) == message
 
 
-def test_a_subclass_that_torch_fx_looks_into_is_named() -> None:
-    class Scaled(nn.Conv2d):
-        """A convolution of our own."""
+def test_all_faults_are_reported_at_once() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        y = F.gelu(m.conv(x))
+        z = m.norm(m.relu(m.conv(x)))  # is fine, and so is the rest
+        return m.lstm((y + z * z.sigmoid()).flatten(2))[0] + m.lstm(z.flatten(2))[0]
 
+    modules = {"conv": conv(), "relu": nn.ReLU(), "norm": nn.BatchNorm2d(2), "lstm": nn.LSTM(48, 4)}
     with pytest.raises(ConversionError) as caught:
-        trace(nn.Sequential(Scaled(2, 2, 3)), images_of(SHAPE))
-    assert str(caught.value) == f"operation conv2d (node 'conv2d' in module '0') is not supported; {SUPPORTED}"
+        trace(Model(forward, **modules), images_of(SHAPE))
+    assert re.sub(r" in module '\w+'", "", str(caught.value)).splitlines() == [
+        "3 operations cannot be converted:",
+        f"- operation gelu (node 'gelu') is not supported; {USE_RELU}",
+        f"- operation .sigmoid() (node 'sigmoid') is not supported; {USE_RELU}",
+        f"- module 'lstm' (LSTM) is not supported; {FEED_FORWARD}",
+    ]
+
+
+def test_attention() -> None:
+    with pytest.raises(ConversionError) as caught:
+        trace(Model(lambda m, x: m.it(x, x, x)[0], it=nn.MultiheadAttention(8, 2, batch_first=True)), images_of((6, 8)))
+    assert str(caught.value) == f"module 'it' (MultiheadAttention) is not supported; {NO_ATTENTION}"
 
 
 class TwoInputs(nn.Module):

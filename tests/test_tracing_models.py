@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from float_graph import SHAPE, Model, images_of, lively, traced
+from float_graph import SHAPE, Model, images_of, lively, the_term, traced
 from torch import nn
 
 from lava_aug.layers import Relay
@@ -34,7 +34,7 @@ def test_layers_are_named_as_in_the_model() -> None:
         head=nn.Sequential(nn.Linear(3, 3)),
     )
     layers = traced(lively(model)).layers
-    assert [(layer.name, layer.source) for layer in layers] == [
+    assert [(layer.name, the_term(layer).source) for layer in layers] == [
         ("features.0.conv", "input"),
         ("features.1", "features.0.conv"),
         ("features.2.conv", "features.1"),
@@ -46,7 +46,7 @@ def test_layers_are_named_as_in_the_model() -> None:
 def test_a_module_that_is_used_twice_gives_two_layers() -> None:
     model = lively(Model(lambda m, x: m.fc(m.relu(m.fc(m.relu(m.fc(x))))), fc=nn.Linear(6, 6), relu=nn.ReLU()))
     layers = traced(model, (6,)).layers
-    assert [(layer.name, layer.source, layer.relu) for layer in layers] == [
+    assert [(layer.name, the_term(layer).source, layer.activation.relu) for layer in layers] == [
         ("fc", "input", True),
         ("fc_1", "fc", True),
         ("fc_2", "fc_1", False),
@@ -56,18 +56,21 @@ def test_a_module_that_is_used_twice_gives_two_layers() -> None:
 def test_a_model_that_ends_in_a_relu_gets_a_readout() -> None:
     model = lively(nn.Sequential(nn.Flatten(), nn.Linear(70, 4), nn.ReLU(), nn.Dropout()))
     layers = traced(model).layers
-    assert [(layer.name, layer.source, layer.relu) for layer in layers] == [
+    assert [(layer.name, the_term(layer).source, layer.activation.relu) for layer in layers] == [
         ("1", "input", True),
         ("readout", "1", False),
     ]
-    assert isinstance(layers[1].synapse, Relay)
+    assert isinstance(the_term(layers[1]).synapse, Relay)
 
 
 def test_names_that_are_taken_are_not_given_twice() -> None:
     model = Model(lambda m, x: F.relu(m.readout(m.input(x).relu())), input=nn.Linear(6, 4), readout=nn.Linear(4, 4))
     first, *others = traced(lively(model), (6,)).layers
-    assert first.name != first.source == "input"
-    assert [(layer.name, layer.source) for layer in others] == [("readout", first.name), ("readout_", "readout")]
+    assert first.name != the_term(first).source == "input"
+    assert [(layer.name, the_term(layer).source) for layer in others] == [
+        ("readout", first.name),
+        ("relu_1", "readout"),
+    ]
 
 
 def test_an_unused_branch_is_left_out() -> None:
@@ -116,7 +119,7 @@ def test_mode_and_number_format_of_the_model_make_no_difference(change: Callable
     images = images_of(SHAPE)
     layers = [trace(model, images).layers for model in (lively(network()), change(lively(network())))]
     for one, other in zip(*layers, strict=True):
-        assert (one.name, one.synapse, one.relu, one.node) == (other.name, other.synapse, other.relu, other.node)
+        assert (one.name, one.terms, one.activation) == (other.name, other.terms, other.activation)
         assert np.array_equal(one.bias, other.bias) if one.bias is not None else other.bias is None
 
 

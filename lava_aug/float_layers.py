@@ -1,0 +1,225 @@
+"""A PyTorch model as layers in floats: what tracing makes, and conversion scales and rounds.
+
+Between layers travel `Signal` objects: sums of linear maps of what layers send, plus a bias. An operation of the model
+that is linear changes the signal and makes no layer; a layer is made where something has to happen to its neurons (an
+activation, pooling by maximum), or where two maps cannot be one.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.fx
+
+from lava_aug.layers import Relay, Shape, Synapse
+from lava_aug.network import INPUT
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """``gain * synapse(source)``.
+
+    Attributes
+    ----------
+    source : str
+        Layer (or `INPUT`) whose spikes it takes.
+    synapse : Synapse
+        The map, with float weights, if it has weights.
+    gain : float
+        For maps without weights: the division of average pooling, and signs.
+    name : str
+        Of the operation that a map without weights stands for.
+    folded : tuple of str
+        Names of pooling layers that have been folded into the synapse.
+    """
+
+    source: str
+    synapse: Synapse
+    gain: float = 1.0
+    name: str = ""
+    folded: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """What a node of the traced model stands for: ``sum of terms + bias``.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+        Linear maps; none of them depends on what is not in it.
+    bias : numpy.ndarray or None
+        Float64, broadcastable to ``shape``.
+    shape : tuple of int
+        Shape that the terms give.
+    view : tuple of int
+        Shape that the model sees, of the same elements in C order.
+    name : str
+        Name that a layer made of it gets.
+    node : str
+        Name of the fx node whose output it is.
+    """
+
+    terms: tuple[Term, ...]
+    bias: np.ndarray | None
+    shape: Shape
+    view: Shape
+    name: str
+    node: str
+
+    @property
+    def source(self) -> str | None:
+        """The layer that it is the plain output of, if it is."""
+        term = self.terms[0]
+        plain = len(self.terms) == 1 and isinstance(term.synapse, Relay) and term.gain == 1 and self.bias is None
+        return term.source if plain else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, nothing, or pooling by maximum.
+
+    Attributes
+    ----------
+    relu : bool
+        Whether negative values become zero.
+    ceiling : float or None
+        Upper limit (ReLU6).
+    max_pool : dict or None
+        Parameters of the pooling, as `lava_aug.neurons.MaxPoolNeuron` takes them.
+    """
+
+    relu: bool = False
+    ceiling: float | None = None
+    max_pool: dict[str, Any] | None = None
+
+
+SIGNED = Activation()
+RELU = Activation(relu=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatLayer:
+    """A layer of neurons, in floats: ``activation(sum of terms + bias)``.
+
+    Attributes
+    ----------
+    name : str
+        Unique name.
+    terms : tuple of Term
+        What arrives.
+    bias : numpy.ndarray or None
+        Float64, broadcastable to the input current's shape.
+    current_shape, shape : tuple of int
+        Of the input current and of the output; they differ for max pooling only.
+    activation : Activation
+        What the neurons do.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    bias: np.ndarray | None
+    current_shape: Shape
+    shape: Shape
+    activation: Activation
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """Names of the pooling layers that have been folded into it."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.folded))
+
+    def activate(self, x: torch.Tensor) -> torch.Tensor:
+        """What the layer gives for ``x = sum of terms + bias``, ``(B, *current_shape)``."""
+        x = x.clamp(min=0) if self.activation.relu else x
+        x = x if self.activation.ceiling is None else x.clamp(max=self.activation.ceiling)
+        options = self.activation.max_pool
+        return x if options is None else torch.nn.functional.max_pool2d(x, **options)
+
+
+@dataclasses.dataclass
+class FloatGraph:
+    """The layers in topological order, the last one being the readout.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Shape of the images.
+    layers : list of FloatLayer
+        The layers.
+    module : torch.fx.GraphModule
+        The traced copy of the model.
+    normalize : callable or None
+        What is done to a batch of images before the model, but not the layers, sees them.
+    heads : tuple of (str, tuple of int)
+        Names and shapes of the model's outputs, if it gives several.
+    """
+
+    input_shape: Shape
+    layers: list[FloatLayer]
+    module: torch.fx.GraphModule
+    normalize: Callable[[torch.Tensor], torch.Tensor] | None = None
+    heads: tuple[tuple[str, Shape], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.kernels = {
+            layer.name: [(t.source, t.gain, t.synapse.torch(torch.float32, torch.device("cpu"))) for t in layer.terms]
+            for layer in self.layers
+        }
+        last = {term.source: layer.name for layer in self.layers for term in layer.terms}
+        self.done_after = {name: [s for s, taker in last.items() if taker == name] for name in self.kernels}
+
+    @torch.no_grad()
+    def run(self, images: torch.Tensor, look: Callable[[FloatLayer, torch.Tensor, torch.Tensor], None]) -> torch.Tensor:
+        """All layers on images.
+
+        Parameters
+        ----------
+        images : tensor, float32 in [0, 1], shape (B, *shape)
+            As they come, not normalised.
+        look : callable
+            Called for every layer with the layer, what arrives (``sum of terms + bias``) and what it gives.
+
+        Returns
+        -------
+        tensor
+            What the readout gives.
+        """
+        sent, value = {INPUT: images}, images
+        for layer in self.layers:
+            x = torch.zeros(())
+            for source, gain, kernel in self.kernels[layer.name]:
+                x = x + gain * kernel(sent[source])
+            x = x if layer.bias is None else x + torch.tensor(layer.bias, dtype=torch.float32)
+            value = sent[layer.name] = layer.activate(x)
+            look(layer, x, value)
+            for source in self.done_after[layer.name]:
+                del sent[source]
+        return value
+
+    @torch.no_grad()
+    def expected(self, images: torch.Tensor) -> torch.Tensor:
+        """What the model itself gives for images in [0, 1]; several heads as one axis."""
+        found = self.module(images.clone() if self.normalize is None else self.normalize(images))
+        if not self.heads:
+            return found
+        parts = found.values() if isinstance(found, dict) else found
+        return torch.cat([part.flatten(1) for part in parts], 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the spikes of a conversion method can carry.
+
+    Attributes
+    ----------
+    signed : bool
+        Whether neurons can send negative sums. If not, signed values travel as a pair of layers, one for each sign.
+    graded : bool
+        Whether spikes carry numbers, so that pooling can be a layer of exact sums. If not, it is folded into the next
+        synapse where that is cheap enough.
+    """
+
+    signed: bool = True
+    graded: bool = True

@@ -1,0 +1,80 @@
+"""Networks that people really have: torchvision's, at a small size, untrained, with batch statistics as of training."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import lava_aug as la
+
+torchvision = pytest.importorskip("torchvision")
+
+SIZES = {"resnet18": 32, "vgg11_bn": 32, "mobilenet_v2": 32, "squeezenet1_1": 48, "densenet121": 32}
+"""Side of the images: squeezenet has less padding."""
+
+
+def images_for(name: str, count: int = 12) -> torch.Tensor:
+    x = torch.rand(count, 3, SIZES[name], SIZES[name], generator=torch.Generator().manual_seed(3))
+    return (x * 255).round().to(torch.uint8)
+
+
+def made(name: str) -> nn.Module:
+    """Random weights, and the batch statistics that follow from them, shaken: no layer dies or explodes."""
+    torch.manual_seed(0)
+    model = getattr(torchvision.models, name)(weights=None, num_classes=10)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # pyright: ignore[reportAttributeAccessIssue]  # the mean of all batches
+    with torch.no_grad():
+        model.train()(images_for(name) / 255)
+        for norm in norms:
+            assert norm.running_var is not None
+            assert norm.running_mean is not None
+            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4)).clamp_(min=0.05)
+            norm.running_mean.add_(0.1 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt())
+            norm.bias.uniform_(-0.2, 0.2)
+    return model.eval()
+
+
+def correlation(found: np.ndarray, model: nn.Module, images: torch.Tensor) -> float:
+    with torch.no_grad():
+        wanted = model(images / 255).numpy()
+    assert found.shape == wanted.shape
+    return float(np.corrcoef(found.ravel(), wanted.ravel())[0, 1])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_float_weights_decode_to_the_models_logits(name: str) -> None:
+    model, images = made(name), images_for(name)
+    net = la.convert(model, images, resolution=1 / 512, num_steps=4, weight_bits=None)
+    out = la.simulate(net, images[:6])
+    assert correlation(out.logits[-1], model, images[:6]) > 0.999
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_eight_bits_decode_to_the_models_logits_and_settle(name: str) -> None:
+    model, images = made(name), images_for(name)
+    net = la.convert(model, images, resolution=1 / 128, num_steps=4, weight_scales="channel")
+    out = la.simulate(net, images)
+    assert correlation(out.logits[-1], model, images) > 0.99
+    assert np.array_equal(la.settle(net, images).v, out.v[-1])
+    assert not any(found.any() for part in (out.saturated, out.capped) for found in part.values())
+
+
+def test_unsupported_networks_are_told_what_is_wrong_all_at_once() -> None:
+    cases: dict[str, list[str]] = {
+        "mobilenet_v3_small": ["Hardswish", "train the network with ReLU instead", "Hardsigmoid"],
+        "vit_b_16": ["LayerNorm", "GELU"],
+        "efficientnet_b0": ["SiLU", "Sigmoid"],
+    }
+    for name, expected in cases.items():
+        options: dict[str, Any] = {"image_size": 32} if name == "vit_b_16" else {}
+        model = getattr(torchvision.models, name)(weights=None, **options)
+        with pytest.raises(la.ConversionError) as caught:
+            la.convert(model, images_for("resnet18"))
+        for text in expected:
+            assert text in str(caught.value), (name, text)
