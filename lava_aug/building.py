@@ -150,9 +150,7 @@ class Builder:
         theta, n_max = self._quantum(layer)
         terms = [self.rounding.in_units(layer, term, 1 / theta) for term in layer.terms]
         bias = None if layer.bias is None else layer.bias / theta
-        # room for 1 / resolution thresholds in one step
-        finest = max(1, int(MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))))
-        scale = self.rounding.scale(layer, terms, bias, finest)
+        scale = self.rounding.scale(layer, terms, bias, self._finest(layer, theta))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
         return Layer(
@@ -163,6 +161,19 @@ class Builder:
             bias=bias,
             note=_note(layer),
         )
+
+    def _finest(self, layer: FloatLayer, theta: Factors) -> int:
+        """The largest threshold with room for 1 / resolution of them in one step.
+
+        Where several connections meet, the finest weights ask for a large threshold. Half of the 24 bits have to last
+        for ``num_steps`` steps of the largest input that calibration images gave.
+        """
+        by_step = MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))
+        if len(layer.terms) > 1:
+            room = fixed_point.signed_range(fixed_point.STATE_BITS)[1] / 2
+            arrives = self.options.num_steps * self.ranges[layer.name].reach / float(np.min(theta))
+            by_step = min(by_step, room / max(arrives, 1e-30))
+        return max(1, int(by_step))
 
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,8 @@ import torch
 
 from lava_aug.errors import ConversionError, InputError
 from lava_aug.float_layers import FloatGraph, FloatLayer
-from lava_aug.images import as_numpy, check_range
+from lava_aug.images import Progress, as_numpy, check_range
 from lava_aug.network import INPUT, INPUT_LEVELS
-
-Progress = Callable[[int, int], None]
 
 
 def calibration_images(calibration: Any) -> torch.Tensor:
@@ -106,11 +104,14 @@ class Range:
         Of ``|output|``: one value, or one for each channel.
     mean : numpy.ndarray
         Mean output of every neuron.
+    reach : float
+        The largest magnitude of what arrives, before the activation.
     """
 
     percentile: np.ndarray
     maximum: np.ndarray
     mean: np.ndarray
+    reach: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,9 +160,9 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     """
     tops: dict[str, TopValues] = {}
     sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
+    reaches: dict[str, float] = {}
 
     def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
-        del x
         if not torch.isfinite(value).all():
             raise ConversionError(f"layer {layer.name!r}: output is NaN or infinite on calibration images")
         streams = value.shape[1] if calibration.per_channel else 1
@@ -169,6 +170,7 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         top = tops.setdefault(layer.name, TopValues(count, calibration.percentile, streams))
         top.add(value.abs().transpose(0, 1) if calibration.per_channel else value.abs())
         sums[layer.name] = sums.get(layer.name, 0) + value.double().sum(0)
+        reaches[layer.name] = max(reaches.get(layer.name, 0.0), x.abs().max().item())
 
     for index, batch in enumerate(calibration.batches()):
         found = graph.run(batch, look)
@@ -178,8 +180,8 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     means = {name: (values / len(calibration.images)).numpy() for name, values in sums.items()}
     none = np.zeros(1)
     return {
-        INPUT: Range(none, none, means[INPUT]),
-        **{name: Range(top.percentile, top.maximum, means[name]) for name, top in tops.items()},
+        INPUT: Range(none, none, means[INPUT], 1.0),
+        **{name: Range(top.percentile, top.maximum, means[name], reaches[name]) for name, top in tops.items()},
     }
 
 

@@ -12,7 +12,6 @@ from lava_aug import fixed_point
 from lava_aug.building import Builder
 from lava_aug.calibration import (
     Calibration,
-    Progress,
     as_intensity,
     best_thresholds,
     calibration_images,
@@ -20,6 +19,7 @@ from lava_aug.calibration import (
 )
 from lava_aug.errors import ConversionError, ConversionWarning, SpecError
 from lava_aug.float_layers import FloatGraph
+from lava_aug.images import Progress
 from lava_aug.methods import METHODS, Options, check, is_number
 from lava_aug.network import INPUT, Head, Layer, Network
 from lava_aug.spec import is_int

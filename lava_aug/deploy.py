@@ -2,15 +2,15 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lava_aug import compiled, compiled_synapses
 from lava_aug.errors import RunInterruptedError
-from lava_aug.images import check_num_steps, check_record, payloads
+from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.kernels import warm_up
 from lava_aug.lava_import import import_lava
 from lava_aug.network import INPUT, Network
 from lava_aug.recording import Recording
@@ -28,8 +28,6 @@ from lava_aug.supervision import SupervisedRuntime, supervise  # noqa: E402
 
 CHANNEL_SIZE = 2
 """Slots of a channel between Lava processes: one to fill while the other is read. Lava's 64 eat /dev/shm."""
-
-Progress = Callable[[int, int], None]
 
 
 def run(
@@ -157,8 +155,7 @@ class Deployment:
 
     def run(self, *, timeout: float | None = None, progress: Progress | None = None) -> None:
         """Run all images through Lava, and stop it; arguments and errors as for `run`."""
-        compiled.warm_up()
-        compiled_synapses.warm_up()
+        warm_up()
         tag = "floating_pt" if self.net.is_float else "fixed_pt"
         try:
             # Lava forks one process for each Process, which inherit the limit of one BLAS thread.

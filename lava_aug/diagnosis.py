@@ -13,11 +13,12 @@ from lava_aug.calibration import as_intensity
 from lava_aug.conversion import normalization
 from lava_aug.errors import InputError
 from lava_aug.float_layers import FloatGraph, FloatLayer
-from lava_aug.images import check_num_steps, payloads
+from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.methods import METHODS
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import MaxPoolNeuron
-from lava_aug.simulator import Progress, Simulator, batches, images_per_batch
+from lava_aug.simulator import Simulator, batches, images_per_batch
+from lava_aug.texts import table
 from lava_aug.tracing import trace
 
 PARTS = ("clipping", "weights", "time")
@@ -79,11 +80,8 @@ class Diagnosis:
         return [layer.name, *(f"{100 * error:.2f}" for error in errors), f"{layer.size:.4g}"]
 
     def __str__(self) -> str:
-        rows = self.cells()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         title = f"errors after {self.num_steps} steps on {self.num_images} images, relative to the activations' rms"
-        return "\n".join([title, lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        return f"{title}\n{table(self.cells())}"
 
 
 def diagnose(

@@ -1,11 +1,15 @@
 """What users hand in as images: checked, and turned into input payloads."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lava_aug.errors import InputError
 from lava_aug.network import INPUT_LEVELS, Network
+
+Progress = Callable[[int, int], None]
+"""Called with the number of finished images and of all images."""
 
 
 def as_numpy(values: Any, where: str) -> np.ndarray:

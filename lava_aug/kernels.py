@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lava_aug import fixed_point
+from lava_aug import compiled, compiled_synapses, fixed_point
 from lava_aug.layers import Shape, Synapse
 
 if TYPE_CHECKING:
     import torch
+
+
+def warm_up() -> None:
+    """Compile, or read from numba's cache, all that Lava's processes need: call it before they are forked."""
+    compiled.warm_up()
+    compiled_synapses.warm_up()
 
 
 class ExactKernel:

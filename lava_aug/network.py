@@ -12,6 +12,7 @@ from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
 from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
+from lava_aug.texts import table
 
 if TYPE_CHECKING:
     from lava_aug.planning import Plan
@@ -273,7 +274,7 @@ class Network(Spec):
             [
                 f"{self.method}, resolution {self.resolution:g}, {self.num_steps} time steps, {arithmetic}",
                 f"input {INPUT}: shape {_by(self.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
-                _table(rows),
+                table(rows, left=("type", "neuron", "shape", "inputs")),
                 *(
                     [f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in self.heads)}"]
                     if self.heads
@@ -346,16 +347,3 @@ def _number(value: float) -> str:
 
 def _by(found: Shape) -> str:
     return "x".join(map(str, found))
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numeric = {"neurons", "vth", "weights", "synapses"}
-    lines = [
-        "  ".join(
-            cell.rjust(width) if title in numeric else cell.ljust(width)
-            for cell, width, title in zip(row, widths, rows[0], strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

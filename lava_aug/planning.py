@@ -9,9 +9,10 @@ import torch
 
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
-from lava_aug.images import check_num_steps, payloads
+from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.simulator import Progress, Simulator, batches, images_per_batch
+from lava_aug.simulator import Simulator, batches, images_per_batch
+from lava_aug.texts import table
 
 Extent = tuple[int, int]
 """Smallest and largest value."""
@@ -102,12 +103,10 @@ class Plan:
         ]
 
     def __str__(self) -> str:
-        rows = self.cells()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         seen = f"on {self.num_images} images" if self.num_images else "no images: worst case only"
         title = f"{self.num_steps} time steps, {fixed_point.STATE_BITS}-bit state, {seen}"
-        return "\n".join([title, lines[0], "-" * max(map(len, lines)), *lines[1:], *self.problems])
+        left = ("v", "payload", "current", "fits")
+        return "\n".join([title, table(self.cells(), left=left), *self.problems])
 
 
 def _or_dash(value: Any) -> str:

@@ -10,7 +10,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed, PyConvModelFloat  # noqa: E402
 from lava.proc.dense.models import PyDenseModelBitAcc, PyDenseModelFloat  # noqa: E402
 
-from lava_aug import compiled, compiled_synapses  # noqa: E402
+from lava_aug.kernels import warm_up  # noqa: E402
 from lava_aug.processes.fast_models import (  # noqa: E402
     PyFastConvFixed,
     PyFastConvFloat,
@@ -43,8 +43,7 @@ class FastSimCfg(Loihi2SimCfg):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        compiled.warm_up()  # before Lava forks its processes, each of which would compile for itself
-        compiled_synapses.warm_up()
+        warm_up()  # before Lava forks its processes, each of which would compile for itself
 
     def select(self, process: Any, proc_models: Any) -> Any:
         """The ProcessModel for a Process."""

@@ -21,15 +21,12 @@ import torch
 
 from lava_aug.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
 from lava_aug.errors import InputError
-from lava_aug.images import check_num_steps, check_record, payloads
+from lava_aug.images import Progress, check_num_steps, check_record, payloads
 from lava_aug.kernels import TorchKernel, largest_magnitude
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.populations import population
 from lava_aug.results import COUNTS, Output, joined
 from lava_aug.threads import Threads
-
-Progress = Callable[[int, int], None]
-"""Called with the number of finished images and of all images."""
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them

@@ -14,6 +14,7 @@ from lava_aug.errors import InputError
 from lava_aug.network import Network
 from lava_aug.results import check_labels
 from lava_aug.simulator import simulate
+from lava_aug.texts import table
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
@@ -116,13 +117,8 @@ class Tuned:
         ]
 
     def __str__(self) -> str:
-        rows = self.cells()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        goal = (
-            f"ANN {100 * self.ann_accuracy:.2f} %, at most {100 * self.max_loss:g} points less, fewest {self.objective}"
-        )
-        return "\n".join([goal, *lines])
+        goal = f"ANN {100 * self.ann_accuracy:.2f} %, at most {100 * self.max_loss:g} points less"
+        return f"{goal}, fewest {self.objective}\n{table(self.cells())}"
 
 
 def tune(

@@ -1,6 +1,11 @@
 """What all tests share: those that need Lava are left out where it does not exist."""
 
+import os
 from importlib.metadata import distributions
+
+# Before torch is imported: where other programs take the cores, its threads would spin while they wait for each other,
+# and take a hundred times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # `find_spec("lava")` would find the folder tests/lava itself, as `lava` is a namespace package.
 collect_ignore_glob = [] if any(distributions(name="lava-nc")) else ["lava/*"]

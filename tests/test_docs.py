@@ -195,7 +195,15 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["network"])) == {"planning", "errors", "fixed_point", "layers", "neurons", "spec"}
+    assert of_ours(imports(MODULES["network"])) == {
+        "planning",
+        "errors",
+        "fixed_point",
+        "layers",
+        "neurons",
+        "spec",
+        "texts",
+    }
     assert imports_any(imports(MODULES["sliding"]), "torch")
     assert not imports_any(imports(MODULES["sliding"], at_import=True), "torch")
 

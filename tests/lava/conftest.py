@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lava_aug import compiled, compiled_synapses
+from lava_aug.kernels import warm_up
 from lava_aug.lava_import import import_lava
 
 if any(distributions(name="lava-nc")):
@@ -54,8 +54,7 @@ def segments() -> set[str]:
 @pytest.fixture(scope="session", autouse=True)
 def _compiled() -> None:
     """Read compiled functions from numba's cache once, before Lava forks, and not in every child."""
-    compiled.warm_up()
-    compiled_synapses.warm_up()
+    warm_up()
 
 
 @pytest.fixture(autouse=True)
