@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.sliding import as_map
 
 Factors = float | np.ndarray
 """One factor, or an array that broadcasts to the shape it is meant for."""
@@ -41,18 +42,13 @@ def weighted(synapse: Synapse, wide: Shape) -> Synapse:
     if isinstance(synapse, Relay):
         return Scale(weight=np.ones(wide[0]))
     if isinstance(synapse, SumPool):
-        channels = _map_of(wide)[0]
+        channels = wide[0]
         return Conv(
             weight=np.ones((channels, 1, *synapse.kernel_size)),
             groups=channels,
             **{name: getattr(synapse, name) for name in ("stride", "padding", "dilation")},
         )
     return synapse
-
-
-def _map_of(shape: Shape) -> Shape:
-    """(C, L) seen as (C, 1, L)."""
-    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
 
 def _weight(synapse: Any) -> np.ndarray:
@@ -136,22 +132,27 @@ def _with_columns(synapse: Synapse, channels: np.ndarray) -> Synapse | None:
     return None
 
 
+def channel_rows(synapse: Any, wide: Shape) -> list[np.ndarray]:
+    """The weights into each channel of the output, float64."""
+    shape = synapse.output_shape(wide)
+    weight = _weight(synapse)
+    if isinstance(synapse, Sparse):
+        ends = np.searchsorted(synapse.rows // math.prod(shape[1:]), np.arange(1, shape[0]))
+        return np.split(weight, ends)
+    if isinstance(synapse, Scale):
+        behind = synapse.out_channels - synapse.offset - len(weight)
+        return [weight[:0]] * synapse.offset + list(weight[:, None]) + [weight[:0]] * behind
+    if isinstance(synapse, ConvTranspose):
+        grouped = weight.reshape(synapse.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+        return list(grouped.reshape(shape[0], -1))
+    if isinstance(synapse, Dense) and len(shape) > 1:  # along the last axis: every channel has all of them
+        return [weight.reshape(-1)] * shape[0]
+    return list(weight.reshape(len(weight), -1))
+
+
 def row_maxima(synapse: Any, wide: Shape) -> np.ndarray:
     """Largest ``|weight|`` into each channel of the output, float64; zero where there is none."""
-    shape = synapse.output_shape(wide)
-    weight = np.abs(_weight(synapse))
-    found = np.zeros(shape[0])
-    if isinstance(synapse, Sparse):
-        np.maximum.at(found, synapse.rows // math.prod(shape[1:]), weight)
-    elif isinstance(synapse, Scale):
-        found[synapse.offset : synapse.offset + len(weight)] = weight
-    elif isinstance(synapse, ConvTranspose):
-        found[:] = weight.reshape(synapse.groups, -1, *weight.shape[1:]).max(axis=(1, 3, 4)).reshape(-1)
-    elif isinstance(synapse, Dense) and len(shape) > 1:
-        found[:] = weight.max()
-    else:
-        found[:] = weight.reshape(len(weight), -1).max(axis=1)
-    return found
+    return np.array([np.abs(row).max(initial=0.0) for row in channel_rows(synapse, wide)])
 
 
 # Composition
@@ -209,8 +210,7 @@ def _scale_after(outer: Scale, inner: Synapse, wide: Shape) -> Synapse | None:
 def _scale_after_scale(outer: Scale, inner: Scale, wide: Shape) -> Scale:
     del wide
     part = _weight(outer)[inner.offset : inner.offset + len(inner.weight)]
-    channels = len(outer.weight) + outer.offset if outer.channels is None else outer.channels
-    return Scale(weight=part * inner.weight, offset=outer.offset + inner.offset, channels=channels)
+    return Scale(weight=part * inner.weight, offset=outer.offset + inner.offset, channels=outer.out_channels)
 
 
 def _pool_after_pool(outer: SumPool, inner: SumPool, wide: Shape) -> SumPool | None:
@@ -292,22 +292,15 @@ def matrix(synapse: Synapse, wide: Shape) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((values, (rows, np.arange(size))), shape=(math.prod(shape), size))
 
 
-def _pool_matrix(pool: SumPool, wide: Shape) -> scipy.sparse.csr_matrix:
-    channels, height, width = _map_of(wide)
-    along = [
-        _axis_matrix(size, outputs, *(getattr(pool, name)[axis] for name in _WINDOW))
-        for axis, (size, outputs) in enumerate(zip((height, width), _map_of(pool.output_shape(wide))[1:], strict=True))
-    ]
-    return scipy.sparse.csr_matrix(scipy.sparse.kron(scipy.sparse.identity(channels), scipy.sparse.kron(*along)))
+def _pool_matrix(pool: SumPool, wide: Shape) -> Any:
+    channels, *sizes = as_map(wide)
+    along = [_axis_matrix(pool, axis, size, pool.output_size(wide)[axis]) for axis, size in enumerate(sizes)]
+    return scipy.sparse.kron(scipy.sparse.identity(channels), scipy.sparse.kron(*along), format="csr")
 
 
-_WINDOW = ("kernel_size", "stride", "padding", "dilation")
-
-
-def _axis_matrix(size: int, outputs: int, window: int, stride: int, padding: int, dilation: int) -> Any:
+def _axis_matrix(pool: SumPool, axis: int, size: int, outputs: int) -> Any:
     """Which positions of one axis each output adds up."""
     found = np.zeros((outputs, size))
-    for output in range(outputs):
-        positions = output * stride - padding + np.arange(window) * dilation
-        found[output, positions[(positions >= 0) & (positions < size)]] = 1
+    for row, positions in zip(found, pool.places(axis, outputs) - pool.padding[axis], strict=True):
+        row[positions[(positions >= 0) & (positions < size)]] = 1
     return scipy.sparse.csr_matrix(found)

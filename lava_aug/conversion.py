@@ -20,9 +20,9 @@ from lava_aug.calibration import (
 from lava_aug.errors import ConversionError, ConversionWarning, SpecError
 from lava_aug.float_layers import FloatGraph
 from lava_aug.images import Progress
-from lava_aug.methods import METHODS, Options, check, is_number
+from lava_aug.methods import METHODS, Options, check
 from lava_aug.network import INPUT, Head, Layer, Network
-from lava_aug.spec import is_int
+from lava_aug.spec import is_int, is_number
 from lava_aug.tracing import Normalization, trace
 
 Method = Literal["augmapping", "termapping", "rate"]

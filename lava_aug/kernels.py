@@ -8,6 +8,7 @@ import numpy as np
 
 from lava_aug import compiled, compiled_synapses, fixed_point
 from lava_aug.layers import Shape, Synapse
+from lava_aug.network import Network
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +99,11 @@ class TorchKernel(ExactKernel):
         largest = largest_magnitude(s) if largest is None else largest
         # "<", not "<=": the bound is a sum in float32 itself, which may have been rounded down to 2**24, but not below.
         return self.bits(largest) == 32 or _second_bound(self.synapse, s) < 1 << 24
+
+
+def torch_kernels(net: Network, device: "torch.device") -> dict[str, list[tuple[str, TorchKernel]]]:
+    """The sources and kernels of every layer's connections, by its name."""
+    return {layer.name: [(c.source, TorchKernel(c.synapse, device)) for c in layer.connections] for layer in net}
 
 
 def _second_bound(synapse: Synapse, s: "torch.Tensor") -> float:

@@ -195,7 +195,7 @@ class Lowering:
     def _settled(self, signal: Signal) -> Signal:
         if self.needs.signed or self.is_nonnegative(signal):
             activation = SIGNED if self.needs.signed else RELU
-            return dataclasses.replace(self.activated(signal, activation, signal.name, signal.node), view=signal.view)
+            return self.activated(signal, activation, signal.name, signal.node)
         halves = [
             self.activated(signal, RELU, signal.name + suffix, signal.node, sign=sign)
             for sign, suffix in ((1.0, ""), (-1.0, NEGATIVE))

@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import numpy as np
-
 from lava_aug.errors import ConversionError
 from lava_aug.float_layers import Needs
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
-from lava_aug.spec import is_int
+from lava_aug.spec import is_int, is_number
 
 _CHOICES = {
     "thresholds": ("layer", "channel"),
@@ -25,13 +23,8 @@ def check(fine: bool, name: str, expected: str, found: Any) -> None:
         raise ConversionError(f"{name}: expected {expected}, found {found!r}")
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number of Python or numpy, and not a boolean."""
-    return is_int(value) or isinstance(value, (float, np.floating))
-
-
 def _is_positive(value: Any) -> bool:
-    return is_number(value) and 0 < value < np.inf
+    return is_number(value) and value > 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from lava_aug.float_layers import Signal
-from lava_aug.layers import Shape, Sparse, SumPool
+from lava_aug.layers import Sparse, SumPool
+from lava_aug.sliding import as_map
 from lava_aug.steps import Step
 
 MAX_DENOMINATOR = 1 << 12
@@ -32,14 +33,13 @@ def avg_pool(
     x = step.lowering.as_seen(x)
     stride = kernel_size if stride is None or stride == () else stride
     window, steps, margins = (
-        _on_map(x, value, filler) for value, filler in ((kernel_size, 1), (stride, 1), (padding, 0))
+        _onas_map(x, value, filler) for value, filler in ((kernel_size, 1), (stride, 1), (padding, 0))
     )
     synapse = SumPool(kernel_size=window, stride=steps, padding=margins)
-    shape = _like(synapse.output_shape(x.shape), x)
-    if shape == step.shape and (count_include_pad or not max(margins)):
+    if synapse.output_shape(x.shape) == step.shape and (count_include_pad or not max(margins)):
         return step.linear(x, synapse, gain=1 / (divisor_override or math.prod(window)))
     axes = []
-    for axis, size in enumerate(_map(x.shape)[1:]):
+    for axis, size in enumerate(as_map(x.shape)[1:]):
         basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size, 1)
         options = (ceil_mode, count_include_pad, 1 if divisor_override else None)
         found = F.avg_pool2d(basis, (window[axis], 1), (steps[axis], 1), (margins[axis], 0), *options)
@@ -47,26 +47,17 @@ def avg_pool(
     return _averaged(step, x, axes, 1 / divisor_override if divisor_override else 1.0)
 
 
-def _on_map(x: Signal, value: Any, filler: int) -> Any:
+def _onas_map(x: Signal, value: Any, filler: int) -> Any:
     """A parameter of one- or two-dimensional pooling as (height, width)."""
     if len(x.view) == 2:
         return filler, value[0] if isinstance(value, (tuple, list)) else value
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
-def _map(shape: Shape) -> Shape:
-    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
-
-
-def _like(shape: Shape, x: Signal) -> Shape:
-    """Output shape of a synapse as the model's operation has it."""
-    return (shape[0], shape[-1]) if len(x.view) == 2 else shape
-
-
 def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
     """Averages over a given number of windows, which may be of different size and overlap."""
     x = step.lowering.as_seen(x)
-    sizes, outputs = _map(x.shape)[1:], _map(step.shape)[1:]
+    sizes, outputs = as_map(x.shape)[1:], as_map(step.shape)[1:]
     if all(size % output == 0 for size, output in zip(sizes, outputs, strict=True)):
         window: Any = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
         return step.linear(x, SumPool(kernel_size=window, stride=window), gain=1 / math.prod(window))
@@ -81,17 +72,16 @@ def _averaged(step: Step, x: Signal, axes: list[np.ndarray], gain: float = 1.0) 
     """``axes[0] @ map @ axes[1].T`` for every channel; with integer weights, if they have a common denominator."""
     along = scipy.sparse.kron(*(scipy.sparse.csr_matrix(axis) for axis in axes))
     weights = scipy.sparse.kron(scipy.sparse.identity(x.shape[0]), along, format="csr")
-    shape = (x.shape[0], *(len(axis) for axis in axes))
-    return _weighted_sum(step, x, weights, step.shape if len(x.view) == 2 else shape, gain)
+    return _weighted_sum(step, x, weights, gain)
 
 
-def _weighted_sum(step: Step, x: Signal, weights: Any, shape: Shape, gain: float = 1.0) -> Signal:
+def _weighted_sum(step: Step, x: Signal, weights: Any, gain: float) -> Signal:
     denominator = _common_denominator(weights.data)
     if denominator is not None:
         weights = scipy.sparse.csr_matrix(weights * denominator)
         weights.data = np.rint(weights.data).astype(np.int64)
         gain /= denominator
-    return step.linear(x, Sparse.from_scipy(weights, shape), gain=gain)
+    return step.linear(x, Sparse.from_scipy(weights, step.shape), gain=gain)
 
 
 def _common_denominator(values: np.ndarray) -> int | None:
@@ -146,10 +136,10 @@ def max_pool(
     if return_indices:
         raise step.fail("return_indices=True is not supported; spikes carry no places")
     options = {
-        "kernel_size": _on_map(x, kernel_size, 1),
-        "stride": _on_map(x, stride if stride not in (None, ()) else kernel_size, 1),
-        "padding": _on_map(x, padding, 0),
-        "dilation": _on_map(x, dilation, 1),
+        "kernel_size": _onas_map(x, kernel_size, 1),
+        "stride": _onas_map(x, stride if stride not in (None, ()) else kernel_size, 1),
+        "padding": _onas_map(x, padding, 0),
+        "dilation": _onas_map(x, dilation, 1),
         "ceil_mode": bool(ceil_mode),
     }
     return step.lowering.max_pooled(x, options, step.name, step.node.name)
@@ -157,7 +147,7 @@ def max_pool(
 
 def adaptive_max_pool(step: Step, x: Signal, output_size: Any, return_indices: bool = False) -> Signal:
     """`max_pool` where the windows are of one size."""
-    sizes, outputs = _map(x.view)[1:], _map(step.shape)[1:]
+    sizes, outputs = as_map(x.view)[1:], as_map(step.shape)[1:]
     if any(size % output for size, output in zip(sizes, outputs, strict=True)):
         raise step.fail(f"output size {output_size} does not divide the map {sizes}; use a divisor, or MaxPool2d")
     window = tuple(size // output for size, output in zip(sizes, outputs, strict=True))

@@ -1,13 +1,13 @@
 """Float weights and biases of a layer -> integers: scale (the threshold), exponents, and bias correction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lava_aug import fixed_point
 from lava_aug.calibration import Range
-from lava_aug.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows, weighted
+from lava_aug.composition import Factors, along_channels, channel_rows, row_maxima, scale_columns, scale_rows
 from lava_aug.errors import ConversionError
 from lava_aug.float_layers import FloatLayer, Term
 from lava_aug.layers import Scale, Shape, Synapse
@@ -75,10 +75,8 @@ class Rounding:
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
             weights = [np.ravel(term.weight) for term in terms]  # pyright: ignore[reportAttributeAccessIssue]
             return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), finest)
-        found = []
-        for channel in range(shape[0]):
-            rows = [_row(s, channel, w) for s, w in zip(terms, wides, strict=True)] if self.options.search else []
-            found.append(self._fitting(layer, rows, maxima[:, channel], biases[channel], finest))
+        rows = zip(*(channel_rows(s, wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
+        found = [self._fitting(layer, r, m, b, finest) for r, m, b in zip(rows, maxima.T, biases, strict=True)]
         return along_channels(np.array(found), shape) if len(set(found)) > 1 else found[0]
 
     def _has_channels(self, terms: list[Synapse], wides: list[Shape]) -> bool:
@@ -88,7 +86,7 @@ class Rounding:
         return all(type(scale_rows(s, f, w)) is type(s) for s, f, w in zip(terms, factors, wides, strict=True))
 
     def _fitting(
-        self, layer: FloatLayer, weights: list[np.ndarray], maxima: np.ndarray, bias: float, finest: int
+        self, layer: FloatLayer, weights: Sequence[np.ndarray], maxima: np.ndarray, bias: float, finest: int
     ) -> int:
         """The largest scale at which one connection's weights fit their bits; where several meet, the finest one's.
 
@@ -102,7 +100,7 @@ class Rounding:
         scale = check_scale(scale, layer.name)
         if self.options.search and len(present) == len(maxima) == 1:
             bound = min(finest, integer_scale(np.zeros(1), biases, bits, finest))
-            scale = searched_scale(weights[0].astype(np.float64), scale, bits, bound)
+            scale = searched_scale(weights[0][weights[0] != 0].astype(np.float64), scale, bits, bound)
         return power_of_two(scale) if self.options.power_of_two_vth else scale
 
     def rounded(
@@ -165,12 +163,3 @@ def _with_exponent(weight: np.ndarray, bits: int, *, alone: bool) -> np.ndarray:
     while not alone and np.rint(np.abs(weight).max() / (1 << exponent)) > limit:
         exponent += 1
     return rounded(weight, 1 / (1 << exponent)).clip(-limit, limit) << exponent
-
-
-def _row(synapse: Any, channel: int, wide: Shape) -> np.ndarray:
-    """The weights into one channel of the output."""
-    shape = synapse.output_shape(wide)
-    only = np.zeros(shape[0])
-    only[channel] = 1
-    found: Any = scale_rows(weighted(synapse, wide), along_channels(only, shape), wide)
-    return found.weight[found.weight != 0].astype(np.float64)

@@ -16,7 +16,7 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import Progress, check_num_steps, payloads
-from lava_aug.kernels import TorchKernel, largest_magnitude
+from lava_aug.kernels import largest_magnitude, torch_kernels
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
@@ -142,9 +142,7 @@ def _is_minus_one(value: float) -> bool:
 class _Settler:
     def __init__(self, net: Network, num_steps: int, device: torch.device) -> None:
         self.net, self.num_steps, self.device = net, num_steps, device
-        self.kernels = {
-            layer.name: [(c.source, TorchKernel(c.synapse, device)) for c in layer.connections] for layer in net
-        }
+        self.kernels = torch_kernels(net, device)
         self.constants = {layer.name: self._constant(layer) for layer in net}
 
     def _constant(self, layer: Layer) -> torch.Tensor:

@@ -22,7 +22,7 @@ import torch
 from lava_aug.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
 from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, check_record, payloads
-from lava_aug.kernels import TorchKernel, largest_magnitude
+from lava_aug.kernels import largest_magnitude, torch_kernels
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.populations import population
 from lava_aug.results import COUNTS, Output, joined
@@ -123,9 +123,7 @@ class Simulator:
     def __init__(self, net: Network, device: str = "cpu") -> None:
         self.net = net
         self.device = torch_device(device)
-        self.kernels = {
-            layer.name: [(c.source, TorchKernel(c.synapse, self.device)) for c in layer.connections] for layer in net
-        }
+        self.kernels = torch_kernels(net, self.device)
         self.fan_outs = {name: list(self._fan_outs(name)) for name in net.shapes if name != net.readout.name}
 
     def _fan_outs(self, source: str) -> Iterator[FanOut]:

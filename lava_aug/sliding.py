@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def as_map(shape: Shape) -> tuple[int, int, int]:
+    """Shape of a map or of rows as that of a map: ``(C, L)`` is ``(C, 1, L)``."""
+    return shape[0], (1 if len(shape) == 2 else shape[1]), shape[-1]
+
+
 def maps(s: Any) -> Any:
     """Spikes of a batch, array or tensor, as maps: ``(B, C, L)`` becomes ``(B, C, 1, L)``."""
     return s[:, :, None] if s.ndim == 3 else s
@@ -53,7 +58,7 @@ class Sliding(Synapse):
                 f"{type(self).__name__}: expected input (channels, height, width) or (channels, length), "
                 f"found {input_shape}"
             )
-        return input_shape[0], (1 if len(input_shape) == 2 else input_shape[1]), input_shape[-1]
+        return as_map(input_shape)
 
     def output_size(self, input_shape: Shape) -> tuple[int, int]:
         """Height and width of the result; SpecError if nothing is left."""
@@ -93,10 +98,10 @@ class Sliding(Synapse):
 
     def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
         """How many windows hold each position along an axis, ``(size,)``."""
-        positions = self._places(axis, outputs) - self.padding[axis]
+        positions = self.places(axis, outputs) - self.padding[axis]
         return np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size)
 
-    def _places(self, axis: int, count: int) -> np.ndarray:
+    def places(self, axis: int, count: int) -> np.ndarray:
         """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
         steps, elements = np.arange(count) * self.stride[axis], np.arange(self.window[axis]) * self.dilation[axis]
         return steps[:, None] + elements

@@ -45,7 +45,8 @@ def is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number of Python or numpy, and not a boolean."""
     return is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(value)))
 
 
@@ -98,7 +99,7 @@ def number(
     """A finite int or float within bounds; which of the two it is, is kept (None too, if optional)."""
 
     def check(value: Any) -> int | float:
-        if not _is_number(value) or not _within(value, low, high):
+        if not is_number(value) or not _within(value, low, high):
             raise SpecError(f"expected a finite number{_bounds(low, high)}, found {value!r}")
         return int(value) if is_int(value) else float(value)
 
@@ -119,7 +120,7 @@ def numbers(
     kind = "an integer" if whole else "a finite number"
 
     def possible(value: Any) -> bool:
-        return (is_int(value) if whole else _is_number(value)) and _within(value, low, high)
+        return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
 
     def check(value: Any) -> Numbers:
         found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value

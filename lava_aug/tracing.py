@@ -25,8 +25,6 @@ from lava_aug.steps import Step
 READOUT = "readout"
 """Name of the layer that is added when a model ends in an activation."""
 
-BRANCHES = (tuple, list, dict)
-
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
@@ -37,11 +35,9 @@ class Normalization:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Of a batch of images in [0, 1]."""
-        columns = [torch.as_tensor(v, dtype=images.dtype).reshape(-1, *[1] * (images.ndim - 2)) for v in self._both()]
-        return (images - columns[0]) / columns[1]
-
-    def _both(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.mean, self.std
+        column = (-1, *[1] * (images.ndim - 2))
+        mean, std = (torch.as_tensor(v, dtype=images.dtype).reshape(column) for v in (self.mean, self.std))
+        return (images - mean) / std
 
 
 def trace(

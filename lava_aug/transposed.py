@@ -59,7 +59,7 @@ class ConvTranspose(Sliding, Weighted):
     def weight_sum(self) -> float:
         """What arrives at one neuron has passed every ``stride``-th element of the window only."""
         sums = np.abs(self._by_group(self.weight.astype(np.float64))).sum(1)
-        rows, columns = (self._places(axis, 1)[0] % self.stride[axis] for axis in (0, 1))
+        rows, columns = (self.places(axis, 1)[0] % self.stride[axis] for axis in (0, 1))
         by_phase = [np.equal.outer(phase, np.unique(phase)).astype(np.float64) for phase in (rows, columns)]
         return float(np.einsum("gojk,jy,kx->goyx", sums, *by_phase).max())
 
@@ -76,7 +76,7 @@ class ConvTranspose(Sliding, Weighted):
 
     def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
         """How many outputs each position along an axis has."""
-        places = self._places(axis, size) - self.padding[axis]
+        places = self.places(axis, size) - self.padding[axis]
         return ((places >= 0) & (places < outputs)).sum(1)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -90,7 +90,7 @@ class ConvTranspose(Sliding, Weighted):
         s, weight = self._exact(maps(s))
         weight = self._by_group(weight)
         grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
-        (top, left), rows, columns = self.padding, *(self._places(axis, s.shape[axis + 2]) for axis in (0, 1))
+        (top, left), rows, columns = self.padding, *(self.places(axis, s.shape[axis + 2]) for axis in (0, 1))
         a = np.zeros((len(s), *weight.shape[:1], weight.shape[2], height + 2 * top, width + 2 * left), s.dtype)
         for j, k in np.ndindex(self.window):
             targets = (..., rows[:, j, None], columns[None, :, k])

@@ -26,7 +26,7 @@ def linear(step: Step, module: nn.Linear, x: Signal) -> Signal:
 
 def convolution(step: Step, module: nn.Conv1d | nn.Conv2d, x: Signal) -> Signal:
     """A convolution; what its zero padding cannot say is padding of its own in front of it."""
-    options, one = _windows(module, ("stride", "dilation")), module.weight.ndim == 3
+    options, one = _on_map(module, stride=1, dilation=1), module.weight.ndim == 3
     weight, padding, bias = numpy_of(module.weight), _padding(module), numpy_of(module.bias)
     weight = weight[:, :, None] if one else weight
     padding = [(0, 0), *padding] if one else padding
@@ -78,10 +78,10 @@ def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Ten
     return linear(step, module, x)
 
 
-def _windows(module: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Parameters as (height, width)."""
-    found = {name: tuple(getattr(module, name)) for name in names}
-    return {name: (1, *value) if len(value) == 1 else value for name, value in found.items()}
+def _on_map(module: Any, **fillers: int) -> dict[str, Any]:
+    """Parameters as (height, width); those of one-dimensional modules with a filler for the height."""
+    found = {name: tuple(getattr(module, name)) for name in fillers}
+    return {name: (fillers[name], *value) if len(value) == 1 else value for name, value in found.items()}
 
 
 def _column(bias: np.ndarray | None, shape: Shape) -> np.ndarray | None:
@@ -134,10 +134,7 @@ def conv_transpose(step: Step, module: nn.ConvTranspose1d | nn.ConvTranspose2d, 
     """Transposed convolution."""
     weight, bias = numpy_of(module.weight), numpy_of(module.bias)
     one = isinstance(module, nn.ConvTranspose1d)
-    options = {
-        name: (filler, *getattr(module, name)) if one else getattr(module, name)
-        for name, filler in (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1))
-    }
+    options = _on_map(module, stride=1, padding=0, output_padding=0, dilation=1)
     synapse = ConvTranspose(weight=weight[:, :, None] if one else weight, groups=module.groups, **options)
     x = step.lowering.as_seen(x)
     return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))

@@ -34,10 +34,6 @@ def converted(**options: Any) -> tuple[la.Network, nn.Module]:
     return la.convert(model, IMAGES, **{"resolution": 1 / 64, "num_steps": 4, **options}), model
 
 
-def by_name(found: la.Diagnosis) -> dict[str, Any]:
-    return {layer.name: layer for layer in found.layers}
-
-
 def test_every_layer_is_there_and_small_errors_are_small() -> None:
     net, model = converted(weight_scales="channel")
     found = la.diagnose(net, model, IMAGES)
