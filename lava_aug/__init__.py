@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lava_aug.simulator import simulate
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
+    from lava_aug.zoo import Pretrained, pretrained
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _HOMES = {
     "simulator": ("simulate",),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
+    "zoo": ("Pretrained", "pretrained"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -79,6 +81,7 @@ __all__ = [
     "NetworkError",
     "Output",
     "Plan",
+    "Pretrained",
     "RunInterruptedError",
     "Settled",
     "SpecError",
@@ -86,6 +89,7 @@ __all__ = [
     "convert",
     "diagnose",
     "load",
+    "pretrained",
     "run",
     "save",
     "settle",

@@ -16,6 +16,7 @@ import lava_aug
 
 ROOT = Path(__file__).parent.parent
 PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
+COMMANDS = sorted((PACKAGE / "commands").glob("[!_]*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tutorials/**/*.md")])
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
@@ -49,6 +50,7 @@ IMPORT_TORCH = {
     "tracing",
     "tuning",
     "weighted_operations",
+    "zoo",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""
 
@@ -143,7 +145,7 @@ def test_design_names_every_module_and_no_other() -> None:
     for name in named:
         found = (PACKAGE / name).exists() or (ROOT / name).exists() or any(PROCESSES.glob(f"*/{name}"))
         assert found, f"docs/design.md names {name}, which does not exist"
-    missing = {Path(path.name) for path in PACKAGE.glob("*.py")} - named
+    missing = {path.relative_to(PACKAGE) for path in [*PACKAGE.glob("*.py"), *COMMANDS]} - named
     assert not missing, f"docs/design.md does not name {missing}"
 
 
@@ -210,7 +212,7 @@ def test_the_parser_of_imports() -> None:
 
 def test_the_diagram_has_every_module_once() -> None:
     listed = [name for row in design_rows() for name in row]
-    assert sorted(listed) == sorted([*MODULES, "processes"])
+    assert sorted(listed) == sorted([*MODULES, "commands", "processes"])
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -218,9 +220,15 @@ def test_modules_import_from_rows_above_their_own(name: str) -> None:
     row = next(index for index, row in enumerate(design_rows()) if name in row)
     above = {module for names in design_rows()[:row] for module in names}
     used = of_ours(imports(MODULES[name])) - DOORS.get(name, set())
-    # The command line uses the public names, `import lava_aug as la`, and only it does.
-    assert ("lava_aug" in imports(MODULES[name])) <= (name == "cli")
+    assert "lava_aug" not in imports(MODULES[name]), "only commands use the public names, `import lava_aug as la`"
     assert used <= above, f"{name} imports {used - above}, which are not above it"
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_commands_import_what_is_light_and_use_the_rest_when_they_run(path: Path) -> None:
+    names = imports(path, at_import=True)
+    assert not any(imports_any(names, heavy) for heavy in ("torch", "lava", "h5py", "matplotlib"))
+    assert not of_ours(names) & (IMPORT_LAVA | IMPORT_TORCH)
 
 
 @pytest.mark.parametrize("path", sorted(PROCESSES.rglob("*.py")), ids=lambda path: str(path.relative_to(PROCESSES)))

@@ -1,0 +1,1 @@
+"""The commands of ``lava-aug``: each is a thin call of a public function."""

@@ -1,0 +1,53 @@
+"""What commands print with: tables, progress bars, figures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lava_aug.errors import InputError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error that takes (finished, all)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
+    """A table to print; the first line of its cells is the head."""
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table.box, table.pad_edge, table.collapse_padding = box.SIMPLE_HEAD, False, True
+    for index, head in enumerate(cells[0]):
+        table.add_column(head, justify="right" if index else "left", no_wrap=not index)
+    for row in cells[1:]:
+        table.add_row(*row)
+    return table
+
+
+def write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:
+    """Write the figure that `draw` makes with `lava_aug.plot` to a file, if one was asked for."""
+    if path is None:
+        return
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from lava_aug import plot
+
+    axes = draw(plot)
+    try:
+        axes.figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    out.print(f"Wrote {path}.")

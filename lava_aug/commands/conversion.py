@@ -1,0 +1,138 @@
+"""Commands that convert models, or look at what was converted: ``convert``, ``tune``, ``diagnose``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lava_aug.commands.console import bar, out, table_of, write_figure
+from lava_aug.commands.inputs import (
+    CalibrationOption,
+    FigureOption,
+    ImagesOption,
+    LabelsOption,
+    MeanOption,
+    ModelArgument,
+    NetworkArgument,
+    StdOption,
+    StepsOption,
+    WeightsOption,
+    normalization,
+    read_images,
+    read_model,
+)
+from lava_aug.errors import InputError
+
+
+def convert(
+    model: ModelArgument,
+    calibration: CalibrationOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the network file to write")],
+    weights: WeightsOption = None,
+    method: Annotated[
+        Literal["augmapping", "termapping", "rate"], typer.Option("--method", "-m", help="conversion method")
+    ] = "augmapping",
+    resolution: Annotated[
+        float | None, typer.Option("--resolution", "-r", help="threshold / balanced threshold; default 1/8 or 1")
+    ] = None,
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,
+    percentile: Annotated[float, typer.Option(help="of the activations, which becomes the threshold")] = 99.9,
+    weight_bits: Annotated[int, typer.Option(help="width of the weights; 0 for floating point")] = 8,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    balance: Annotated[
+        Literal["percentile", "search"], typer.Option(help="how thresholds and weight scales are found")
+    ] = "percentile",
+    thresholds: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
+    weight_scales: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
+    bias_correction: Annotated[
+        bool, typer.Option("--bias-correction", help="take off the biases what rounding the weights adds")
+    ] = False,
+) -> None:
+    """Convert a trained PyTorch model to a network file."""
+    import lava_aug as la
+
+    net_model = read_model(model, weights)
+    images, _ = read_images(calibration, train=True)
+    with bar("calibrating") as progress:
+        net = la.convert(
+            net_model,
+            images,
+            method,
+            resolution,
+            num_steps,
+            normalize=normalization(mean, std),
+            percentile=percentile,
+            balance=balance,
+            thresholds=thresholds,
+            weight_scales=weight_scales,
+            bias_correction=bias_correction,
+            weight_bits=weight_bits or None,
+            progress=progress,
+        )
+    la.save(net, output)
+    out.print(net.summary(), markup=False, soft_wrap=True)
+    out.print(f"Wrote {output}.")
+
+
+def tune(
+    model: ModelArgument,
+    calibration: CalibrationOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the network file to write")],
+    labels: LabelsOption = None,
+    weights: WeightsOption = None,
+    max_loss: Annotated[float, typer.Option(help="how far below the ANN's accuracy, in points (%)")] = 0.5,
+    objective: Annotated[Literal["events", "steps"], typer.Option(help="what is to be small")] = "events",
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="most time steps per image")] = 8,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="go on with every layer's resolution")] = False,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    figure: FigureOption = None,
+) -> None:
+    """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
+    import lava_aug as la
+
+    net_model = read_model(model, weights)
+    images, found = read_images(calibration, labels, train=True)
+    if found is None:
+        raise InputError(f"{calibration!r}: expected labels with the images; give them with --labels")
+    with bar("tuning") as progress:
+        tuned = la.tune(
+            net_model,
+            images,
+            found,
+            max_loss=max_loss / 100,
+            objective=objective,
+            num_steps=num_steps,
+            per_layer=per_layer,
+            normalize=normalization(mean, std),
+            progress=lambda text, done, total: progress(done, total),
+        )
+    out.print(table_of(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
+    if not tuned.reached:
+        out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
+    la.save(tuned.network, output)
+    out.print(f"Wrote {output}.")
+    write_figure(figure, lambda plot: plot.pareto(tuned))
+
+
+def diagnose(
+    network: NetworkArgument,
+    model: ModelArgument,
+    images: ImagesOption,
+    weights: WeightsOption = None,
+    num_steps: StepsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    figure: FigureOption = None,
+) -> None:
+    """Show how far every layer is from the model's activations, and why: the worst first."""
+    import lava_aug as la
+
+    net = la.load(network)
+    net_model = read_model(model, weights)
+    x, _ = read_images(images)
+    with bar("comparing") as progress:
+        found = la.diagnose(net, net_model, x, num_steps, normalize=normalization(mean, std), progress=progress)
+    out.print(table_of(found.cells(), f"{found.num_images} images, {found.num_steps} time steps"))
+    write_figure(figure, lambda plot: plot.layer_error(found))

@@ -1,0 +1,33 @@
+"""The command ``demo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lava_aug.commands.console import err, out, table_of
+
+
+def demo(
+    directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the files it writes")] = Path(),
+) -> None:
+    """Train a small CNN on digits, convert it by all methods, compare them, and run one on Lava."""
+    from lava_aug.compare import STARS
+    from lava_aug.demo import demo as run_demo
+
+    found = run_demo(directory, say=lambda text: err.print(f"[dim]{text} …[/]"))
+    title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"
+    out.print(table_of(found.comparison.cells(), title, STARS))
+    if found.lava is None:
+        out.print(f"Not run on Lava: {found.lava_missing}")
+    elif found.lava.differences:
+        out.print("[bold red]Lava differs from the simulator:[/]", *found.lava.differences, sep="\n  ")
+    else:
+        out.print(
+            f"Lava: {found.lava.num_images} images, {found.lava.num_steps} time steps each, "
+            f"accuracy {100 * found.lava.accuracy:.2f} %; all {found.lava.num_spikes:,} spikes of all layers, "
+            "every readout and every count equal the simulator's."
+        )
+    out.print(f"Wrote {found.network}, {found.figure}, {found.weights}, {found.data}.")
+    if found.lava is not None and found.lava.differences:
+        raise typer.Exit(1)

@@ -1,0 +1,140 @@
+"""What commands take: options that several of them share, images, labels and models."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from lava_aug.datasets import LOADERS, load_images, split
+from lava_aug.errors import InputError
+
+HELD_OUT = 500
+"""Training images of every class that no network in the zoo has learned from."""
+
+IMAGES_HELP = (
+    ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set, for its test images, and "
+    "the folder that holds it, as in MNIST:data"
+)
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="a network that comes along, such as mnist-lenet, or module:factory, such as lava_aug.digits:DigitsNet"
+    ),
+]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), read weights_only")]
+ImagesOption = Annotated[str, typer.Option("--images", help=IMAGES_HELP)]
+CalibrationOption = Annotated[
+    str, typer.Option("--calibration", "-c", help="as --images; of a data set, training images that are held out")
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", help=".npy with integer classes; default 'labels' of the .npz, if there")
+]
+StepsOption = Annotated[
+    int | None, typer.Option("--num-steps", "-T", help="time steps per image; default the network's own")
+]
+ResultOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="write v, predictions and counts per layer to this .npz")
+]
+MeanOption = Annotated[str | None, typer.Option("--mean", help="the model's normalisation: one, or one a channel")]
+StdOption = Annotated[str | None, typer.Option("--std", help="see --mean")]
+FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
+NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
+
+
+def read_images(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[Any, np.ndarray | None]:
+    """Images and, if they are there, labels: from a file, or a data set's test images or held-out training images."""
+    name, colon, root = source.partition(":")
+    if colon and name in LOADERS:
+        data = load_images(name, root, train)
+        return split(data, HELD_OUT)[1] if train else data
+    return _from_file(Path(source), labels)
+
+
+def _from_file(path: Path, labels: Path | None) -> tuple[Any, np.ndarray | None]:
+    found = _read(path)
+    if isinstance(found, dict):
+        if "images" not in found:
+            raise InputError(f"{str(path)!r}: expected an array named 'images', found {sorted(found)}")
+        images, inside = found["images"], found.get("labels")
+    else:
+        images, inside = found, None
+    if labels is None:
+        return images, inside
+    read = _read(labels)
+    if not isinstance(read, dict):
+        return images, read
+    if "labels" not in read:
+        raise InputError(f"{str(labels)!r}: expected an array named 'labels', found {sorted(read)}")
+    return images, read["labels"]
+
+
+def _read(path: Path) -> Any:
+    """An array, or a dictionary of arrays; nothing pickled."""
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{str(path)!r}: cannot be read as .npy or .npz: {error}") from error
+
+
+def read_model(name: str, weights: Path | None) -> Any:
+    """A pretrained network, or a model from ``module:factory``, with weights if they are given."""
+    found = _from_zoo(name) if ":" not in name else _from_factory(name)
+    if weights is not None:
+        _load_weights(found, weights)
+    return found
+
+
+def _from_zoo(name: str) -> Any:
+    from lava_aug.zoo import ZOO, pretrained
+
+    if name not in ZOO:
+        raise InputError(f"model {name!r}: expected one of {', '.join(ZOO)}, or module:factory")
+    return pretrained(name).model
+
+
+def _from_factory(name: str) -> Any:
+    module, _, factory = name.partition(":")
+    if not module or not factory:
+        raise InputError(f"model {name!r}: expected module:factory, for example lava_aug.digits:DigitsNet")
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"model {name!r}: {error}") from error
+    finally:
+        sys.path.remove("")
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    import pickle
+
+    import torch
+
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"weights {str(path)!r}: {text[:300]}") from error
+
+
+def normalization(mean: str | None, std: str | None) -> tuple[list[float], list[float]] | None:
+    """Numbers from texts such as "0.5" and "0.485,0.456,0.406"."""
+    if mean is None and std is None:
+        return None
+    try:
+        return _numbers(mean or "0"), _numbers(std or "1")
+    except ValueError:
+        raise InputError(
+            f"--mean, --std: expected numbers with commas between them, found {mean!r} and {std!r}"
+        ) from None
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]

@@ -1,0 +1,119 @@
+"""Commands that take a network file: ``info``, ``simulate``, ``run``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from lava_aug.commands.console import bar, out, table_of
+from lava_aug.commands.inputs import ImagesOption, LabelsOption, NetworkArgument, ResultOption, StepsOption, read_images
+from lava_aug.errors import InputError
+
+
+def info(
+    network: NetworkArgument,
+    plan: Annotated[bool, typer.Option("--plan", help="show the widths that every layer needs")] = False,
+    images: Annotated[str | None, typer.Option("--images", help="for --plan: typical images")] = None,
+    num_steps: StepsOption = None,
+    json: Annotated[bool, typer.Option("--json", help="for --plan: as JSON")] = False,
+) -> None:
+    """Show the layers of a network file."""
+    import lava_aug as la
+
+    net = la.load(network)
+    if not plan:
+        out.print(net.summary(), markup=False, soft_wrap=True)
+        return
+    with bar("planning") as progress:
+        found = net.plan(None if images is None else read_images(images)[0], num_steps, progress=progress)
+    if json:
+        out.print_json(data=found.to_dict())
+        return
+    out.print(str(found), markup=False, soft_wrap=True)
+
+
+def simulate(
+    network: NetworkArgument,
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    num_steps: StepsOption = None,
+    output: ResultOption = None,
+    batch_size: Annotated[int | None, typer.Option(help="images computed together")] = None,
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+) -> None:
+    """Simulate a network on images."""
+    import lava_aug as la
+
+    net = la.load(network)
+    x, y = read_images(images, labels)
+    with bar("simulating") as progress:
+        result = la.simulate(net, x, num_steps, batch_size=batch_size, device=device, progress=progress)
+    _report(result, y, output)
+
+
+def run(
+    network: NetworkArgument,
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    num_steps: StepsOption = None,
+    output: ResultOption = None,
+    hierarchical: Annotated[
+        bool, typer.Option("--hierarchical", help="every layer in Lava processes of its own")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option(help="seconds that the run may take")] = None,
+) -> None:
+    """Run a network on Lava's CPU backend."""
+    import lava_aug as la
+
+    net = la.load(network)
+    x, y = read_images(images, labels)
+    try:
+        with bar("running on Lava") as progress:
+            result = la.run(net, x, num_steps, fused=not hierarchical, timeout=timeout, progress=progress)
+    except la.RunInterruptedError as error:
+        if error.output is not None:  # what was finished is not lost
+            _report(error.output, None if y is None else y[: error.num_finished], output)
+        raise
+    _report(result, y, output)
+
+
+def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
+    """Per step: accuracy, events, spike sums and synaptic operations per image; overflows, if there are any."""
+    count = result.num_images
+    head = ["step", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
+    accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
+    columns = [
+        sum(part[name].sum(axis=1) for name in part if name != "input") / count
+        for part in (result.events, result.spike_sum, result.synops)
+    ]
+    rows = [
+        [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
+        for step in range(result.num_steps)
+    ]
+    out.print(table_of([head, *rows], f"{count} images", "* per image, of all layers"))
+    for what in ("saturated", "capped"):
+        for name, found in getattr(result, what).items():
+            if found.sum():
+                out.print(f"[bold yellow]Warning:[/] layer {name!r}: {what} {found.sum():,} times")
+    if output is not None:
+        write_result(result, output)
+        out.print(f"Wrote {output}.")
+
+
+def write_result(result: Any, path: Path) -> None:
+    """Write readout, predictions and counts of an `Output` to an ``.npz``, whole or not at all."""
+    arrays = {"v": result.v}
+    arrays |= {f"heads/{name}": found for name, found in result.heads.items()}
+    if not result.heads:
+        arrays["predictions"] = result.predictions
+    for what in ("events", "spike_sum", "synops", "saturated", "capped"):
+        arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
+    partial = path.with_name(f".{path.name}.partial.npz")
+    try:
+        np.savez_compressed(partial, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

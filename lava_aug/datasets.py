@@ -1,0 +1,111 @@
+"""Image data sets from disk, by way of torchvision; nothing is downloaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lava_aug.errors import InputError
+
+
+class Images(NamedTuple):
+    """uint8 images ``(N, C, H, W)`` and int64 labels ``(N,)``."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def load_images(name: str, root: str | Path, train: bool = False) -> Images:
+    """Load a data set from a folder.
+
+    Parameters
+    ----------
+    name : str
+        "MNIST", "FashionMNIST" or "CIFAR10".
+    root : str or Path
+        torchvision's ``root``: the folder that holds ``MNIST/raw``, ``FashionMNIST/raw`` or ``cifar-10-batches-py``.
+        For CIFAR-10 also a folder of images in ``train/<class>`` and ``test/<class>``, or one that holds such a folder
+        under the name ``CIFAR10``.
+    train : bool
+        Training or test images.
+
+    Returns
+    -------
+    Images
+        In the order of the files.
+
+    Raises
+    ------
+    InputError
+        If there is no such data set, or it is not there.
+    """
+    if name not in LOADERS:
+        raise InputError(f"data set {name!r}: expected one of {', '.join(LOADERS)}")
+    return LOADERS[name](name, Path(root), train)
+
+
+def split(data: Images, per_class: int) -> tuple[Images, Images]:
+    """A data set without the last images of every class, and these.
+
+    The first part is for training, the second for choosing. Data sets lie in their files in any order, by classes too;
+    hence so many of every class and not so many of all.
+    """
+    chosen = np.zeros(len(data.labels), dtype=bool)
+    for label in np.unique(data.labels):
+        chosen[np.flatnonzero(data.labels == label)[-per_class:]] = True
+    return Images(data.images[~chosen], data.labels[~chosen]), Images(data.images[chosen], data.labels[chosen])
+
+
+def _mnist(name: str, root: Path, train: bool) -> Images:
+    from torchvision import datasets
+
+    try:
+        data = getattr(datasets, name)(str(root), train=train, download=False)
+    except RuntimeError as error:
+        raise _missing(name, root, f"the four unpacked idx files in {str(root / name / 'raw')!r}") from error
+    return Images(data.data.unsqueeze(1).numpy(), data.targets.numpy())
+
+
+def _cifar10(name: str, root: Path, train: bool) -> Images:
+    from torchvision import datasets
+
+    part = "train" if train else "test"
+    for folder in (root / part, root / name / part):
+        if folder.is_dir():
+            return _folder(folder)
+    try:
+        data: Any = datasets.CIFAR10(str(root), train=train, download=False)
+    except RuntimeError as error:
+        where = f"{str(root / 'cifar-10-batches-py')!r}, or images in {str(root / part / '<class>')!r}"
+        raise _missing(name, root, where) from error
+    return Images(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.asarray(data.targets))
+
+
+def _folder(folder: Path) -> Images:
+    """Images in folders named as their classes, which are numbered in alphabetical order."""
+    from torchvision import datasets
+
+    try:
+        data = datasets.ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise InputError(f"{str(folder)!r}: expected a folder of images for each class; {error}") from error
+    found = []
+    for path, _ in data.samples:
+        try:
+            image = np.asarray(data.loader(path))
+        except OSError as error:
+            raise InputError(f"{path!r}: cannot be read as an image: {error}") from error
+        if found and image.shape != found[0].shape:
+            raise InputError(f"{path!r}: expected shape {found[0].shape}, as the first image has, found {image.shape}")
+        found.append(image)
+    return Images(np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), np.asarray(data.targets))
+
+
+def _missing(name: str, root: Path, where: str) -> InputError:
+    get = f'python -c "from torchvision.datasets import {name}; {name}({str(root)!r}, download=True)"'
+    return InputError(f"no {name} in {str(root)!r}: expected {where}. To get it: {get}")
+
+
+LOADERS: dict[str, Callable[[str, Path, bool], Images]] = {"MNIST": _mnist, "FashionMNIST": _mnist, "CIFAR10": _cifar10}
+"""The data sets by name."""

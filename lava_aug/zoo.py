@@ -1,0 +1,204 @@
+"""Trained networks that come with the package: three architectures, four sets of weights."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lava_aug.errors import FileError, InputError
+
+WEIGHTS = Path(__file__).with_name("weights")
+"""Where the weights lie: a ``state_dict`` for each name, made by ``benchmarks/train.py``."""
+
+
+class LeNet(nn.Module):
+    """Two convolutions and two dense layers, for inputs ``(B, 1, 28, 28)`` in [0, 1]; returns logits ``(B, 10)``.
+
+    Parameters
+    ----------
+    channels1, channels2 : int
+        Widths of the convolutions.
+    """
+
+    def __init__(self, channels1: int = 16, channels2: int = 32) -> None:
+        super().__init__()
+        self.conv1 = _convolution(1, channels1, 5)
+        self.pool1 = nn.AvgPool2d(2)
+        self.conv2 = _convolution(channels1, channels2, 5)
+        self.pool2 = nn.AvgPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Sequential(nn.Linear(channels2 * 7 * 7, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU())
+        self.fc2 = nn.Linear(128, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        x = self.pool2(self.conv2(self.pool1(self.conv1(x))))
+        return self.fc2(self.fc1(self.flatten(x)))
+
+
+class VGG(nn.Sequential):
+    """Seven 3x3 convolutions with average pooling, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+
+    43 million multiplications per image, 0.6 million parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            _convolution(3, 32),
+            _convolution(32, 32),
+            nn.AvgPool2d(2),
+            _convolution(32, 64),
+            _convolution(64, 64),
+            nn.AvgPool2d(2),
+            _convolution(64, 128),
+            _convolution(128, 128),
+            nn.AvgPool2d(2),
+            _convolution(128, 256),
+            nn.AvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(256, 10),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where the shape changes.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    stride : int
+        Of the first convolution and of the shortcut.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = _convolution(inputs, outputs, stride=stride)
+        self.conv2 = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Channels ``inputs`` to ``outputs``, height and width divided by the stride."""
+        return self.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+
+
+class ResNet(nn.Sequential):
+    """Three residual blocks, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+
+    49 million multiplications per image, 0.3 million parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            _convolution(3, 32),
+            ResidualBlock(32, 32),
+            ResidualBlock(32, 64, 2),
+            ResidualBlock(64, 128, 2),
+            nn.AvgPool2d(8),
+            nn.Flatten(),
+            nn.Linear(128, 10),
+        )
+
+
+def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A trained network.
+
+    Attributes
+    ----------
+    name : str
+        What `pretrained` knows it by.
+    model : torch.nn.Module
+        In evaluation mode.
+    data : str
+        The name of the data set that it was trained for, as `lava_aug.datasets.load_images` takes it.
+    shape : tuple of int
+        Of one image, (channels, height, width).
+    normalize : tuple of mean and std, or None
+        What `convert` takes: how intensities in [0, 1] are normalised before the model sees them; None if they are not.
+    """
+
+    name: str
+    model: nn.Module
+    data: str
+    shape: tuple[int, ...]
+    normalize: tuple[list[float], list[float]] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What an entry of the zoo is made of."""
+
+    make: Callable[[], nn.Module]
+    data: str
+    shape: tuple[int, ...]
+
+
+ZOO: dict[str, Recipe] = {
+    "mnist-lenet": Recipe(LeNet, "MNIST", (1, 28, 28)),
+    "fashion-lenet": Recipe(lambda: LeNet(32, 64), "FashionMNIST", (1, 28, 28)),
+    "cifar10-vgg": Recipe(VGG, "CIFAR10", (3, 32, 32)),
+    "cifar10-resnet": Recipe(ResNet, "CIFAR10", (3, 32, 32)),
+}
+"""The trained networks by name."""
+
+
+def recipe(name: str) -> Recipe:
+    """The entry of the zoo with this name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if name not in ZOO:
+        raise InputError(f"pretrained network {name!r}: expected one of {', '.join(ZOO)}")
+    return ZOO[name]
+
+
+def pretrained(name: str) -> Pretrained:
+    """A network that comes with the package, trained.
+
+    Parameters
+    ----------
+    name : str
+        "mnist-lenet", "fashion-lenet", "cifar10-vgg" or "cifar10-resnet".
+
+    Returns
+    -------
+    Pretrained
+        Model, normalisation, and the name of its data.
+
+    Raises
+    ------
+    InputError
+        If there is no such network.
+    FileError
+        If its weights cannot be read.
+
+    Notes
+    -----
+    The weights were trained by ``benchmarks/train.py``; accuracies are in ``docs/results.md``.
+    """
+    entry = recipe(name)
+    path = WEIGHTS / f"{name}.pt"
+    model = entry.make()
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"weights of {name!r}: {str(path)!r} cannot be read; install the package again") from error
+    return Pretrained(name, model.eval(), entry.data, entry.shape)
