@@ -34,7 +34,9 @@ def reference(net: Network, payloads: np.ndarray, num_steps: int) -> Output:
     firing = [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
     named = [layer.name for layer in net]
     keys = dict(zip(COUNTS, (firing, firing, named, named, named), strict=True))
-    counts = {field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()}
+    counts: dict[str, Any] = {
+        field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()
+    }
     kept = {name: np.zeros((*size, *net.shapes[name]), np.int64) for name in firing}
     v = np.zeros((*size, *net.shapes[net.readout.name]), np.float64 if net.is_float else np.int64)
     for image, x in enumerate(payloads):

@@ -12,6 +12,7 @@ from nets import small_net
 import lava_aug as la
 from lava_aug import cli
 from lava_aug.digits import DigitsNet, load_digits
+from lava_aug.results import margins
 
 
 @pytest.fixture
@@ -53,6 +54,19 @@ def test_simulate_reports_and_writes(folder: Path, capsys: pytest.CaptureFixture
         np.testing.assert_array_equal(written["v"], out.v)
         np.testing.assert_array_equal(written["events/hidden"], out.events["hidden"])
     assert not list(folder.glob(".*partial*"))
+
+
+def test_simulate_stops_early(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    margin = float(np.median(margins(la.simulate(small_net(), np.load("images.npy"), 6).logits[1])))
+    found = la.simulate(small_net(), np.load("images.npy"), 6, stop_when=margin)
+    assert len(set(found.steps)) > 1
+    assert (
+        run("simulate", "small.net", "--images", "images.npy", "-T", "6", "--stop-when", str(margin), "-o", "out.npz")
+        == 0
+    )
+    assert f"{found.steps.mean():.2f} time steps per image on average" in capsys.readouterr().out
+    with np.load("out.npz") as written:
+        np.testing.assert_array_equal(written["steps"], found.steps)
 
 
 def test_labels_of_their_own_and_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +180,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "unwritable": (("simulate", "small.net", "--images", "data.npz", "-o", "no/such/out.npz"), "cannot write"),
     "no such network": (("convert", "digits", *GOOD[2:]), "expected one of mnist-lenet, fashion-lenet"),
     "no factory": (("convert", "digits:", *GOOD[2:]), "expected module:factory"),
-    "no such data": (("simulate", "small.net", "--images", "MNIST:nowhere"), "no MNIST in 'nowhere': expected the four"),
+    "no such data": (
+        ("simulate", "small.net", "--images", "MNIST:nowhere"),
+        "no MNIST in 'nowhere': expected the four",
+    ),
     "no module": (("convert", "no_such_module:Net", *GOOD[2:]), "No module named 'no_such_module'"),
     "no such factory": (("convert", "lava_aug.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
     "no weights": ((*GOOD, "-w", "none.pt"), "weights 'none.pt'"),
