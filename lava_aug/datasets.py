@@ -39,10 +39,16 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
     Raises
     ------
     InputError
-        If there is no such data set, or it is not there.
+        If there is no such data set, it is not there, or torchvision is not.
     """
     if name not in LOADERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(LOADERS)}")
+    try:
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"data set {name!r}: torchvision, which reads it, is not installed; pip install lava-aug[data]"
+        ) from error
     return LOADERS[name](name, Path(root), train)
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 from lava_aug.datasets import Images, load_images, split
 from lava_aug.errors import InputError
 
+pytest.importorskip("torchvision", reason="reads the data sets")
+
 RNG = np.random.default_rng(0)
 
 
