@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lava_aug.simulator import simulate
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
+    from lava_aug.verification import Verification, verify
     from lava_aug.zoo import Pretrained, pretrained
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ _HOMES = {
     "simulator": ("simulate",),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
+    "verification": ("Verification", "verify"),
     "zoo": ("Pretrained", "pretrained"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,6 +88,7 @@ __all__ = [
     "Settled",
     "SpecError",
     "Tuned",
+    "Verification",
     "convert",
     "diagnose",
     "load",
@@ -96,6 +99,7 @@ __all__ = [
     "simulate",
     "supervise",
     "tune",
+    "verify",
 ]
 
 

@@ -49,6 +49,7 @@ IMPORT_TORCH = {
     "steps",
     "tracing",
     "tuning",
+    "verification",
     "weighted_operations",
     "zoo",
 }

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from nets import images_for, small_net
-from reference import reference
 
 from lava_aug.conversion import convert
 from lava_aug.digits import load_digits, train
 from lava_aug.errors import InputError
 from lava_aug.kernels import exact_arithmetic
 from lava_aug.network import Network
+from lava_aug.reference import interpret
 from lava_aug.results import COUNTS, margins
 from lava_aug.simulator import Course, Simulator, simulate
 
@@ -33,7 +33,7 @@ def test_number_of_steps() -> None:
 
 def test_record_names_layers() -> None:
     net, images = small_net(), images_for(small_net())
-    everything = reference(net, images, 4).spikes
+    everything = interpret(net, images, 4).spikes
     wanted: list[tuple[Any, list[str]]] = [
         (False, []),
         (True, ["input", "hidden"]),
