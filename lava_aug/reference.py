@@ -6,7 +6,7 @@ could pass 2**53 are refused when they are made.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,7 +108,9 @@ class _Log:
         firing = [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
         named = [layer.name for layer in net]
         keys = dict(zip(COUNTS, (firing, firing, named, named, named), strict=True))
-        counts = {field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()}
+        counts: dict[str, Any] = {
+            field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()
+        }
         spikes = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in firing}
         v = np.zeros((*size, *net.shapes[net.readout.name]), _number_format(net))
         self.output = Output(network=net, v=v, spikes=spikes, **counts)
