@@ -39,6 +39,7 @@ IMPORT_TORCH = {
     "digits",
     "elementwise",
     "float_layers",
+    "needs",
     "operations",
     "planning",
     "pooling_operations",
