@@ -86,8 +86,9 @@ def run_process(
 
     Notes
     -----
-    Names are looked up from the last process to the first; ``"name.port"``, with the name of a Process, says which one
-    is meant. Ports must be dense. A Process can run once: make a new one for the next run.
+    Of several processes, inputs go to the first that has an unconnected port of the name, and probes to the last;
+    ``"name.port"``, with the name of a Process, says which one is meant. Ports must be dense. A Process can run once:
+    make a new one for the next run.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, np.
     """Ports and what they get."""
     found = []
     for name, values in inputs.items():
-        port = resolve(processes, name, (InPort,))
+        port = resolve([*reversed(processes)], name, (InPort,), accept=unconnected)
         if not unconnected(port):
             raise InputError(f"run_process: {name} is connected already, it cannot get an array as well")
         values = np.asarray(values)

@@ -19,11 +19,12 @@ def children() -> set[str]:
     found = set()
     for stat in PROC.glob("[0-9]*/stat"):
         try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
             command = (stat.parent / "cmdline").read_bytes()
         except (OSError, ProcessLookupError):  # it has ended meanwhile
             continue
-        if parent == os.getpid() and b"resource_tracker" not in command:
+        has_ended = state == "Z"  # and waits to be reaped
+        if int(parent) == os.getpid() and not has_ended and b"resource_tracker" not in command:
             text = command.replace(b"\0", b" ").decode(errors="replace")[:100]
             found.add(f"process {stat.parent.name} ({text.strip()})")
     return found
@@ -47,9 +48,9 @@ def leftovers() -> set[str]:
     return children() | {f"shared memory /dev/shm/{name}" for name in segments()}
 
 
-def check_leftovers(before: set[str], patience: float = PATIENCE) -> None:
+def check_leftovers(before: set[str], patience: float | None = None) -> None:
     """Wait for everything that was not there before to disappear, or raise AssertionError."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     while left := leftovers() - before:
         if time.monotonic() > deadline:
             raise AssertionError(
@@ -59,13 +60,13 @@ def check_leftovers(before: set[str], patience: float = PATIENCE) -> None:
 
 
 @contextlib.contextmanager
-def nothing_left(patience: float = PATIENCE) -> Iterator[None]:
+def nothing_left(patience: float | None = None) -> Iterator[None]:
     """Check that a block leaves no process and no shared memory behind.
 
     Parameters
     ----------
-    patience : float
-        Seconds that they may take to disappear.
+    patience : float, optional
+        Seconds that they may take to disappear; default `PATIENCE`.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def pytest_configure(config: Any) -> None:
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Skip what cannot run; where pytest-timeout is there, hand the time limit to it."""
-    has_lava, has_timeout = any(distributions(name="lava-nc")), config.pluginmanager.hasplugin("timeout")
+    has_lava, has_timeout = any(distributions(name="lava-nc")), _has_timeout(config)
     for item in items:
         if item.get_closest_marker("lava") is None:
             continue
@@ -44,6 +44,11 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs Lava"))
         elif has_timeout and item.get_closest_marker("timeout") is None:
             _hand_over(config, item)
+
+
+def _has_timeout(config: Any) -> bool:
+    """Whether pytest-timeout is there, under the name of its entry point or of its module."""
+    return any(config.pluginmanager.hasplugin(name) for name in ("timeout", "pytest_timeout"))
 
 
 def _hand_over(config: Any, item: Any) -> None:
@@ -68,7 +73,7 @@ def _seconds(config: Any, own: Any) -> float:
 def pytest_runtest_call(item: Any) -> Iterator[None]:
     """The time limit, where pytest-timeout does not keep it."""
     marker = item.get_closest_marker("lava")
-    if marker is None or item.config.pluginmanager.hasplugin("timeout"):
+    if marker is None or _has_timeout(item.config):
         yield
         return
     stop = _alarm(_seconds(item.config, marker.kwargs.get("timeout")))

@@ -1,6 +1,7 @@
 """Names of ports and Vars, and connecting Processes to a chain."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from lava_aug.errors import InputError
@@ -20,8 +21,10 @@ def members(process: Any, kinds: tuple[type, ...]) -> dict[str, Any]:
     return {member.name: member for member in found if isinstance(member, kinds)}
 
 
-def resolve(processes: list[Any], name: str, kinds: tuple[type, ...]) -> Any:
-    """A port or Var by its name, or by those of its Process and its own with a dot between them.
+def resolve(
+    processes: list[Any], name: str, kinds: tuple[type, ...], accept: Callable[[Any], bool] = lambda member: True
+) -> Any:
+    """A port or Var by its name, or by those of its Process and its own with a dot between them: the last acceptable.
 
     Raises
     ------
@@ -29,10 +32,10 @@ def resolve(processes: list[Any], name: str, kinds: tuple[type, ...]) -> Any:
         If there is none; the message lists all.
     """
     owner, dot, own = name.rpartition(".")
-    for process in reversed(processes):
-        found = members(process, kinds)
-        if own in found and (not dot or owner == process.name):
-            return found[own]
+    found = [members(process, kinds) for process in reversed(processes) if not dot or process.name == owner]
+    fitting = [each[own] for each in found if own in each]
+    if fitting:
+        return next(filter(accept, fitting), fitting[0])
     known = {process.name: sorted(members(process, kinds)) for process in processes}
     what = " or ".join(kind.__name__ for kind in kinds)
     raise InputError(f"run_process: no {what} {name!r}; there are {known}")
