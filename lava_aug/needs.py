@@ -133,7 +133,8 @@ def _fan_in(net: Network, layer: Layer) -> int:
         weight: Any = getattr(synapse, "weight", None)
         ones = synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))  # pyright: ignore
         total = total + ones.torch(torch.float32, "cpu")(torch.ones(1, *net.shapes[source]))
-    return int(total.max())
+    pooled = math.prod(layer.neuron.kernel_size) if isinstance(layer.neuron, MaxPoolNeuron) else 1
+    return int(total.max()) * pooled
 
 
 def _fan_out(net: Network, layer: Layer) -> int:

@@ -223,6 +223,7 @@ def test_a_neuron_that_no_core_can_hold() -> None:
 def test_a_state_that_is_too_large() -> None:
     pool = layer("pool", INPUT, Relay(), MaxPoolNeuron(kernel_size=(32, 32)))
     found = la.check(chain(pool, layer("out", "pool", Relay()), input_shape=(1, 32, 32)))
+    assert (found.layers[0].fan_in, found.layers[0].neurons) == (1024, 1)
     assert not found.ok
     assert texts(found) == [
         "does not fit: layer 'pool': the state of a neuron takes 4,100 bytes, 4,096 fit; pool in several steps of "
