@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.planning import Plan
+    from lava_aug.preflight import Preflight, check
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
     from lava_aug.settling import Settled, settle
@@ -56,6 +57,7 @@ _HOMES = {
     "netx": ("load", "save"),
     "network": ("Connection", "Layer", "Network"),
     "planning": ("Plan",),
+    "preflight": ("Preflight", "check"),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
     "settling": ("Settled", "settle"),
@@ -83,12 +85,14 @@ __all__ = [
     "NetworkError",
     "Output",
     "Plan",
+    "Preflight",
     "Pretrained",
     "RunInterruptedError",
     "Settled",
     "SpecError",
     "Tuned",
     "Verification",
+    "check",
     "convert",
     "diagnose",
     "load",

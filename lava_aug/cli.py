@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, networks, verification
+from lava_aug.commands import conversion, demo, networks, preflight, verification
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -14,6 +14,7 @@ COMMANDS = (
     conversion.tune,
     conversion.diagnose,
     networks.info,
+    preflight.check,
     networks.simulate,
     networks.run,
     verification.verify,

@@ -89,6 +89,21 @@ def test_convert_writes_the_network_of_the_public_function(folder: Path) -> None
     assert la.load("d.net") == la.convert(model, images, "termapping", None, 7, percentile=99, weight_bits=6)
 
 
+def test_convert_for_the_chip(folder: Path) -> None:
+    images = load_digits().train_images[:100]
+    np.save("calibration.npy", images)
+    torch.manual_seed(0)
+    model = DigitsNet()
+    torch.save(model.state_dict(), "digits.pt")
+    options = ("-w", "digits.pt", "-c", "calibration.npy", "-o", "d.net", "--power-of-two-vth", "--message-bits", "12")
+    assert run("convert", "lava_aug.digits:DigitsNet", *options) == 0
+    net = la.load("d.net")
+    assert net == la.convert(model, images, power_of_two_vth=True, message_bits=12)
+    vths = [layer.neuron.vth for layer in net.layers[:-1]]  # pyright: ignore[reportAttributeAccessIssue]
+    assert all(vth & (vth - 1) == 0 for vth in vths)
+    assert max(vths) > 1
+
+
 def digits_files() -> tuple[DigitsNet, np.ndarray, np.ndarray]:
     """A model, its weights in a file, and labelled images in another."""
     digits = load_digits()

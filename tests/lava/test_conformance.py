@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, weights
-from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from nets import METHODS, SKIPS, images_for, layer, skip_net, three_methods
@@ -31,6 +30,7 @@ from lava_aug.reference import interpret
 from lava_aug.results import Output
 from lava_aug.simulator import simulate
 from lava_aug.supervision import supervise
+from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
 
@@ -83,7 +83,7 @@ def test_neurons(neuron: Neuron, shape: Shape) -> None:
     if not neuron.fires:
         expected = {"v_out": expected["v"], "v": expected["v"], "overflow_out": expected["overflow_out"]}
     tag = "floating_pt" if neuron.is_float else "fixed_pt"
-    found = drive(process, {"a_in": a}, len(a), probe=expected, tag=tag)
+    found = run_process(process, a_in=a, probe=expected, tag=tag)
     for name, values in expected.items():
         assert np.array_equal(found[name], values), name
     assert expected["overflow_out"][:, 0].any() != neuron.is_float
