@@ -24,7 +24,10 @@ from lava_aug.texts import table
 TIMED = 1000
 """Images that are timed: those there are, over and over."""
 
-RESETS = (1, 10, 100, 500)
+PART = 250
+"""Images for which accuracy without reset is shown together."""
+
+RESETS = (1, 10, 100)
 """Images between two resets, for the model."""
 
 
@@ -77,13 +80,24 @@ def reset_rows(made: la.SigmaDeltaExport, x: np.ndarray, y: np.ndarray, own: np.
     return rows
 
 
+def drift_rows(made: la.SigmaDeltaExport, x: np.ndarray, y: np.ndarray, own: np.ndarray) -> list[list[str]]:
+    """The model without any reset, part by part."""
+    found = made.network.simulate(x).predictions
+    rows = [["without reset", "accuracy (%)", "AugMapping (%)"]]
+    for start in range(0, len(x), PART):
+        part = slice(start, min(start + PART, len(x)))
+        cells = [f"{100 * np.mean(each[part] == y[part]):.1f}" for each in (found, own)]
+        rows.append([f"images {part.start + 1} to {part.stop}", *cells])
+    return rows
+
+
 def main() -> None:
     """Export, run and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", help="a network file, from `lava-aug convert`")
     parser.add_argument("--images", required=True, help="images with labels, as for `lava-aug simulate`")
     parser.add_argument("--count", type=int, default=100, help="images on Lava")
-    parser.add_argument("--model-count", type=int, default=1000, help="images for the model")
+    parser.add_argument("--model-count", type=int, default=2000, help="images for the model")
     parser.add_argument("--threshold", type=float, default=0.0, help="of the export")
     parser.add_argument("--stock", action="store_true", help="also with Lava's own models of Conv and Dense")
     arguments = parser.parse_args()
@@ -102,7 +116,8 @@ def main() -> None:
     more, answers = images[: arguments.model_count], labels[: arguments.model_count]
     own = la.simulate(net, more).predictions[-1]
     print(f"{len(more)} images, the model of netx's arithmetic; AugMapping {100 * np.mean(own == answers):.2f} %")
-    print(table(reset_rows(made, more, answers, own)))
+    print(table(reset_rows(made, more, answers, own)), end="\n\n")
+    print(table(drift_rows(made, more, answers, own)))
 
 
 if __name__ == "__main__":
