@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     )
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
+    from lava_aug.netx_runs import run_sdnn
     from lava_aug.planning import Plan
     from lava_aug.preflight import Preflight, check
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
+    from lava_aug.sdnn import SigmaDeltaExport, export_sdnn
     from lava_aug.settling import Settled, settle
+    from lava_aug.sigma_delta import SigmaDeltaOutput
     from lava_aug.simulator import simulate
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
@@ -55,12 +58,15 @@ _HOMES = {
         "SpecError",
     ),
     "netx": ("load", "save"),
+    "netx_runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
     "planning": ("Plan",),
     "preflight": ("Preflight", "check"),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
+    "sdnn": ("SigmaDeltaExport", "export_sdnn"),
     "settling": ("Settled", "settle"),
+    "sigma_delta": ("SigmaDeltaOutput",),
     "simulator": ("simulate",),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
@@ -89,15 +95,19 @@ __all__ = [
     "Pretrained",
     "RunInterruptedError",
     "Settled",
+    "SigmaDeltaExport",
+    "SigmaDeltaOutput",
     "SpecError",
     "Tuned",
     "Verification",
     "check",
     "convert",
     "diagnose",
+    "export_sdnn",
     "load",
     "pretrained",
     "run",
+    "run_sdnn",
     "save",
     "settle",
     "simulate",

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, networks, preflight, verification
+from lava_aug.commands import conversion, demo, export, networks, preflight, verification
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -18,6 +18,7 @@ COMMANDS = (
     networks.simulate,
     networks.run,
     verification.verify,
+    export.export,
 )
 """In the order in which ``--help`` lists them."""
 

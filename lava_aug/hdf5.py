@@ -1,5 +1,8 @@
-"""Reading HDF5 files that nobody vouches for: every member is looked at before it is followed or read."""
+"""Writing HDF5 files whole, and reading those that nobody vouches for: every member is looked at before it is read."""
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -10,8 +13,40 @@ from lava_aug.errors import FileError
 MAX_DATASET_BYTES = 1 << 30
 """Larger datasets are refused before they are read: a few bytes of a malicious file can claim any size."""
 
+COMPRESS_FROM = 1 << 10
+"""Arrays of at least so many elements are compressed."""
+
 PLAIN_KINDS = "iufbS"
 """Number formats that are read: integers, floats, booleans, fixed-length bytes. No references, no objects."""
+
+
+def write_whole(path: str | os.PathLike[str], fill: Callable[[h5py.File], None]) -> None:
+    """Write a file whole, or not at all; an existing one is replaced once the new one is complete.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            fill(file)
+        partial.replace(target)
+    except OSError as error:
+        raise FileError(f"cannot write {str(target)!r}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put(group: h5py.Group, name: str, value: Any) -> None:
+    """Write a number, array, text or list of texts as a dataset."""
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        value = np.array([text.encode() for text in texts])  # fixed-length bytes, as netx stores its types
+    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
+    group.create_dataset(name, data=value, **options)
 
 
 class Reader:

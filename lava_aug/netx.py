@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, LavaAugError, SpecError
-from lava_aug.hdf5 import Reader
+from lava_aug.hdf5 import Reader, put, write_whole
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
@@ -34,9 +34,6 @@ from lava_aug.spec import Spec
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1
-
-COMPRESS_FROM = 1 << 10
-"""Arrays of at least so many elements are compressed."""
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -54,16 +51,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     FileError
         If the file cannot be written.
     """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            _write(file, net)
-        partial.replace(target)
-    except OSError as error:
-        raise FileError(f"cannot write {str(target)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, lambda file: _write(file, net))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -105,15 +93,15 @@ def _write(file: h5py.File, net: Network) -> None:
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["method"] = net.method
     file.attrs["resolution"] = net.resolution
-    _put(file, "simulation/Ts", net.num_steps)
-    _put(file, "simulation/tSample", net.num_steps)
+    put(file, "simulation/Ts", net.num_steps)
+    put(file, "simulation/tSample", net.num_steps)
     for index, head in enumerate(net.heads):
-        _put(file, f"heads/{index}/name", head.name)
-        _put(file, f"heads/{index}/shape", head.shape)
+        put(file, f"heads/{index}/name", head.name)
+        put(file, f"heads/{index}/shape", head.shape)
     for index, (kind, shape, layer) in enumerate(_entries(net)):
         group = file.create_group(f"layer/{index}")
-        _put(group, "type", kind)
-        _put(group, "shape", shape)
+        put(group, "type", kind)
+        put(group, "shape", shape)
         if layer is not None:
             _write_layer(group, layer, net)
 
@@ -131,16 +119,16 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
     _write_spec(group, layer)
-    _put(group, "inputs", [connection.source for connection in layer.connections])
+    put(group, "inputs", [connection.source for connection in layer.connections])
     for name, value in _delay(layer, net).items():
-        _put(group, name, value)
+        put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
         _write_spec(target, synapse)
         extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
         for name, value in extras.items():
-            _put(target, name, value)
+            put(target, name, value)
     neuron = group.create_group("neuron")
-    _put(neuron, "type", layer.neuron.type_name)
+    put(neuron, "type", layer.neuron.type_name)
     _write_spec(neuron, layer.neuron)
 
 
@@ -157,7 +145,7 @@ def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
         return
     for index, connection in enumerate(layer.connections):
         target = group.create_group(f"synapse/{index}")
-        _put(target, "type", connection.synapse.type_name)
+        put(target, "type", connection.synapse.type_name)
         yield target
 
 
@@ -165,15 +153,7 @@ def _write_spec(group: h5py.Group, spec: Spec) -> None:
     for name, declaration in spec.declarations():
         value = getattr(spec, name)
         if declaration.stored_as is not None and value is not None:
-            _put(group, declaration.stored_as, value)
-
-
-def _put(group: h5py.Group, name: str, value: Any) -> None:
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        value = np.array([text.encode() for text in texts])  # fixed-length bytes, as netx stores its types
-    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
-    group.create_dataset(name, data=value, **options)
+            put(group, declaration.stored_as, value)
 
 
 # Reading

@@ -25,10 +25,10 @@ HAS_LAVA = any(distributions(name="lava-nc"))
 ONLY_WITH_LAVA = (pytest.mark.lava, pytest.mark.skipif(not HAS_LAVA, reason="needs Lava"))
 
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-IMPORT_LAVA = {"deploy", "lava_import", "run_configs", "supervision"}
+IMPORT_LAVA = {"deploy", "lava_import", "netx_runs", "run_configs", "supervision"}
 """Modules of `lava_aug` that may import Lava; `processes` may too."""
 
-NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
+NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
