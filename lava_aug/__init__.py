@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         BackendWarning,
         ConversionError,
         ConversionWarning,
+        ExportError,
+        ExportWarning,
         FileError,
         InputError,
         LavaAugError,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     )
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
+    from lava_aug.nir_files import from_nir, to_nir
     from lava_aug.planning import Plan
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
@@ -45,6 +48,8 @@ _HOMES = {
         "BackendWarning",
         "ConversionError",
         "ConversionWarning",
+        "ExportError",
+        "ExportWarning",
         "FileError",
         "InputError",
         "LavaAugError",
@@ -54,6 +59,7 @@ _HOMES = {
     ),
     "netx": ("load", "save"),
     "network": ("Connection", "Layer", "Network"),
+    "nir_files": ("from_nir", "to_nir"),
     "planning": ("Plan",),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
@@ -72,6 +78,8 @@ __all__ = [
     "ConversionError",
     "ConversionWarning",
     "Diagnosis",
+    "ExportError",
+    "ExportWarning",
     "FastSimCfg",
     "FileError",
     "InputError",
@@ -88,6 +96,7 @@ __all__ = [
     "Tuned",
     "convert",
     "diagnose",
+    "from_nir",
     "load",
     "pretrained",
     "run",
@@ -95,6 +104,7 @@ __all__ = [
     "settle",
     "simulate",
     "supervise",
+    "to_nir",
     "tune",
 ]
 

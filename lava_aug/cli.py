@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, networks
+from lava_aug.commands import conversion, demo, export, networks
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -16,6 +16,7 @@ COMMANDS = (
     networks.info,
     networks.simulate,
     networks.run,
+    export.export,
 )
 """In the order in which ``--help`` lists them."""
 
