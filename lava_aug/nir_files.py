@@ -24,7 +24,8 @@ from lava_aug.hdf5 import Reader, opened, whole_file
 from lava_aug.network import Network
 from lava_aug.netx import header, read_network, write_network
 from lava_aug.nir_foreign import network_of
-from lava_aug.nir_nodes import Graph, Node, graph_of, losses, type_checks
+from lava_aug.nir_losses import losses, type_checks
+from lava_aug.nir_nodes import Graph, Node, graph_of
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -58,7 +59,7 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     Warns
     -----
     ExportWarning
-        What is lost on readers that leave the metadata alone; `lava_aug.nir_nodes.losses` gives it as a list.
+        What is lost on readers that leave the metadata alone; `lava_aug.nir_losses.losses` gives it as a list.
 
     Raises
     ------

@@ -1,54 +1,26 @@
 """Graphs of NIR that other tools wrote, as floating-point networks of rate neurons.
 
-Signals are sums of terms: the spikes of a layer behind one synapse. Linear nodes change the synapses of all terms that
-reach them, and an ``IF`` node makes a layer of them.
-
 Source: the nodes, their parameters and equations are those of nir 1.0.8, https://github.com/neuromorphs/NIR.
 """
 
 import graphlib
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from lava_aug.composition import compact, compose, per_channel, scale_rows
+from lava_aug.composition import compact, per_channel
 from lava_aug.errors import FileError, LavaAugError
-from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
-from lava_aug.network import INPUT, Connection, Layer, Network
+from lava_aug.layers import Conv, Dense, Scale, Shape, Sparse, SumPool
+from lava_aug.network import INPUT, Network
 from lava_aug.neurons import RateNeuron, ReadoutNeuron
 from lava_aug.nir_nodes import Graph
-from lava_aug.pooling import folded_synapse
-
-MAX_ELEMENTS = 1 << 26
-"""Most elements of what a node sends."""
-
-MAX_KERNEL = 1 << 26
-"""Most weights of two convolutions as one."""
+from lava_aug.nir_signals import MAX_ELEMENTS, Signal, Signals
 
 MAX_SIZE = 1 << 12
 """Largest window, stride, padding and dilation."""
-
-MAX_TERMS = 64
-"""Most paths between two neurons that have only linear nodes on them."""
-
-
-class Term(NamedTuple):
-    """``factor * synapse`` on the spikes of a layer."""
-
-    source: str
-    synapse: Synapse
-    factor: float
-
-
-class Signal(NamedTuple):
-    """What a node sends: its shape, terms, and the bias that was added; the shape may be a flattened one."""
-
-    shape: Shape
-    terms: tuple[Term, ...]
-    bias: np.ndarray | None
 
 
 def network_of(graph: Graph, input_unit: float) -> tuple[Network, list[str]]:
@@ -59,14 +31,28 @@ def network_of(graph: Graph, input_unit: float) -> tuple[Network, list[str]]:
     FileError
         If a node has no counterpart here; the message names it.
     """
-    importer = _Importer(graph, input_unit)
+    signals = Signals(graph, input_unit)
     for name in _in_order(graph):
         try:
-            importer.add(name)
+            _add(signals, name)
         except (LavaAugError, ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
             text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FileError(f"node {name!r} ({graph.nodes[name].kind}): {text}") from error
-    return importer.network(), _assumptions(graph, input_unit)
+    return signals.network(), _assumptions(graph, input_unit)
+
+
+def _add(signals: Signals, name: str) -> None:
+    """Find what a node sends."""
+    node = signals.graph.nodes[name]
+    if node.kind == "Input":
+        found = signals.sent(INPUT, _shape(node.fields["shape"]))
+    elif node.kind in LINEAR:
+        found = LINEAR[node.kind](signals, node.fields, signals.incoming(name))
+    elif node.kind in NEURONS:
+        found = NEURONS[node.kind](signals, name, node.fields, signals.incoming(name))
+    else:
+        raise FileError(f"unknown here; known are {sorted({'Input', *LINEAR, *NEURONS})}")
+    signals.of[name] = found
 
 
 def _in_order(graph: Graph) -> list[str]:
@@ -91,135 +77,6 @@ def _assumptions(graph: Graph, input_unit: float) -> list[str]:
     if any(node.kind == "Flatten" for node in graph.nodes.values()):
         found.append("Flatten joins all dimensions of a sample")
     return found
-
-
-class _Importer:
-    """The layers so far, and what every node sends."""
-
-    def __init__(self, graph: Graph, input_unit: float) -> None:
-        self.graph, self.input_unit = graph, input_unit
-        self.signals: dict[str, Signal] = {}
-        self.shapes: dict[str, Shape] = {}
-        self.layers: list[Layer] = []
-
-    def network(self) -> Network:
-        try:
-            return Network(input_shape=self.shapes[INPUT], layers=tuple(self.layers), method="nir")
-        except LavaAugError as error:
-            raise FileError(str(error)) from None
-
-    def add(self, name: str) -> None:
-        node = self.graph.nodes[name]
-        if node.kind == "Input":
-            self.signals[name] = self._sent(INPUT, _shape(node.fields["shape"]))
-        elif node.kind in LINEAR:
-            self.signals[name] = LINEAR[node.kind](self, node.fields, self._incoming(name))
-        elif node.kind in NEURONS:
-            self.signals[name] = NEURONS[node.kind](self, name, node.fields, self._incoming(name))
-        else:
-            raise FileError(f"unknown here; known are {sorted({'Input', *LINEAR, *NEURONS})}")
-        if math.prod(self.signals[name].shape) > MAX_ELEMENTS:
-            raise FileError(f"sends {self.signals[name].shape}, more than {MAX_ELEMENTS:,} elements")
-
-    def _sent(self, name: str, shape: Shape) -> Signal:
-        """The spikes of a layer as they are."""
-        self.shapes[name] = shape
-        return Signal(shape, (Term(name, Relay(), 1.0),), None)
-
-    def _incoming(self, name: str) -> Signal:
-        """The sum of all that goes to a node."""
-        found = [self.signals[source] for source, target in self.graph.edges if target == name]
-        shapes = {signal.shape for signal in found}
-        if len(shapes) != 1:
-            raise FileError(f"expected inputs of one shape, found {sorted(shapes)}")
-        terms = tuple(term for signal in found for term in signal.terms)
-        if len(terms) > MAX_TERMS:
-            raise FileError(f"has {len(terms)} paths to it from other neurons, at most {MAX_TERMS} are read")
-        biases = [signal.bias for signal in found if signal.bias is not None]
-        return Signal(found[0].shape, terms, sum(biases[1:], biases[0]) if biases else None)
-
-    # Linear nodes
-
-    def through(self, signal: Signal, synapse: Synapse, bias: np.ndarray | None = None) -> Signal:
-        """A linear map, and a bias for each channel, behind a signal."""
-        shape = synapse.output_shape(signal.shape)
-        if max(math.prod(shape), _padded(synapse, signal.shape)) > MAX_ELEMENTS:
-            raise FileError(f"sends {shape}, or pads to more than {MAX_ELEMENTS:,} elements")
-        total = None if bias is None else np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape)
-        if signal.bias is not None:
-            earlier = synapse.accumulate(np.broadcast_to(signal.bias, signal.shape)[None].astype(np.float64))[0]
-            total = earlier if total is None else total + earlier
-        return Signal(shape, tuple(self._behind(synapse, term, signal.shape) for term in signal.terms), total)
-
-    def _behind(self, outer: Synapse, term: Term, shape: Shape) -> Term:
-        wide = self.shapes[term.source]
-        inner = term.synapse
-        if isinstance(outer, Conv) and isinstance(inner, SumPool):
-            size = [(k - 1) * d * s + w for k, d, s, w in zip(
-                outer.window, outer.dilation, inner.stride, inner.kernel_size, strict=True)]  # fmt: skip
-            if outer.weight[:, :, 0, 0].size * math.prod(size) > MAX_KERNEL:
-                raise FileError("pooling and convolution make too large a kernel")
-        found = compose(outer, inner, wide)
-        if found is None and isinstance(inner, SumPool):
-            found = folded_synapse(inner, outer, wide)
-        if found is None:
-            found = _mixed(outer, inner)
-        if found is None or (isinstance(inner, Relay) and wide != shape and not isinstance(outer, Dense)):
-            raise FileError(
-                f"cannot be one with the {inner.type_name} in front of it; put an IF node between them, or merge them"
-            )
-        return term._replace(synapse=found)
-
-    def connections(self, signal: Signal) -> tuple[Connection, ...]:
-        """The synapses of a layer that takes a signal, in the shape that the signal has."""
-        return tuple(Connection(term.source, self._whole(term, signal.shape)) for term in signal.terms)
-
-    def _whole(self, term: Term, shape: Shape) -> Synapse:
-        wide = self.shapes[term.source]
-        factor = term.factor * (self.input_unit if term.source == INPUT else 1.0)
-        synapse: Synapse | None = term.synapse
-        if synapse.output_shape(wide) != shape:  # flattened
-            gather = Sparse.from_scipy(scipy.sparse.identity(math.prod(shape)), shape)
-            synapse = gather if isinstance(synapse, Relay) else compose(gather, synapse, wide)
-        if synapse is not None and factor != 1:
-            synapse = scale_rows(synapse, factor, wide)
-        if synapse is None:
-            raise FileError(f"cannot take what {term.synapse.type_name} and Flatten make; leave the Flatten out")
-        return synapse
-
-    # Neurons
-
-    def layer(self, name: str, signal: Signal, neuron: Any) -> None:
-        """Enter a layer under the name of a node."""
-        bias = None if signal.bias is None or not signal.bias.any() else compact(signal.bias, signal.shape)
-        free = name
-        while free in self.shapes:
-            free += "_"
-        self.layers.append(
-            Layer(name=free, connections=self.connections(signal), neuron=neuron, quantum=1.0, bias=bias)
-        )
-        self.signals[name] = self._sent(free, signal.shape)
-
-
-def _mixed(outer: Synapse, inner: Synapse) -> Synapse | None:
-    """A matrix on what another one gives, or on the channels of a convolution; None for anything else."""
-    if isinstance(outer, Dense) and isinstance(inner, Dense) and outer.weight.shape[1] == len(inner.weight):
-        return Dense(weight=outer.weight.astype(np.float64) @ inner.weight.astype(np.float64))
-    if not (isinstance(outer, Conv) and isinstance(inner, Conv) and _is_pointwise(outer) and inner.groups == 1):
-        return None
-    weight = np.einsum("oi,ijkl->ojkl", outer.weight[:, :, 0, 0].astype(np.float64), inner.weight.astype(np.float64))
-    return inner.replace(weight=weight)
-
-
-def _is_pointwise(conv: Conv) -> bool:
-    return (conv.window, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1), (0, 0), 1)
-
-
-def _padded(synapse: Synapse, shape: Shape) -> int:
-    """Elements of what a window slides over."""
-    padding = synapse.padding if isinstance(synapse, (Conv, SumPool)) else (0, 0)
-    padded = (size + 2 * extra for size, extra in zip(shape[-2:], padding, strict=False))
-    return math.prod((*shape[:-2], *padded))
 
 
 # Linear nodes
@@ -253,32 +110,32 @@ def _pair(found: Any, name: str) -> tuple[int, int]:
     return int(values[0]), int(values[-1])
 
 
-def _matrix(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _matrix(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     weight = _numbers(fields["weight"], "weight")
     if weight.ndim != 2 or len(signal.shape) != 1:
         raise FileError(f"expected a matrix on one axis, found weights {weight.shape} on {signal.shape}; use Flatten")
     bias = _numbers(fields["bias"], "bias", weight.shape[:1]) if "bias" in fields else None
-    return importer.through(signal, Dense(weight=weight), None if bias is None else _full(bias, len(weight)))
+    return signals.through(signal, Dense(weight=weight), None if bias is None else _full(bias, len(weight)))
 
 
 def _full(bias: np.ndarray, channels: int) -> np.ndarray:
     return np.broadcast_to(bias, (channels,))
 
 
-def _conv2d(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _conv2d(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     weight = _numbers(fields["weight"], "weight")
     stride, dilation = _pair(fields["stride"], "stride"), _pair(fields["dilation"], "dilation")
-    return _convolved(importer, fields, signal, 3, weight, stride, dilation)
+    return _convolved(signals, fields, signal, 3, weight, stride, dilation)
 
 
-def _conv1d(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _conv1d(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     weight = _numbers(fields["weight"], "weight")
     stride, dilation = _pair(fields["stride"], "stride"), _pair(fields["dilation"], "dilation")
-    return _convolved(importer, fields, signal, 2, weight[:, :, None], (1, stride[1]), (1, dilation[1]))
+    return _convolved(signals, fields, signal, 2, weight[:, :, None], (1, stride[1]), (1, dilation[1]))
 
 
 def _convolved(
-    importer: _Importer, fields: Fields, signal: Signal, ndim: int, weight: np.ndarray, stride: Any, dilation: Any
+    signals: Signals, fields: Fields, signal: Signal, ndim: int, weight: np.ndarray, stride: Any, dilation: Any
 ) -> Signal:
     if len(signal.shape) != ndim or weight.ndim != 4:
         raise FileError(f"expected {ndim} dimensions and a kernel, found {signal.shape} and weights {weight.shape}")
@@ -291,7 +148,7 @@ def _convolved(
         groups=_pair(fields["groups"], "groups")[0],
     )
     bias = _numbers(fields["bias"], "bias", weight.shape[:1]) if "bias" in fields else None
-    return importer.through(signal, conv, None if bias is None else _full(bias, len(weight)))
+    return signals.through(signal, conv, None if bias is None else _full(bias, len(weight)))
 
 
 def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, int]:
@@ -306,30 +163,30 @@ def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, 
     return 0, 0
 
 
-def _sum_pool(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _sum_pool(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     names = ("kernel_size", "stride", "padding")
     size, stride, padding = (_pair(fields[name], name) for name in names)
-    return importer.through(signal, SumPool(kernel_size=size, stride=stride, padding=padding))
+    return signals.through(signal, SumPool(kernel_size=size, stride=stride, padding=padding))
 
 
-def _average_pool(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _average_pool(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     """The sum, divided by the size of the window, padding included: torch's default."""
-    found = _sum_pool(importer, fields, signal)
+    found = _sum_pool(signals, fields, signal)
     factor = 1.0 / math.prod(_pair(fields["kernel_size"], "kernel_size"))
     terms = tuple(term._replace(factor=term.factor * factor) for term in found.terms)
     return found._replace(terms=terms, bias=None if found.bias is None else found.bias * factor)
 
 
-def _scale(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _scale(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     scale = np.broadcast_to(_numbers(fields["scale"], "scale"), signal.shape)
     channels = per_channel(scale, signal.shape)
     if channels is not None:
-        return importer.through(signal, Scale(weight=channels))
+        return signals.through(signal, Scale(weight=channels))
     diagonal = scipy.sparse.diags(scale.reshape(-1))
-    return importer.through(signal, Sparse.from_scipy(diagonal, signal.shape))
+    return signals.through(signal, Sparse.from_scipy(diagonal, signal.shape))
 
 
-def _flatten(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
+def _flatten(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     """All dimensions of a sample: from 0 if the batch is not counted, as in NIR, or from 1 if it is, as in torch."""
     start, end = (int(fields.get(name, default)) for name, default in (("start_dim", 1), ("end_dim", -1)))
     if start not in (0, 1) or end not in (-1, len(signal.shape) - 1, len(signal.shape)):
@@ -339,7 +196,7 @@ def _flatten(importer: _Importer, fields: Fields, signal: Signal) -> Signal:
     )
 
 
-LINEAR: dict[str, Callable[[_Importer, Fields, Signal], Signal]] = {
+LINEAR: dict[str, Callable[[Signals, Fields, Signal], Signal]] = {
     "Affine": _matrix,
     "AvgPool2d": _average_pool,
     "Conv1d": _conv1d,
@@ -354,7 +211,7 @@ LINEAR: dict[str, Callable[[_Importer, Fields, Signal], Signal]] = {
 # Neurons
 
 
-def _integrate_and_fire(importer: _Importer, name: str, fields: Fields, signal: Signal) -> Signal:
+def _integrate_and_fire(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
     """``dv/dt = r * I``: in units of ``r``, the threshold is ``v_threshold / r``."""
     r, vth = (_numbers(fields[key], key, signal.shape) for key in ("r", "v_threshold"))
     reset = _numbers(fields.get("v_reset", 0.0), "v_reset", signal.shape)
@@ -365,13 +222,12 @@ def _integrate_and_fire(importer: _Importer, name: str, fields: Fields, signal: 
         )
     scaled = compact(np.broadcast_to(vth / r, signal.shape), signal.shape)
     one = scaled.flat[0]
-    importer.layer(name, signal, RateNeuron(vth=float(one) if (scaled == one).all() else scaled, v0=0.0))
-    return importer.signals[name]
+    return signals.layer(name, signal, RateNeuron(vth=float(one) if (scaled == one).all() else scaled, v0=0.0))
 
 
-def _integrator(importer: _Importer, name: str, fields: Fields, signal: Signal) -> Signal:
+def _integrator(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
     """In front of the output it is our readout."""
-    behind = [importer.graph.nodes[target].kind for source, target in importer.graph.edges if source == name]
+    behind = [signals.graph.nodes[target].kind for source, target in signals.graph.edges if source == name]
     if behind != ["Output"]:
         raise FileError(f"expected an integrator to go to the output, found {behind}")
     r = _numbers(fields["r"], "r", signal.shape)
@@ -382,13 +238,12 @@ def _integrator(importer: _Importer, name: str, fields: Fields, signal: Signal) 
     return signal._replace(terms=terms, bias=None if signal.bias is None else signal.bias * factor)
 
 
-def _output(importer: _Importer, name: str, fields: Fields, signal: Signal) -> Signal:
+def _output(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
     """Whatever comes out is added up over the time steps."""
-    importer.layer(name, signal, ReadoutNeuron(floating=True))
-    return importer.signals[name]
+    return signals.layer(name, signal, ReadoutNeuron(floating=True))
 
 
-NEURONS: dict[str, Callable[[_Importer, str, Fields, Signal], Signal]] = {
+NEURONS: dict[str, Callable[[Signals, str, Fields, Signal], Signal]] = {
     "I": _integrator,
     "IF": _integrate_and_fire,
     "Output": _output,

@@ -26,7 +26,8 @@ from lava_aug.errors import ExportError, ExportWarning, FileError
 from lava_aug.layers import Conv, Dense, Relay, Shape, Synapse
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
-from lava_aug.nir_nodes import Node, graph_of, losses, threshold
+from lava_aug.nir_losses import losses
+from lava_aug.nir_nodes import Node, graph_of, threshold
 
 
 def export(net: Network, path: Path | None = None) -> nir.NIRGraph:

@@ -14,7 +14,7 @@ from lava_aug.errors import InputError
 
 def _nir(net: Any, path: Path) -> list[str]:
     import lava_aug as la
-    from lava_aug.nir_nodes import losses
+    from lava_aug.nir_losses import losses
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", la.ExportWarning)  # printed as remarks
