@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         BackendWarning,
         ConversionError,
         ConversionWarning,
+        ExportError,
+        ExportWarning,
         FileError,
         InputError,
         LavaAugError,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.netx_runs import run_sdnn
+    from lava_aug.nir_files import from_nir, to_nir
     from lava_aug.planning import Plan
     from lava_aug.preflight import Preflight, check
     from lava_aug.results import Output
@@ -50,6 +53,8 @@ _HOMES = {
         "BackendWarning",
         "ConversionError",
         "ConversionWarning",
+        "ExportError",
+        "ExportWarning",
         "FileError",
         "InputError",
         "LavaAugError",
@@ -60,6 +65,7 @@ _HOMES = {
     "netx": ("load", "save"),
     "netx_runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
+    "nir_files": ("from_nir", "to_nir"),
     "planning": ("Plan",),
     "preflight": ("Preflight", "check"),
     "results": ("Output",),
@@ -82,6 +88,8 @@ __all__ = [
     "ConversionError",
     "ConversionWarning",
     "Diagnosis",
+    "ExportError",
+    "ExportWarning",
     "FastSimCfg",
     "FileError",
     "InputError",
@@ -104,6 +112,7 @@ __all__ = [
     "convert",
     "diagnose",
     "export_sdnn",
+    "from_nir",
     "load",
     "pretrained",
     "run",
@@ -112,6 +121,7 @@ __all__ = [
     "settle",
     "simulate",
     "supervise",
+    "to_nir",
     "tune",
     "verify",
 ]

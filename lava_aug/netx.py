@@ -19,14 +19,13 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from lava_aug.errors import FileError, LavaAugError, SpecError
-from lava_aug.hdf5 import Reader, put, write_whole
+from lava_aug.errors import FileError, SpecError
+from lava_aug.hdf5 import Reader, opened, put, write_whole
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
@@ -73,33 +72,38 @@ def load(path: str | os.PathLike[str]) -> Network:
         If the file cannot be read, is of another format or version, or holds something missing, unknown, of the wrong
         type or shape; the message names the file and the layer.
     """
-    target = Path(path)
-    if not target.is_file():
-        raise FileError(f"{str(target)!r}: no such file")
-    try:
-        with h5py.File(target, "r") as file:
-            return _read(file)
-    except LavaAugError as error:
-        raise FileError(f"{str(target)!r}: {error}") from None
-    except Exception as error:  # h5py raises nearly everything on damaged files
-        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+    with opened(path) as file:
+        return _read(file)
 
 
 # Writing
 
 
 def _write(file: h5py.File, net: Network) -> None:
-    file.attrs["format"] = FORMAT
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["method"] = net.method
-    file.attrs["resolution"] = net.resolution
-    put(file, "simulation/Ts", net.num_steps)
-    put(file, "simulation/tSample", net.num_steps)
+    for name, value in header(net).items():
+        file.attrs[name] = value
+    write_network(file, net)
+
+
+def header(net: Network) -> dict[str, Any]:
+    """What says that this is a network of ours, and what it holds beside its groups: a file's attributes."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "method": net.method,
+        "resolution": net.resolution,
+    }
+
+
+def write_network(target: h5py.Group, net: Network) -> None:
+    """Write the groups of a network, all but its `header`."""
+    put(target, "simulation/Ts", net.num_steps)
+    put(target, "simulation/tSample", net.num_steps)
     for index, head in enumerate(net.heads):
-        put(file, f"heads/{index}/name", head.name)
-        put(file, f"heads/{index}/shape", head.shape)
+        put(target, f"heads/{index}/name", head.name)
+        put(target, f"heads/{index}/shape", head.shape)
     for index, (kind, shape, layer) in enumerate(_entries(net)):
-        group = file.create_group(f"layer/{index}")
+        group = target.create_group(f"layer/{index}")
         put(group, "type", kind)
         put(group, "shape", shape)
         if layer is not None:
@@ -160,13 +164,24 @@ def _write_spec(group: h5py.Group, spec: Spec) -> None:
 
 
 def _read(file: h5py.File) -> Network:
-    found = _attribute(file, "format")
-    if found != FORMAT:
-        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}")
-    version = _attribute(file, "format_version")
-    if version != FORMAT_VERSION:
-        raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
-    root = Reader(file, "file")
+    names = ("format", "format_version", "method", "resolution")
+    return read_network(Reader(file, "file"), {name: _attribute(file, name) for name in names})
+
+
+def read_network(root: Reader, found: dict[str, Any]) -> Network:
+    """The network of some groups that `write_network` wrote, and of the `header` that was found with them.
+
+    Raises
+    ------
+    LavaAugError
+        If something is missing, unknown, contradictory, or of the wrong type or shape.
+    """
+    if found["format"] != FORMAT:
+        raise FileError(f"not a lava-aug network: attribute 'format' is {found['format']!r}, expected {FORMAT!r}")
+    if found["format_version"] != FORMAT_VERSION:
+        raise FileError(
+            f"unknown format version {found['format_version']!r}: this lava-aug reads version {FORMAT_VERSION}"
+        )
     groups = root.group("layer").numbered()
     entries = [(group, group.text("type")) for group in groups]
     if entries[0][1] != "input":
@@ -175,8 +190,8 @@ def _read(file: h5py.File) -> Network:
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
         num_steps=root.group("simulation").value("Ts"),
-        method=_attribute(file, "method"),
-        resolution=_attribute(file, "resolution"),
+        method=found["method"],
+        resolution=found["resolution"],
         heads=_read_heads(root),
     )
     _check_derived(net, entries)

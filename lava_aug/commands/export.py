@@ -1,5 +1,6 @@
 """The command ``export``: converted networks in the formats of other programs."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -30,7 +31,20 @@ def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: flo
         out.print(f"- {note}", markup=False, soft_wrap=True)
 
 
+def write_nir(net: Any, output: Path) -> None:
+    """Write a NIR graph; print what readers lose that do not know our metadata."""
+    import lava_aug as la
+    from lava_aug.nir_losses import losses
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.ExportWarning)  # printed instead
+        la.to_nir(net, output)
+    for loss in losses(net):
+        out.print(f"- lost on other readers: {loss}", markup=False, soft_wrap=True)
+
+
 FORMATS = {
+    "nir": Format(write_nir, "NIR graph, for the many tools that read it"),
     "netx-sdnn": Format(
         write_sdnn,
         "Sigma-Delta network for unmodified lava.lib.dl.netx.hdf5.Network",
