@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lava_aug.cases import Case, cases_named
+    from lava_aug.compare import Comparison
     from lava_aug.conversion import convert
     from lava_aug.deploy import run
     from lava_aug.diagnosis import Diagnosis, diagnose
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         RunInterruptedError,
         SpecError,
     )
+    from lava_aug.experiments import compare_cases
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.planning import Plan
@@ -37,6 +40,8 @@ __version__ = "0.1.0"
 
 # A public function never bears the name of a module: importing the module would hide the function.
 _HOMES = {
+    "cases": ("Case", "cases_named"),
+    "compare": ("Comparison",),
     "conversion": ("convert",),
     "deploy": ("run",),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -52,6 +57,7 @@ _HOMES = {
         "RunInterruptedError",
         "SpecError",
     ),
+    "experiments": ("compare_cases",),
     "netx": ("load", "save"),
     "network": ("Connection", "Layer", "Network"),
     "planning": ("Plan",),
@@ -68,6 +74,8 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 __all__ = [
     "BackendError",
     "BackendWarning",
+    "Case",
+    "Comparison",
     "Connection",
     "ConversionError",
     "ConversionWarning",
@@ -86,6 +94,8 @@ __all__ = [
     "Settled",
     "SpecError",
     "Tuned",
+    "cases_named",
+    "compare_cases",
     "convert",
     "diagnose",
     "load",

@@ -16,6 +16,7 @@ Which dataset belongs to which parameter is declared with the parameter (`lava_a
 """
 
 import dataclasses
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -95,6 +96,14 @@ def load(path: str | os.PathLike[str]) -> Network:
         raise FileError(f"{str(target)!r}: {error}") from None
     except Exception as error:  # h5py raises nearly everything on damaged files
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+
+
+def encoded(net: Network) -> bytes:
+    """The file that `save` writes, as bytes: equal for equal networks."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _write(file, net)
+    return buffer.getvalue()
 
 
 # Writing

@@ -45,6 +45,7 @@ def simulate(
     batch_size: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    look: Look | None = None,
 ) -> Output:
     """Run a network on images, each presented for ``num_steps`` time steps.
 
@@ -64,6 +65,8 @@ def simulate(
         A torch device.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
+    look : callable, optional
+        Called after every step of every layer; see `Look`.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def simulate(
     steps, names = check_num_steps(net, num_steps), check_record(net, record)
     size = images_per_batch(net, batch_size)
     simulator = Simulator(net, device)
-    return joined(simulator.run(batch, steps, names) for batch in batches(x, size, progress))
+    return joined(simulator.run(batch, steps, names, look) for batch in batches(x, size, progress))
 
 
 def batches(x: np.ndarray, size: int, progress: Progress | None) -> Iterator[np.ndarray]:

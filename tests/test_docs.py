@@ -31,15 +31,17 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
+    "ann",
     "calibration",
-    "compare",
     "conversion",
     "demo",
     "diagnosis",
     "digits",
     "elementwise",
+    "experiments",
     "float_layers",
     "operations",
+    "parts",
     "planning",
     "pooling_operations",
     "populations",
