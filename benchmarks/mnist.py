@@ -16,7 +16,7 @@ from lenet import NUM_TRAIN, LeNet, load_mnist
 from torch import Tensor
 
 import lava_aug as la
-from lava_aug.compare import ann_logits
+from lava_aug.ann import ann_logits
 from lava_aug.conversion import Method
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)

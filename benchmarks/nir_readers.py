@@ -77,8 +77,8 @@ def on_snntorch(net: la.Network, path: Path, images: np.ndarray, steps: int, adj
 def on_norse(net: la.Network, path: Path, images: np.ndarray, steps: int, adjusted: bool) -> Any:
     """Norse 1.1 sets the potential to zero when a neuron fires."""
     import nir
-    import norse.torch as norse
-    from norse.torch.functional.iaf import IAFFeedForwardState
+    import norse.torch as norse  # pyright: ignore[reportMissingImports]
+    from norse.torch.functional.iaf import IAFFeedForwardState  # pyright: ignore[reportMissingImports]
 
     def subtract(a: Any, state: Any, p: Any, dt: float) -> Any:
         v = state.v + a
@@ -100,8 +100,8 @@ def on_norse(net: la.Network, path: Path, images: np.ndarray, steps: int, adjust
 def on_sinabs(net: la.Network, path: Path, images: np.ndarray, steps: int, adjusted: bool) -> Any:
     """Sinabs 3.1 lets a neuron fire several times in a step, and keeps its potential above ``-v_threshold``."""
     import nir
-    from sinabs.activation import SingleSpike
-    from sinabs.nir import from_nir
+    from sinabs.activation import SingleSpike  # pyright: ignore[reportMissingImports]
+    from sinabs.nir import from_nir  # pyright: ignore[reportMissingImports]
 
     watch = Watch(net, len(images), steps)
     for index, image in enumerate(images):

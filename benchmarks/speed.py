@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 import lava_aug as la
-from lava_aug.compare import ann_logits
+from lava_aug.ann import ann_logits
 from lava_aug.deploy import Deployment
 from lava_aug.kernels import SampleKernel
 from lava_aug.layers import Conv, Dense, SumPool

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lava_aug.cases import Case, cases_named
+    from lava_aug.compare import Comparison
     from lava_aug.conversion import convert
     from lava_aug.deploy import run
     from lava_aug.diagnosis import Diagnosis, diagnose
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         RunInterruptedError,
         SpecError,
     )
+    from lava_aug.experiments import compare_cases
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.netx_runs import run_sdnn
@@ -45,6 +48,8 @@ __version__ = "0.1.0"
 
 # A public function never bears the name of a module: importing the module would hide the function.
 _HOMES = {
+    "cases": ("Case", "cases_named"),
+    "compare": ("Comparison",),
     "conversion": ("convert",),
     "deploy": ("run",),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -62,6 +67,7 @@ _HOMES = {
         "RunInterruptedError",
         "SpecError",
     ),
+    "experiments": ("compare_cases",),
     "netx": ("load", "save"),
     "netx_runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
@@ -84,6 +90,8 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 __all__ = [
     "BackendError",
     "BackendWarning",
+    "Case",
+    "Comparison",
     "Connection",
     "ConversionError",
     "ConversionWarning",
@@ -108,7 +116,9 @@ __all__ = [
     "SpecError",
     "Tuned",
     "Verification",
+    "cases_named",
     "check",
+    "compare_cases",
     "convert",
     "diagnose",
     "export_sdnn",

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, export, networks, preflight, verification
+from lava_aug.commands import conversion, demo, experiments, export, networks, preflight, verification
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -13,6 +13,7 @@ COMMANDS = (
     conversion.convert,
     conversion.tune,
     conversion.diagnose,
+    experiments.compare,
     networks.info,
     preflight.check,
     networks.simulate,

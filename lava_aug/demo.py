@@ -8,8 +8,11 @@ import numpy as np
 import torch
 
 from lava_aug import digits, plot
-from lava_aug.compare import METHODS, STEPS, Comparison, compare
+from lava_aug.cases import TITLES, default_cases
+from lava_aug.compare import STEPS, Comparison
+from lava_aug.conversion import convert
 from lava_aug.errors import BackendError, FileError
+from lava_aug.experiments import compare_cases
 from lava_aug.netx import load, save
 from lava_aug.results import Output
 from lava_aug.simulator import simulate
@@ -94,12 +97,12 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     say("training a small CNN on 1,297 digits")
     data = digits.load_digits()
     model = digits.train(data)
-    say(f"converting it by {', '.join(METHODS)} and simulating {STEPS[-1]} time steps of 500 test digits")
-    comparison = compare(model, data.train_images, data.test_images, data.test_labels)
+    say(f"converting it by {', '.join(TITLES.values())} and simulating {STEPS[-1]} time steps of 500 test digits")
+    cases = default_cases(STEPS[-1])
+    comparison = compare_cases(model, data.train_images, data.test_images, data.test_labels, cases)
     paths = {suffix: target / f"digits.{suffix}" for suffix in ("net", "png", "pt", "npz")}
-    network = comparison.rows[-1].network.replace(num_steps=LAVA_STEPS)
     say(f"writing {paths['net']}")
-    save(network, paths["net"])
+    save(convert(model, data.train_images, num_steps=LAVA_STEPS), paths["net"])
     torch.save(model.state_dict(), paths["pt"])
     np.savez_compressed(paths["npz"], images=data.test_images, labels=data.test_labels)
     _draw(comparison, paths["png"])

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lava_aug.compiled import CAPPED, EVENTS, SATURATED, SPIKE_SUM
+from lava_aug.early_exit import margins
 from lava_aug.network import INPUT, Network
-from lava_aug.results import COUNTS, Output, margins
+from lava_aug.results import COUNTS, Output
 
 if TYPE_CHECKING:
     import torch

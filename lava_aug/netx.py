@@ -16,6 +16,7 @@ Which dataset belongs to which parameter is declared with the parameter (`lava_a
 """
 
 import dataclasses
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -74,6 +75,14 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     with opened(path) as file:
         return _read(file)
+
+
+def encoded(net: Network) -> bytes:
+    """The file that `save` writes, as bytes: equal for equal networks."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _write(file, net)
+    return buffer.getvalue()
 
 
 # Writing

@@ -205,7 +205,7 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
     weights: list[Any] = [c.synapse for c in layer.connections if c.synapse.num_weights]
     made = LayerPlan(
         name=layer.name,
-        weight_bits=max(map(_mantissa_bits, weights)) if weights else None,
+        weight_bits=max(synapse.mantissa_bits for synapse in weights) if weights else None,
         current=found.current if found else None,
         v=found.v if found else None,
         payload=found.payload if found else None,
@@ -217,13 +217,6 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
         problems=(),
     )
     return dataclasses.replace(made, problems=tuple(_problems(net, layer, made)))
-
-
-def _mantissa_bits(synapse: Any) -> int:
-    """Signed width of the weights, without the power of two that divides them all (Loihi's weight exponent)."""
-    weights = np.abs(synapse.weight.astype(np.int64))
-    common = int(np.gcd.reduce(weights.ravel()))
-    return int(weights.max() // max(common & -common, 1)).bit_length() + 1
 
 
 def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:

@@ -40,12 +40,6 @@ def check_one_head(net: Network) -> None:
         raise InputError(f"predictions: the network has the heads {[h.name for h in net.heads]}; look at .heads[name]")
 
 
-def margins(logits: np.ndarray) -> np.ndarray:
-    """How far the largest of each image's logits is ahead of the second: ``(..., classes) -> (...)``."""
-    ordered = np.partition(logits, -2, axis=-1)
-    return ordered[..., -1] - ordered[..., -2]
-
-
 @dataclasses.dataclass(frozen=True)
 class Output:
     """Readout, spike statistics and, on request, every spike.

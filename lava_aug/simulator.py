@@ -50,6 +50,7 @@ def simulate(
     batch_size: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    look: Look | None = None,
 ) -> Output:
     """Run a network on images, each presented for ``num_steps`` time steps.
 
@@ -76,6 +77,8 @@ def simulate(
         A torch device.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
+    look : callable, optional
+        Called after every step of every layer; see `Look`.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def simulate(
     size = images_per_batch(net, batch_size)
     course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
     simulator = Simulator(net, device)
-    return joined(simulator.run(batch, course) for batch in batches(x, size, progress))
+    return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
 
 
 def _check_presentation(presentation: Any) -> Presentation:

@@ -152,6 +152,13 @@ class Weighted(Synapse):
     def largest_weight(self) -> float:
         return float(np.abs(self.weight.astype(np.float64)).max())
 
+    @property
+    def mantissa_bits(self) -> int:
+        """Signed width of integer weights, without the power of two that divides them all (Loihi's weight exponent)."""
+        weights = np.abs(self.weight.astype(np.int64))
+        common = int(np.gcd.reduce(weights.ravel()))
+        return int(weights.max() // max(common & -common, 1)).bit_length() + 1
+
     def _exact(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dtype = np.float64 if self.is_float or s.dtype.kind == "f" else np.int64
         return s.astype(dtype), self.weight.astype(dtype)

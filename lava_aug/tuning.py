@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from lava_aug.ann import ann_logits
 from lava_aug.calibration import calibration_images
-from lava_aug.compare import ann_logits
 from lava_aug.conversion import convert
 from lava_aug.errors import InputError
 from lava_aug.network import Network

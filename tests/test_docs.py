@@ -32,16 +32,18 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
+    "ann",
     "calibration",
-    "compare",
     "conversion",
     "demo",
     "diagnosis",
     "digits",
     "elementwise",
+    "experiments",
     "float_layers",
     "needs",
     "operations",
+    "parts",
     "planning",
     "pooling_operations",
     "populations",

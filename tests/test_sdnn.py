@@ -463,7 +463,7 @@ def test_the_command_writes_and_reports(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("small.net", "--to", "onnx"), "--to 'onnx': expected one of netx-sdnn"),
+        (("small.net", "--to", "onnx"), "--to 'onnx': expected one of nir, netx-sdnn"),
         (("skip.net", "--to", "netx-sdnn"), "layer 'c': it adds up 2 connections"),
         (("none.net", "--to", "netx-sdnn"), "'none.net': no such file"),
         (("small.net", "--to", "netx-sdnn", "--images", "none.npy"), "'none.npy': cannot be read"),

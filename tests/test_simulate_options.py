@@ -14,11 +14,12 @@ from nets import images_for, small_net
 
 from lava_aug.conversion import convert
 from lava_aug.digits import load_digits, train
+from lava_aug.early_exit import margins
 from lava_aug.errors import InputError
 from lava_aug.kernels import exact_arithmetic
 from lava_aug.network import Network
 from lava_aug.reference import interpret
-from lava_aug.results import COUNTS, margins
+from lava_aug.results import COUNTS
 from lava_aug.simulator import Course, Simulator, simulate
 
 
@@ -192,10 +193,6 @@ def test_an_image_all_at_once_gives_the_same_sum(exiting: tuple[Network, np.ndar
     for name, spikes in constant.spikes.items():
         np.testing.assert_array_equal(first.spikes[name].sum(axis=0), spikes.sum(axis=0), err_msg=name)
     np.testing.assert_array_equal(first.synops["conv1"].sum(axis=0) * 8, constant.synops["conv1"].sum(axis=0))
-
-
-def test_margins_of_logits() -> None:
-    assert margins(np.array([[1.0, 4.0, 2.5], [-1.0, -1.0, -3.0]])).tolist() == [1.5, 0.0]
 
 
 INTEGER = "expected an integer of at least 1, found"

@@ -246,8 +246,8 @@ def test_a_writer_that_drops_a_bias_which_changes_nothing_on_these_images(monkey
 def test_a_writer_of_what_cannot_be_read(
     dataset: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = netx._put
-    monkeypatch.setattr(netx, "_put", lambda group, name, v: original(group, name, value if name == dataset else v))
+    original = netx.put
+    monkeypatch.setattr(netx, "put", lambda group, name, v: original(group, name, value if name == dataset else v))
     pair = without_lava(skip_net(SKIPS["all"]))["file"]
     assert not pair.equal
     assert pair.mismatch is None

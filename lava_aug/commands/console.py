@@ -19,10 +19,18 @@ err = Console(stderr=True, highlight=False)
 @contextmanager
 def bar(text: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error that takes (finished, all)."""
+    with stages() as update:
+        update(text, 0, None)
+        yield lambda done, total: update(text, done, total)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar on standard error that takes (what is going on, finished, all)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task("", total=None)
+        yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 
 
 def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> Table:

@@ -1,0 +1,166 @@
+"""The command ``compare``: experiments that go on where they were."""
+
+import json
+import re
+import shlex
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from lava_aug.commands.console import err, out, stages, table_of
+from lava_aug.commands.inputs import (
+    LabelsOption,
+    MeanOption,
+    ModelArgument,
+    StdOption,
+    WeightsOption,
+    normalization,
+    read_images,
+    read_model,
+)
+from lava_aug.datasets import LOADERS
+from lava_aug.errors import InputError
+
+
+def compare(
+    model: ModelArgument,
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            help="the folder of the data set that the network comes with; or a data set and its folder, as in "
+            "MNIST:data; or .npz with 'images' and 'labels'",
+        ),
+    ],
+    weights: WeightsOption = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="folder for results, and for finished parts, in parts/")
+    ] = Path("results"),
+    cases: Annotated[
+        Literal["methods", "ablations"], typer.Option(help="methods and resolutions, or one option changed at a time")
+    ] = "methods",
+    methods: Annotated[str, typer.Option(help="with commas between them")] = "rate,termapping,augmapping",
+    resolutions: Annotated[str, typer.Option(help="of AugMapping, with commas between them")] = "1,1/2,1/4,1/8",
+    num_steps: Annotated[int, typer.Option("--steps", "-T", min=1, help="time steps per image")] = 64,
+    augmapping_steps: Annotated[
+        int, typer.Option("--aug-steps", min=1, help="time steps of AugMapping, which needs fewer")
+    ] = 16,
+    images: Annotated[int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")] = None,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", "-c", help="as --data; default training images that are held out")
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(min=1, help="so many of these, evenly spread")] = 500,
+    labels: LabelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    engine: Annotated[
+        Literal["serial", "loky", "dask", "ray"],
+        typer.Option(help="who computes: this process, processes on this machine, or a cluster"),
+    ] = "serial",
+    scheduler: Annotated[str | None, typer.Option(help="the cluster's address, such as tcp://127.0.0.1:8786")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="processes; default one a core")] = None,
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+) -> None:
+    """Compare rate, TerMapping and AugMapping with the ANN; called again, it goes on where it was."""
+    import lava_aug as la
+    from lava_aug.cases import Choice
+    from lava_aug.compare import UNTIL, powers_of_two
+
+    choice = Choice(_words(methods), _resolutions(resolutions), num_steps, augmapping_steps)
+    net_model = read_model(model, weights)
+    source = _source(model, data)
+    x, y = read_images(source, labels)
+    if y is None:
+        raise InputError(f"{data!r}: expected labels with the images; give them with --labels")
+    chosen, calibrated = _evenly(len(x), images), _calibration(source, calibration)
+    title = re.sub(r"[^\w.-]+", "-", model) + ("" if cases == "methods" else f"-{cases}")
+    parts = output / "parts"
+    try:
+        with stages() as progress:
+            found = la.compare_cases(
+                net_model,
+                calibrated[_evenly(len(calibrated), calibration_images)],
+                x[chosen],
+                np.asarray(y)[chosen],
+                la.cases_named(cases, choice),
+                title=title,
+                data=source.partition(":")[0] if source != data or ":" in data else data,
+                normalize=normalization(mean, std),
+                device=device,
+                parts=parts,
+                engine=engine,
+                scheduler=scheduler,
+                jobs=jobs,
+                configuration={"command": shlex.join(["lava-aug", *sys.argv[1:]]), "steps": num_steps},
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        err.print(f"Finished parts are in {parts}; the same command goes on from there.")
+        raise
+    accuracies = [line[:-2] for line in found.cells(powers_of_two(num_steps))]
+    out.print(table_of(accuracies, _heading(found)))
+    out.print(table_of(found.costs(), "", UNTIL))
+    for row in found.rows:
+        if row.overflows:
+            out.print(f"[bold yellow]Warning:[/] {row.title}: {row.overflows:,} values were clipped", soft_wrap=True)
+    path = output / f"{title}.json"
+    _write(path, json.dumps(found.to_dict()))
+    out.print(f"Wrote {path}.")
+
+
+def _heading(found: Any) -> str:
+    return f"{found.title}: {found.num_images:,} images, {found.ann_macs:,} multiply-accumulates in the ANN"
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _resolutions(text: str) -> list[float]:
+    """Numbers from a text such as "1,1/2,0.25"."""
+    try:
+        return [float(Fraction(word)) for word in _words(text)]
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--resolutions: expected numbers with commas between them, found {text!r}") from None
+
+
+def _source(model: str, data: str) -> str:
+    """What `read_images` takes: a file, or a data set and its folder."""
+    from lava_aug.zoo import ZOO
+
+    name, colon, _ = data.partition(":")
+    if (colon and name in LOADERS) or Path(data).is_file():
+        return data
+    if model in ZOO:
+        return f"{ZOO[model].data}:{data}"
+    raise InputError(
+        f"--data {data!r}: expected a file, or one of {', '.join(LOADERS)} and its folder, as in MNIST:data"
+    )
+
+
+def _calibration(source: str, calibration: str | None) -> Any:
+    if calibration is None and Path(source).is_file():
+        raise InputError(f"--calibration: expected images to calibrate with, as {source!r} is no data set")
+    return read_images(calibration or source, train=True)[0]
+
+
+def _evenly(count: int, wanted: int | None) -> np.ndarray:
+    """Indices of so many of all: files may be sorted by class."""
+    wanted = count if wanted is None else min(wanted, count)
+    return np.arange(wanted) * count // wanted
+
+
+def _write(path: Path, text: str) -> None:
+    """A file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

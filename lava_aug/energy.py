@@ -1,0 +1,173 @@
+"""Estimates of energy, from counted operations and what single ones cost in 45 nm silicon.
+
+Additions and multiplications are M. Horowitz's, "1.1 Computing's energy problem (and what we can do about it)", IEEE
+ISSCC 2014, pp. 10-14, `doi 10.1109/ISSCC.2014.6757323 <https://doi.org/10.1109/ISSCC.2014.6757323>`_ (45 nm, 0.9 V):
+
+=============  ==========  ===========
+pJ             addition    product
+=============  ==========  ===========
+8-bit integer  0.03        0.2
+32-bit         0.1         3.1
+32-bit float   0.9         3.7
+=============  ==========  ===========
+
+A product of other widths, ``a`` by ``b`` bits, is priced as ``0.2 * a * b / 64``, by the size of an array multiplier;
+for 32 by 32 bits that is 3.2 (our choice). All sums are priced as 32-bit ones, in ANN and spiking network alike.
+
+What is counted:
+
+- *ANN*, 8-bit integers: a product and an addition for every multiply-accumulate, an addition for every other sum
+  (average pooling, residuals), and two for each neuron (bias, ReLU).
+- *Synaptic operations*: an addition, and a product too where a spike can carry more than -1, 0 or 1 and the weights are
+  other than -1, 0 and 1: input intensities, and everything that augmented neurons send. It has the widths of payload
+  and weight, whatever the single payload is.
+- *Neurons*, in every step, whether they fire or not: an addition for the bias, and a comparison, priced as an addition,
+  for each threshold.
+- *Events*: an addition that resets the potential; for augmented spikes two products as well, 24 by 24 bits, for the
+  division and for ``s * vth``, unless ``vth`` is a power of two.
+
+What is left out: memory, which takes most of the energy in practice, routing of spikes, clocks, leakage, and the
+reset between images. So these numbers compare the arithmetic of methods. They are not what a chip takes.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lava_aug.fixed_point import STATE_BITS
+from lava_aug.layers import Synapse
+from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
+from lava_aug.neurons import MaxPoolNeuron, RateNeuron
+
+ADDITION = 0.1
+"""pJ, 32-bit integer."""
+
+PRODUCT_8_BIT = 0.2
+"""pJ, 8 by 8 bits."""
+
+FLOAT_ADDITION, FLOAT_PRODUCT = 0.9, 3.7
+"""pJ, 32-bit floating point."""
+
+ANN_BITS = 8
+
+
+def product(bits: int, other_bits: int) -> float:
+    """pJ of a product of two integers.
+
+    >>> product(8, 8), product(32, 32)
+    (0.2, 3.2)
+    """
+    return PRODUCT_8_BIT * bits * other_bits / 64
+
+
+def ann_energy(macs: int, additions: int, neurons: int) -> float:
+    """nJ of one pass of an ANN in 8-bit integers: multiply-accumulates, other additions, and neurons."""
+    picojoules = macs * (product(ANN_BITS, ANN_BITS) + ADDITION) + (additions + 2 * neurons) * ADDITION
+    return picojoules / 1000
+
+
+def multiplies(synapse: Synapse) -> bool:
+    """Whether a synapse has weights other than -1, 0 and 1."""
+    weight: Any = getattr(synapse, "weight", None)
+    return weight is not None and not np.isin(weight, (-1, 0, 1)).all()
+
+
+def payload_limit(net: Network, source: str, input_limit: int = INPUT_LEVELS) -> int:
+    """Largest magnitude that the spikes of a layer, or of the input, can have.
+
+    Max pooling passes on what it takes: if its inputs change by -1, 0 or 1, so does their maximum.
+    """
+    if source == INPUT:
+        return input_limit
+    layer = net[source]
+    if isinstance(layer.neuron, MaxPoolNeuron):
+        return max(payload_limit(net, connection.source, input_limit) for connection in layer.connections)
+    return layer.neuron.coefficient_limit
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+    """What operations of a network cost, in pJ.
+
+    Attributes
+    ----------
+    operations : numpy.ndarray
+        A synaptic operation of each connection, in the order of the network's layers and their connections.
+    events : mapping of str to float
+        An event of each layer, for its reset.
+    step : float
+        A time step of all neurons together, without their events.
+    """
+
+    operations: np.ndarray
+    events: Mapping[str, float]
+    step: float
+
+    def energy(self, operations: np.ndarray, events: Mapping[str, np.ndarray]) -> np.ndarray:
+        """nJ in every step, ``(T,)``.
+
+        Parameters
+        ----------
+        operations : numpy.ndarray, shape (connections, T)
+            Synaptic operations.
+        events : mapping of str to numpy.ndarray
+            Events of each layer, ``(T,)``.
+        """
+        resets = sum((price * events[name] for name, price in self.events.items()), np.zeros(operations.shape[1]))
+        return (self.operations @ operations + resets + self.step) / 1000
+
+
+def prices(net: Network, input_limit: int = INPUT_LEVELS) -> Prices:
+    """Price a network's operations.
+
+    Parameters
+    ----------
+    net : Network
+        Fixed or floating point.
+    input_limit : int
+        The largest payload of the input.
+    """
+    addition = FLOAT_ADDITION if net.is_float else ADDITION
+    firing = [layer for layer in net if layer.neuron.fires]
+    return Prices(
+        operations=np.array([addition + _product(net, c, input_limit) for layer in net for c in layer.connections]),
+        events={layer.name: addition + 2 * _division(layer) for layer in firing if not _is_pool(layer)},
+        step=addition * sum(_updates(layer) * math.prod(net.current_shapes[layer.name]) for layer in net),
+    )
+
+
+def _product(net: Network, connection: Connection, input_limit: int) -> float:
+    """pJ of the product in one synaptic operation; 0 if there is none."""
+    limit = payload_limit(net, connection.source, input_limit)
+    synapse: Any = connection.synapse
+    if limit <= 1 or not multiplies(synapse):
+        return 0.0
+    if net.is_float:
+        return FLOAT_PRODUCT
+    signed = connection.source != INPUT
+    return product(limit.bit_length() + signed, synapse.mantissa_bits)
+
+
+def _division(layer: Layer) -> float:
+    """pJ of a product in the reset of an augmented spike; 0 where shifts do."""
+    neuron: Any = layer.neuron
+    if not neuron.graded or neuron.coefficient_limit <= 1:
+        return 0.0
+    if neuron.is_float:
+        return FLOAT_PRODUCT
+    vth = np.asarray(neuron.vth, np.int64)
+    return 0.0 if (vth & (vth - 1) == 0).all() else product(STATE_BITS, STATE_BITS)
+
+
+def _updates(layer: Layer) -> int:
+    """Additions and comparisons of a neuron in every step; of max pooling: of each of its inputs."""
+    if not layer.neuron.fires:
+        return 1
+    return 2 if isinstance(layer.neuron, RateNeuron) or _is_pool(layer) else 3
+
+
+def _is_pool(layer: Layer) -> bool:
+    return isinstance(layer.neuron, MaxPoolNeuron)

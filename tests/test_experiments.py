@@ -1,0 +1,349 @@
+"""Comparisons in parts: the same whatever engine, order, interruption, and however many workers die."""
+
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nets import SKIPS, images_for, skip_net
+from workers import die, die_once
+
+import lava_aug as la
+from lava_aug import engines, experiments, parts
+from lava_aug.cases import Case, Choice, ablation_cases, cases_named, default_cases
+from lava_aug.digits import Digits, DigitsNet, load_digits
+from lava_aug.early_exit import margins
+from lava_aug.network import INPUT
+from lava_aug.parts import Store, Tally, run_unit, units
+
+CASES = [
+    Case("rate", 5, {"method": "rate"}),
+    Case("fine", 3, {"method": "augmapping", "resolution": 0.25, "v0": "zero"}),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> DigitsNet:
+    torch.manual_seed(0)
+    return DigitsNet().eval()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return load_digits()
+
+
+@pytest.fixture
+def compared(model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Callable[..., la.Comparison]:
+    """Compares on 50 images, in parts of 7."""
+    monkeypatch.setattr(parts, "MOST_IMAGES", 7)
+
+    def compare(**options: Any) -> la.Comparison:
+        chosen = {"cases": CASES, **options}
+        return la.compare_cases(
+            model, digits.train_images[:60], digits.test_images[:50], digits.test_labels[:50], **chosen
+        )
+
+    return compare
+
+
+def content(found: la.Comparison) -> str:
+    """Everything but the times, to the last bit."""
+    rows = tuple(dataclasses.replace(row, seconds=0.0) for row in found.rows)
+    return json.dumps(dataclasses.replace(found, rows=rows).to_dict())
+
+
+# What is counted
+
+
+def test_rows_are_what_simulate_gives(compared: Callable[..., la.Comparison], model: DigitsNet, digits: Digits) -> None:
+    found = compared(title="t", data="d", configuration={"more": 1})
+    labels = digits.test_labels[:50]
+    for row, case in zip(found.rows, CASES, strict=True):
+        net = la.convert(model, digits.train_images[:60], num_steps=case.num_steps, **case.convert)
+        out = la.simulate(net, digits.test_images[:50], record=True)
+        assert row.summary == net.summary()
+        assert row.accuracy.tolist() == out.accuracy(labels).tolist()
+        np.testing.assert_allclose(row.events, out.events_per_image(), rtol=1e-12)
+        assert list(row.layers) == [INPUT, *(layer.name for layer in net)]
+        for name, layer in row.layers.items():
+            if name in out.events:
+                np.testing.assert_allclose(layer.events, out.events[name].mean(axis=1))
+                np.testing.assert_allclose(layer.spike_sum, out.spike_sum[name].mean(axis=1))
+            if name in out.synops:
+                np.testing.assert_allclose(layer.synops, out.synops[name].mean(axis=1))
+            if name in out.spikes and name != INPUT:
+                values, counts = np.unique(out.spikes[name], return_counts=True)
+                expected = {int(v): c / 50 for v, c in zip(values, counts, strict=True) if v}
+                assert layer.coefficients == pytest.approx(expected)
+        np.testing.assert_allclose(row.synops, np.cumsum(sum(out.synops[n].mean(axis=1) for n in out.synops)))
+        assert row.energy[0] > 0
+        assert (np.diff(row.energy) > 0).all()
+        assert row.exits[0].mean_steps == 1
+        assert row.exits[0].margin == np.float32(margins(out.logits).min())
+    logits = model(torch.tensor(digits.test_images[:50]) / 255).detach().numpy()
+    assert found.ann_accuracy == (logits.argmax(axis=1) == labels).mean()
+    assert (found.title, found.data, found.num_images) == ("t", "d", 50)
+    assert found.configuration["more"] == 1
+    assert found.configuration["raster"] == {"row": "fine", "image": 0}
+    np.testing.assert_array_equal(found.raster["conv1"], out.spikes["conv1"][:, 0].reshape(3, -1)[:, :100])
+    assert found.rows[1].options == {"method": "augmapping", "resolution": 0.25, "v0": "zero"}
+
+
+@pytest.mark.parametrize("name", SKIPS)
+@pytest.mark.parametrize("method", ["ter", "aug"])
+def test_operations_of_every_connection(name: str, method: str) -> None:
+    net, steps = skip_net(SKIPS[name], method), 4
+    images = images_for(net)
+    tally = Tally(net, steps)
+    out = la.simulate(net, images, steps, record=True, look=tally.look)
+    found = iter(tally.operations(out, images))
+    for layer in net:
+        for connection in layer.connections:
+            fired = (out.spikes[connection.source] != 0).sum(axis=1).reshape(steps, -1)
+            fan_out = connection.synapse.fan_out(net.shapes[connection.source]).ravel()
+            assert next(found).tolist() == (fired @ fan_out).tolist()
+
+
+def test_coefficients_of_any_tensor_are_counted_alike() -> None:
+    s = torch.tensor([[0.0, 3.0, -2.0], [3.0, 0.0, 1.0]])
+    expected = {-2: 1, 1: 1, 3: 2}
+    assert parts._coefficient_counts(s) == expected
+    assert parts._coefficient_counts(s.double()) == expected
+
+
+def test_floating_point_networks(compared: Callable[..., la.Comparison]) -> None:
+    (row,) = compared(cases=[Case("float", 2, {"method": "augmapping", "weight_bits": None})]).rows
+    assert row.accuracy.shape == (2,)
+    assert row.energy[0] > 0
+
+
+# Parts
+
+
+def test_an_interrupted_comparison_goes_on(
+    compared: Callable[..., la.Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = content(compared())
+
+    def stopped(what: str, done: int, total: int) -> None:
+        if what == "simulating" and done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compared(parts=tmp_path, progress=stopped)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert 0 < len(kept) < 16
+    calls: list[str] = []
+    monkeypatch.setattr(experiments, "run_unit", lambda unit: calls.append(unit.key) or run_unit(unit))
+    assert content(compared(parts=tmp_path)) == whole
+    assert len(calls) == 16 - len(kept)
+    assert not {f"{key}.part" for key in calls} & kept
+    assert content(compared(parts=tmp_path)) == whole
+    assert len(calls) == 16 - len(kept)
+
+
+def test_damaged_parts_are_computed_again(compared: Callable[..., la.Comparison], tmp_path: Path) -> None:
+    whole = content(compared(parts=tmp_path))
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 16
+    files[0].write_bytes(files[0].read_bytes()[:-5])
+    files[1].write_bytes(b"")
+    flipped = bytearray(files[2].read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    files[2].write_bytes(bytes(flipped))
+    (tmp_path / ".x.part.1.partial").write_bytes(b"half")
+    assert content(compared(parts=tmp_path)) == whole
+
+
+def test_a_part_is_known_by_all_that_it_depends_on(model: DigitsNet, digits: Digits) -> None:
+    images = digits.test_images[:3]
+    net = la.convert(model, digits.train_images[:60])
+    (unit,) = units(net, images, 4, {})
+    again = la.convert(model, digits.train_images[:60])
+    assert units(again, images.copy(), 4, {})[0].key == unit.key
+    other_images = images.copy()
+    other_images[0, 0, 0, 0] ^= 1
+    others = [
+        units(net, other_images, 4, {}),
+        units(net, images.reshape(3, 1, 4, 16), 4, {}),
+        units(net, images, 5, {}),
+        units(net, images, 4, {"device": "cuda"}),
+        units(la.convert(model, digits.train_images[:60], v0="zero"), images, 4, {}),
+    ]
+    assert len({unit.key, *(other[0].key for other in others)}) == 6
+
+
+def test_parts_keep_every_bit(model: DigitsNet, digits: Digits, tmp_path: Path) -> None:
+    (unit,) = units(la.convert(model, digits.train_images[:60]), digits.test_images[:3], 4, {})
+    part = run_unit(unit)
+    store = Store(tmp_path / "a" / "b")
+    assert store.read(unit.key) is None
+    store.write(unit.key, part)
+    found = store.read(unit.key)
+    assert found is not None
+    assert {k: (v.dtype, v.tolist()) for k, v in found.items()} == {k: (v.dtype, v.tolist()) for k, v in part.items()}
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == [f"{unit.key}.part"]
+
+
+# Errors
+
+
+def test_wrong_input(compared: Callable[..., la.Comparison], digits: Digits, tmp_path: Path) -> None:
+    with pytest.raises(la.InputError, match=r"titles of their own, found \['rate'\]"):
+        compared(cases=[CASES[0], CASES[0]])
+    with pytest.raises(la.InputError, match="one or more with titles of their own, found none"):
+        compared(cases=[])
+    with pytest.raises(la.InputError, match="engine 'abacus': expected one of serial, loky, dask, ray"):
+        compared(engine="abacus")
+    with pytest.raises(la.InputError, match="engine 'loky': expected no scheduler"):
+        compared(engine="loky", scheduler="tcp://127.0.0.1:1")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(la.FileError, match="cannot write to"):
+        compared(parts=tmp_path / "file")
+    with pytest.raises(la.InputError, match="labels: expected integers"):
+        la.compare_cases(DigitsNet(), digits.train_images[:9], digits.test_images[:5], digits.test_labels[:4])
+
+
+def test_models_without_classes_are_refused(digits: Digits) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))
+    with pytest.raises(la.InputError, match="one logit for each of two or more classes"):
+        la.compare_cases(model, digits.train_images[:9], digits.test_images[:5], np.zeros(5, int))
+
+
+def test_another_version_is_refused(model: DigitsNet, digits: Digits) -> None:
+    (unit,) = units(la.convert(model, digits.train_images[:60]), digits.test_images[:3], 4, {})
+    with pytest.raises(la.BackendError, match=r"a worker has lava-aug .* started with 9\.9"):
+        run_unit(dataclasses.replace(unit, version="9.9"))
+
+
+def test_engines_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = engines.Engine("no_such_package", engines.ENGINES["ray"].connect, ())
+    monkeypatch.setitem(engines.ENGINES, "ray", missing)
+    with pytest.raises(la.InputError, match=r"engine 'ray' is not installed; pip install 'lava-aug\[ray\]'"):
+        next(engines.spread(len, ["a"], engine="ray"))
+
+
+# Cases
+
+
+def test_cases_of_methods() -> None:
+    choice = Choice(("augmapping", "rate"), (1.0, 1 / 8, 0.3712), 20, 5)
+    assert [(case.title, case.num_steps, case.options) for case in cases_named("methods", choice)] == [
+        ("rate", 20, {"method": "rate", "resolution": 1.0}),
+        ("AugMapping 1", 5, {"method": "augmapping", "resolution": 1.0}),
+        ("AugMapping 1/8", 5, {"method": "augmapping", "resolution": 1 / 8}),
+        ("AugMapping 0.3712", 5, {"method": "augmapping", "resolution": 0.3712}),
+    ]
+    assert Choice(num_steps=3).steps("augmapping") == 3
+    assert [case.title for case in default_cases(4)] == ["rate", "TerMapping", "AugMapping"]
+
+
+def test_ablations_change_one_option_each() -> None:
+    found = {case.title: case.options for case in ablation_cases(Choice(("rate", "augmapping")))}
+    base = {"method": "augmapping", "resolution": 1 / 8}
+    assert found["AugMapping 1/8"] == base
+    assert found["AugMapping 1/8, vth_lo = -vth"] == {**base, "symmetric": True}
+    assert found["AugMapping 1/8, v0 = 0"] == {**base, "v0": "zero"}
+    assert found["AugMapping 1/8, maximum"] == {**base, "percentile": 100.0}
+    assert found["AugMapping 1/8, float"] == {**base, "weight_bits": None}
+    assert "rate, float" in found
+    assert "rate, vth_lo = -vth" not in found
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Choice(("magic",)), "methods: expected some of rate, termapping, augmapping, found magic"),
+        (lambda: Choice(()), "methods: expected some of rate, termapping, augmapping, found none"),
+        (lambda: Choice(resolutions=()), "resolutions: expected at least one number"),
+        (lambda: cases_named("others"), "cases: expected one of methods, ablations, found 'others'"),
+    ],
+)
+def test_wrong_choices(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(la.InputError, match=message):
+        make()
+
+
+# Engines
+
+
+def killer(pids: list[int]) -> Callable[[str, int, int], None]:
+    """Kills the first of the processes once some parts have arrived."""
+    left = list(pids)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "simulating" and left and done > total / 5:
+            os.kill(left.pop(), signal.SIGKILL)
+            left.clear()
+
+    return progress
+
+
+def test_processes_give_the_same(compared: Callable[..., la.Comparison]) -> None:
+    assert content(compared(engine="loky", jobs=2)) == content(compared())
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two dask workers in processes of their own, on loopback."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(host="127.0.0.1", silence_logs=50, **options) as found:
+        yield found
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_dask_worker_is_killed_in_the_middle(
+    compared: Callable[..., la.Comparison], cluster: Any, tmp_path: Path
+) -> None:
+    from distributed import Client
+
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        found_pids: Any = client.run(os.getpid)
+        pids = list(found_pids.values())
+    assert len(pids) == 2
+    found = compared(
+        engine="dask", scheduler=cluster.scheduler_address, parts=tmp_path, progress=killer(pids), jobs=None
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[-1], 0)
+    assert content(found) == content(compared())
+    assert len(list(tmp_path.iterdir())) == 16
+
+
+def test_no_dask_scheduler() -> None:
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    with pytest.raises(la.InputError, match="engine 'dask': expected a scheduler such as"):
+        next(engines.spread(len, ["a"], engine="dask"))
+
+
+def test_what_a_dead_process_had_is_done_again(tmp_path: Path) -> None:
+    items = [(str(tmp_path), number) for number in range(8)]
+    found = list(engines.spread(die_once, items, engine="loky", jobs=2))
+    assert sorted(found) == [(number, number) for number in range(8)]
+    assert (tmp_path / "died").exists()
+
+
+def test_workers_that_always_die_are_an_error() -> None:
+    with pytest.raises(
+        la.BackendError, match=r"workers have died 3 times in a row, 2 parts are left: A worker process .* terminated"
+    ):
+        list(engines.spread(die, [1, 2], engine="loky", jobs=2))
+
+
+@pytest.mark.timeout(300)
+def test_ray_gives_the_same(compared: Callable[..., la.Comparison], tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray.util.joblib")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        assert content(compared(engine="ray", parts=tmp_path)) == content(compared())
+    finally:
+        ray.shutdown()
