@@ -33,15 +33,13 @@ STARS = "* until within 0.5 points of the ANN for good; events per image, withou
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One conversion in a comparison.
+class Curve:
+    """Accuracy and events of anything that takes time steps, ours or not.
 
     Attributes
     ----------
     title : str
         What it is called in tables.
-    network : Network
-        The converted network.
     accuracy : numpy.ndarray
         After every step, 0 .. 1.
     events : numpy.ndarray
@@ -49,7 +47,6 @@ class Row:
     """
 
     title: str
-    network: Network
     accuracy: np.ndarray
     events: np.ndarray
 
@@ -58,6 +55,19 @@ class Row:
         below = np.flatnonzero(self.accuracy < accuracy)
         step = int(below[-1]) + 2 if len(below) else 1
         return step if step <= len(self.accuracy) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row(Curve):
+    """One conversion in a comparison.
+
+    Attributes
+    ----------
+    network : Network
+        The converted network.
+    """
+
+    network: Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +160,7 @@ def compare(
         net = convert(model, calibration, num_steps=num_steps, **arguments)
         report = None if progress is None else _titled(progress, title)
         out: Output = simulate(net, images, progress=report)
-        rows.append(Row(title, net, out.accuracy(expected), out.events_per_image()))
+        rows.append(Row(title, out.accuracy(expected), out.events_per_image(), net))
     return Comparison(float((predicted == expected).mean()), len(expected), tuple(rows))
 
 
