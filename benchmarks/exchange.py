@@ -8,6 +8,7 @@ writer and reader may have different versions of torch, and the reader needs non
 import dataclasses
 import json
 import operator
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,15 @@ class Task:
         """The images in [0, 1], and their classes."""
         images, labels = to_input(self.images), torch.tensor(self.labels)
         yield from zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
+
+
+def repeats(least: int = 3, most: int = 20, seconds: float = 2.0) -> Iterator[int]:
+    """How often something is timed, of which the shortest is taken: some times, and more often if it is fast."""
+    end = time.perf_counter() + seconds
+    for index in range(most):
+        if index >= least and time.perf_counter() > end:
+            return
+        yield index
 
 
 def to_input(images: np.ndarray) -> Tensor:

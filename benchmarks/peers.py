@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from exchange import ExchangeError, Task, write_network, write_task
+from exchange import ExchangeError, Task, repeats, write_network, write_task
 from peer_results import Found, Result, as_json, merged, report
 
 import lava_aug as la
@@ -38,9 +38,6 @@ from lava_aug.compare import ann_logits
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 HERE = Path(__file__).resolve().parent
-REPEATS = 3
-"""The shortest of so many times is taken; as in ``peers/running.py``."""
-
 OURS: dict[str, dict[str, Any]] = {
     "AugMapping 1/8": {"method": "augmapping", "resolution": 1 / 8},
     "AugMapping 1/4": {"method": "augmapping", "resolution": 1 / 4},
@@ -89,9 +86,6 @@ PEERS: dict[str, Peer] = {
 """The peers by name. A new one is a script and a line."""
 
 
-# Running
-
-
 def run_ours(titles: Sequence[str], model: torch.nn.Module, task: Task, shown: Sequence[int]) -> Found:
     """Convert by our own methods and simulate."""
     results = []
@@ -108,7 +102,7 @@ def run_ours(titles: Sequence[str], model: torch.nn.Module, task: Task, shown: S
 
 def _seconds(net: la.Network, images: np.ndarray, steps: int) -> float:
     times = []
-    for _ in range(REPEATS):
+    for _ in repeats():
         start = time.perf_counter()
         la.simulate(net, images, steps, batch_size=len(images))
         times.append(time.perf_counter() - start)
@@ -211,10 +205,10 @@ def prepared(arguments: argparse.Namespace) -> tuple[torch.nn.Module, Task]:
         model = read_model(arguments.model, arguments.weights).eval()
         if arguments.data is None:
             raise la.InputError("--data: expected test images, as in MNIST:ROOT")
-        test, calibration = (
-            read_images(arguments.data),
-            read_images(arguments.calibration or arguments.data, train=True)[0],
-        )
+        calibration_source = arguments.calibration or arguments.data
+        if calibration_source == arguments.data and Path(arguments.data).is_file():
+            raise la.InputError("--calibration: expected training images, which a file given to --data does not tell")
+        test, calibration = read_images(arguments.data), read_images(calibration_source, train=True)[0]
     images, labels = test
     if labels is None:
         raise la.InputError(f"--data {arguments.data}: expected images with labels")

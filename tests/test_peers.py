@@ -112,6 +112,11 @@ def test_a_task_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert next(found.batches())[0].max() == torch.tensor(7 / 255)
 
 
+def test_fast_work_is_timed_more_often() -> None:
+    assert len(list(exchange.repeats(2, 9, seconds=0))) == 2
+    assert len(list(exchange.repeats(2, 9, seconds=100))) == 9
+
+
 # What the peers' scripts share
 
 
@@ -293,7 +298,20 @@ def test_everything_in_one_run(
     images, labels = rng.integers(0, 256, (8, 1, 8, 8)).astype(np.uint8), rng.integers(0, 10, 8)
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
     data, output = str(tmp_path / "data.npz"), tmp_path / "found.json"
-    options = ["--steps", "1", "2", "--images", "6", "--calibration-images", "5", "--json", str(output)]
+    np.save(tmp_path / "train.npy", images[::-1])
+    options = [
+        "--calibration",
+        str(tmp_path / "train.npy"),
+        "--steps",
+        "1",
+        "2",
+        "--images",
+        "6",
+        "--calibration-images",
+        "5",
+        "--json",
+        str(output),
+    ]
     names = ["--only", "rate", "fake", "gone", "--figure", str(tmp_path / "found.png")]
     monkeypatch.setattr("sys.argv", ["peers.py", "lava_aug.digits:DigitsNet", "--data", data, *options, *names])
     torch.manual_seed(0)
@@ -318,6 +336,7 @@ def test_everything_in_one_run(
         (["no-such"], "model 'no-such': expected one of mnist-lenet"),
         (["lava_aug.digits:DigitsNet"], "--data: expected test images, as in MNIST:ROOT"),
         (["--only", "them"], "invalid choice: 'them'"),
+        (["lava_aug.digits:DigitsNet", "--data", __file__], "--calibration: expected training images, which a file"),
     ],
 )
 def test_wrong_arguments(

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from exchange import Task, read_network, read_task
+from exchange import Task, read_network, read_task, repeats
 from torch import Tensor, fx, nn
-
-REPEATS = 3
-"""The shortest of so many times is taken."""
 
 
 class Spiking(NamedTuple):
@@ -59,7 +56,7 @@ def milliseconds(snn: Spiking, task: Task) -> np.ndarray:
     """Time per image up to every step, for one batch, without counting."""
     x, _ = next(task.batches())
     found = np.full(task.steps, np.inf)
-    for _ in range(REPEATS):
+    for _ in repeats():
         snn.reset()
         start, total = time.perf_counter(), torch.zeros(())
         times = []
