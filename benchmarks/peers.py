@@ -3,13 +3,14 @@
     uv run python benchmarks/peers.py                                       # scikit-learn's digits, nothing to download
     uv run python benchmarks/peers.py mnist-lenet --data MNIST:ROOT --images 1000 --figure peers.png --json peers.json
 
-Against AugMapping, TerMapping and rate coding of this package run SpikingJelly's ann2snn and sinabs' from_torch. Every
-peer is a script in ``benchmarks/peers/``, which says in its head what it needs; uv makes an environment for it, kept in
-its cache (the first time takes minutes). A peer that cannot be installed, or fails, is reported, and the others go on.
-Whoever is best at a point is marked, and named below the table.
+Against AugMapping, TerMapping and rate coding of this package run SpikingJelly's ann2snn, sinabs' from_torch, and
+lava-dl's Sigma-Delta through netx. Every peer is a script in ``benchmarks/peers/``, which says in its head what it
+needs; uv makes an environment for it, kept in its cache (the first time takes minutes). A peer that cannot be
+installed, or fails, is reported, and the others go on. Whoever is best at a point is marked, and named below the table.
 
 Events are non-zero spikes of all spiking layers, the input's left out. In AugMapping networks pooling layers spike too,
-and count; with the peers they are computed in floats between the layers, and do not. Times are of a CPU, for one batch.
+and count; SpikingJelly and sinabs compute pooling in floats between the layers. Times are of a CPU, for one batch;
+those of Sigma-Delta are of Lava, for one image after the other.
 """
 
 import argparse
@@ -60,13 +61,10 @@ class Peer:
         In ``benchmarks/peers/``.
     own_environment : bool
         Whether uv makes an environment from the script's head; else it runs in this one, and may load `NETWORK`.
-    missing : str
-        What to say as long as there is no such script.
     """
 
     script: str
     own_environment: bool = True
-    missing: str = ""
 
     @property
     def path(self) -> Path:
@@ -77,11 +75,7 @@ class Peer:
 PEERS: dict[str, Peer] = {
     "spikingjelly": Peer("spikingjelly_peer.py"),
     "sinabs": Peer("sinabs_peer.py"),
-    "sdnn": Peer(
-        "sdnn_peer.py",
-        False,
-        "lava-dl's Sigma-Delta needs an export of a converted network to stock netx, still missing",
-    ),
+    "sdnn": Peer("sdnn_peer.py", own_environment=False),
 }
 """The peers by name. A new one is a script and a line."""
 
@@ -113,7 +107,7 @@ def run_peer(name: str, folder: Path, timeout: float) -> Found:
     """Run a peer's script; whatever goes wrong becomes an error in what it gives."""
     peer, output = PEERS[name], folder / f"{name}.json"
     if not peer.path.exists():
-        return Found(errors={name: f"left out: {peer.missing}"})
+        return Found(errors={name: f"left out: needs {str(peer.path)!r}, which is not there"})
     try:
         command = [*_interpreter(peer), str(peer.path), str(folder), str(output)]
         status, said = finished(command, _environment(peer), timeout)
@@ -257,11 +251,12 @@ def draw(plot: Any, found: Found, ann_accuracy: float) -> Any:
     """Accuracy over steps and over events, side by side."""
     import matplotlib.pyplot as plt
 
-    _, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained", sharey=True)
     for ax, against in zip(axes, ("steps", "events"), strict=True):
         plot.curves(found.results, ann_accuracy, ax, against=against)
+        ax.get_legend().remove()
     axes[1].set_ylabel("")
-    axes[1].get_legend().remove()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return axes[0]
 
 

@@ -253,13 +253,13 @@ def with_peer(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str | None, o
     if code is not None:
         (folder / "peers" / "fake.py").write_text(code)
     monkeypatch.setattr(peers, "HERE", folder)
-    monkeypatch.setitem(peers.PEERS, "fake", peers.Peer("fake.py", own_environment, "needs a fake"))
+    monkeypatch.setitem(peers.PEERS, "fake", peers.Peer("fake.py", own_environment))
 
 
 @pytest.mark.parametrize(
     ("code", "timeout", "message"),
     [
-        (None, 60, "left out: needs a fake"),
+        (None, 60, "fake.py', which is not there"),
         ("print('before'); raise KeyError('gone')", 60, "KeyError: 'gone'"),
         ("raise SystemExit(3)", 60, "exit status 3"),
         ("print('nothing written')", 60, "nothing written"),
@@ -293,7 +293,7 @@ def test_everything_in_one_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_peer(monkeypatch, tmp_path, FAKE)
-    monkeypatch.setitem(peers.PEERS, "gone", peers.Peer("gone.py", missing="is not written"))
+    monkeypatch.setitem(peers.PEERS, "gone", peers.Peer("gone.py"))
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (8, 1, 8, 8)).astype(np.uint8), rng.integers(0, 10, 8)
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
@@ -319,7 +319,7 @@ def test_everything_in_one_run(
     printed = capsys.readouterr().out
     assert printed.startswith("6 test images")
     assert "2 steps  100.00 %  fake" in printed
-    assert "Not compared: gone: left out: is not written" in printed
+    assert "Not compared: gone: left out: needs " in printed
     assert (tmp_path / "found.png").stat().st_size > 10_000
     found = json.loads(output.read_text())
     assert [row["title"] for row in found["results"]] == ["rate", "fake"]
