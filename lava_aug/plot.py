@@ -1,10 +1,11 @@
 """Figures. Every function draws on given axes, or on new ones, and returns them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lava_aug.compare import STEPS, Comparison
+from lava_aug.compare import Comparison, Curve
 from lava_aug.diagnosis import PARTS, Diagnosis
 from lava_aug.traces import Trace
 from lava_aug.tuning import Tuned
@@ -17,6 +18,9 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 MARKERS = ("s", "^", "o", "D", "v", "P")
 
+LINES = ("-", ":", "-.")
+"""Styles of lines, for more curves than colours."""
+
 
 def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
     if ax is not None:
@@ -27,7 +31,7 @@ def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
 
 
 def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str = "steps") -> "Axes":
-    """Accuracy of every row of a comparison, over time steps or over events; markers stand at `STEPS`.
+    """Accuracy of every row of a comparison, over time steps or over events.
 
     Parameters
     ----------
@@ -38,16 +42,38 @@ def accuracy(comparison: Comparison, ax: "Axes | None" = None, *, against: str =
     against : {"steps", "events"}
         The horizontal axis: time steps, or mean events per image.
     """
+    return curves(comparison.rows, comparison.ann_accuracy, ax, against=against)
+
+
+def curves(rows: Sequence[Curve], ann_accuracy: float, ax: "Axes | None" = None, *, against: str = "steps") -> "Axes":
+    """Accuracy of several networks, over time steps or over events; markers stand at powers of two.
+
+    Parameters
+    ----------
+    rows : sequence of Curve
+        What to draw.
+    ann_accuracy : float
+        The ANN's, 0 .. 1: a dashed line.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    against : {"steps", "events"}
+        The horizontal axis: time steps, or mean events per image.
+    """
     ax = _axes(ax, (6, 4))
-    for row, color, marker in zip(comparison.rows, COLORS, MARKERS, strict=False):
+    ticks = [1 << power for power in range(max(len(row.accuracy) for row in rows).bit_length())]
+    for index, row in enumerate(rows):
         x = np.arange(1, len(row.accuracy) + 1) if against == "steps" else row.events
-        marked = [step - 1 for step in STEPS if step <= len(x)]
-        style: dict[str, Any] = {"marker": marker, "markersize": 5, "markevery": marked}
-        ax.plot(x, 100 * row.accuracy, color=color, label=row.title, **style)
-    ax.axhline(100 * comparison.ann_accuracy, color="black", linestyle="--", linewidth=1, label="ANN")
+        style: dict[str, Any] = {
+            "color": COLORS[index % len(COLORS)],
+            "linestyle": LINES[index // len(COLORS) % len(LINES)],
+            "marker": MARKERS[index % len(MARKERS)],
+            "markersize": 5,
+            "markevery": [tick - 1 for tick in ticks if tick <= len(x)],
+        }
+        ax.plot(x, 100 * row.accuracy, label=row.title, **style)
+    ax.axhline(100 * ann_accuracy, color="black", linestyle="--", linewidth=1, label="ANN")
     ax.set_xscale("log", base=2 if against == "steps" else 10)
     if against == "steps":
-        ticks = [step for step in STEPS if step <= max(len(row.accuracy) for row in comparison.rows)]
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_xlabel("time steps per image" if against == "steps" else "events per image (input left out)")
     ax.set_ylabel("accuracy (%)")
