@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lava_aug.run_configs import FastSimCfg
     from lava_aug.settling import Settled, settle
     from lava_aug.simulator import simulate
+    from lava_aug.stock_netx import StockNetwork, load_netx
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
     from lava_aug.zoo import Pretrained, pretrained
@@ -59,6 +60,7 @@ _HOMES = {
     "run_configs": ("FastSimCfg",),
     "settling": ("Settled", "settle"),
     "simulator": ("simulate",),
+    "stock_netx": ("StockNetwork", "load_netx"),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
     "zoo": ("Pretrained", "pretrained"),
@@ -85,10 +87,12 @@ __all__ = [
     "RunInterruptedError",
     "Settled",
     "SpecError",
+    "StockNetwork",
     "Tuned",
     "convert",
     "diagnose",
     "load",
+    "load_netx",
     "pretrained",
     "run",
     "save",

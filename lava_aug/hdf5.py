@@ -1,17 +1,72 @@
-"""Reading HDF5 files that nobody vouches for: every member is looked at before it is followed or read."""
+"""Reading HDF5 files that nobody vouches for, and writing them: members are looked at before they are followed or read.
 
-from typing import Any
+A few bytes of a file can claim any size, by a shape, by the size of a compressed block, or by the length of a text. So
+everything is asked for its size first, and a file gets `MAX_FILE_BYTES` of arrays altogether.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
-from lava_aug.errors import FileError
+from lava_aug.errors import FileError, LavaAugError
+from lava_aug.spec import Spec
 
-MAX_DATASET_BYTES = 1 << 30
-"""Larger datasets are refused before they are read: a few bytes of a malicious file can claim any size."""
+Found = TypeVar("Found")
+
+MAX_FILE_BYTES = 3 << 26
+"""Most bytes of arrays, decompressed, that one file may hold: 192 MiB; VGG-16 has 132 MiB of 8-bit weights.
+
+What is made of them while they are checked takes up to three times as much again."""
+
+MAX_TEXTS = 1 << 12
+"""Most texts in one dataset: each becomes an object of Python, which is larger than what is stored."""
+
+MAX_TEXT_BYTES = 1 << 12
+"""Longest text."""
+
+MAX_GROUPS = 1 << 12
+"""Most numbered groups, which are layers and synapses."""
 
 PLAIN_KINDS = "iufbS"
 """Number formats that are read: integers, floats, booleans, fixed-length bytes. No references, no objects."""
+
+PLAIN_FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "gzip",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+}
+"""Filters that HDF5 brings along; for others it would look for a library and load it."""
+
+COMPRESS_FROM = 1 << 10
+"""Arrays of at least so many elements are compressed."""
+
+
+class Budget:
+    """What may still be read of a file.
+
+    Parameters
+    ----------
+    left : int
+        Bytes.
+    """
+
+    def __init__(self, left: int = MAX_FILE_BYTES) -> None:
+        self.left = left
+
+    def take(self, size: int, where: str) -> None:
+        """Count a dataset; FileError if that is more than is left."""
+        if size > self.left:
+            raise FileError(
+                f"{where} claims {size:,} bytes; of a file at most {MAX_FILE_BYTES:,} are read, and {self.left:,} "
+                "of them are left"
+            )
+        self.left -= size
 
 
 class Reader:
@@ -23,11 +78,14 @@ class Reader:
         What to read.
     where : str
         How errors call it.
+    budget : Budget, optional
+        Shared by all readers of a file; default one of its own.
     """
 
-    def __init__(self, group: h5py.Group, where: str) -> None:
+    def __init__(self, group: h5py.Group, where: str, budget: Budget | None = None) -> None:
         self.where = where
         self._group = group
+        self._budget = budget or Budget()
         self._unread = set(group)
 
     def __contains__(self, name: str) -> bool:
@@ -37,54 +95,173 @@ class Reader:
         """A subgroup."""
         found = self._member(name)
         if not isinstance(found, h5py.Group):
-            raise FileError(f"{self.where}: expected {name!r} to be a group, found a dataset")
-        return Reader(found, f"{self.where}/{name}")
+            raise FileError(f"{self.where}: expected {name!r} to be a group, found {_kind(found)}")
+        return Reader(found, f"{self.where}/{name}", self._budget)
+
+    def is_group(self, name: str) -> bool:
+        """Whether a member is a group."""
+        return isinstance(self._linked(name), h5py.Group)
 
     def numbered(self) -> list["Reader"]:
         """The subgroups 0, 1, 2, …, which must be all there is."""
+        if len(self._unread) > MAX_GROUPS:
+            raise FileError(f"{self.where}: expected at most {MAX_GROUPS:,} groups, found {len(self._unread):,}")
         names = [str(index) for index in range(len(self._unread))]
         if sorted(self._unread) != sorted(names) or not names:
             raise FileError(f"{self.where}: expected groups numbered from 0, found {sorted(self._unread)}")
         return [self.group(name) for name in names]
 
     def value(self, name: str) -> Any:
-        """A dataset: a number, text or list of texts as Python has them, else an array."""
+        """A dataset: a number, text or list of texts as Python has them, else an array.
+
+        Texts have a fixed length, or, as lava-dl also writes them, any, if there is but one.
+        """
+        long = self._long_text(name)
+        if long is not None:
+            return long
         dataset = self._dataset(name)
         found = dataset[()]
         if dataset.dtype.kind == "S":
-            texts = [bytes(text).decode() for text in np.ravel(found)]
+            texts = [self._decoded(name, text) for text in np.ravel(found)]
             return texts if dataset.shape else texts[0]
         return found.item() if isinstance(found, np.generic) else found
 
     def text(self, name: str) -> str:
-        """One text, stored as a scalar or as netx does, as an array of one."""
+        """One text, a scalar or an array of one."""
         found = self.value(name)
         found = found[0] if isinstance(found, list) and len(found) == 1 else found
         if not isinstance(found, str):
             raise FileError(f"{self.where}: expected {name!r} to be a text, found {found!r}")
         return found
 
+    def attribute(self, name: str) -> Any:
+        """An attribute, one number or text, as Python has it; None if there is none."""
+        attributes = self._group.attrs
+        if name not in attributes:
+            return None
+        found = attributes.get_id(name)
+        is_text = h5py.check_string_dtype(found.dtype) is not None
+        if not is_text and found.dtype.kind not in PLAIN_KINDS:
+            raise FileError(f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text")
+        if found.shape not in ((), (1,)) or found.dtype.itemsize > MAX_TEXT_BYTES:
+            raise FileError(f"{self.where}: attribute {name!r} has shape {found.shape}, expected one number or text")
+        value = np.ravel(attributes[name])[0]
+        value = value.item() if isinstance(value, np.generic) else value
+        return self._decoded(name, value) if isinstance(value, bytes) else value
+
     def finish(self) -> None:
         """Complain about members that nobody has read: nothing in a file is dropped without a word."""
         if self._unread:
             raise FileError(f"{self.where}: unexpected {sorted(self._unread)}")
 
+    def _decoded(self, name: str, found: bytes) -> str:
+        try:
+            return bytes(found).decode()
+        except UnicodeDecodeError:
+            raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
+
+    def _long_text(self, name: str) -> str | None:
+        """A dataset that is one text without a fixed length; None if it is something else."""
+        dataset = self._member(name)
+        info = h5py.check_string_dtype(dataset.dtype) if isinstance(dataset, h5py.Dataset) else None
+        if info is None or info.length is not None:
+            return None
+        self._check_storage(name, dataset)
+        if dataset.shape not in ((), (1,)):
+            raise FileError(f"{self.where}: expected {name!r} to be one text, found shape {dataset.shape}")
+        found = np.ravel(dataset[()])[0]
+        if len(found) > MAX_TEXT_BYTES:
+            raise FileError(f"{self.where}: {name!r} is a text of {len(found):,} bytes, expected {MAX_TEXT_BYTES:,}")
+        return self._decoded(name, found)
+
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._member(name)
         if not isinstance(dataset, h5py.Dataset):
-            raise FileError(f"{self.where}: expected {name!r} to be a dataset, found a group")
+            raise FileError(f"{self.where}: expected {name!r} to be a dataset, found {_kind(dataset)}")
         if dataset.dtype.kind not in PLAIN_KINDS or dataset.shape is None:
             raise FileError(f"{self.where}: dataset {name!r} has type {dataset.dtype}, expected numbers or text")
-        if dataset.is_virtual or dataset.external:
-            raise FileError(f"{self.where}: dataset {name!r} refers to another file, which is not followed")
-        if dataset.nbytes > MAX_DATASET_BYTES:
-            raise FileError(f"{self.where}: dataset {name!r} claims {dataset.nbytes:,} bytes; at most 1 GiB is read")
+        self._check_storage(name, dataset)
+        size = math.prod(dataset.shape)
+        if dataset.dtype.kind == "S" and (size > MAX_TEXTS or dataset.dtype.itemsize > MAX_TEXT_BYTES):
+            raise FileError(f"{self.where}: dataset {name!r} claims {size:,} texts of {dataset.dtype.itemsize:,} bytes")
+        self._budget.take(size * dataset.dtype.itemsize, f"{self.where}: dataset {name!r}")
         return dataset
 
+    def _check_storage(self, name: str, dataset: h5py.Dataset) -> None:
+        """Where and how the data lie: in this file, with known filters, in blocks that can be read."""
+        where = f"{self.where}: dataset {name!r}"
+        if dataset.is_virtual or dataset.external:
+            raise FileError(f"{where} refers to another file, which is not followed")
+        filters: Any = dataset.id.get_create_plist()
+        for index in range(filters.get_nfilters()):
+            code = filters.get_filter(index)[0]
+            if code not in PLAIN_FILTERS:
+                raise FileError(f"{where} has filter {code}, expected one of {sorted(PLAIN_FILTERS.values())}")
+        block = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        if block > MAX_FILE_BYTES:
+            raise FileError(f"{where} claims blocks of {block:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+
     def _member(self, name: str) -> Any:
+        found = self._linked(name)
+        self._unread.discard(name)
+        return found
+
+    def _linked(self, name: str) -> Any:
         if name not in self._unread and name not in self._group:
             raise FileError(f"{self.where}: {name!r} is missing; there are {sorted(self._group)}")
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
-        self._unread.discard(name)
         return self._group[name]
+
+
+def opened(path: str | os.PathLike[str], read: Callable[[h5py.File], Found]) -> Found:
+    """What a function reads from a file.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, it is damaged, or the function raises; the message names the file.
+    """
+    target = Path(path)
+    if not target.is_file():
+        raise FileError(f"{str(target)!r}: no such file")
+    try:
+        with h5py.File(target, "r") as file:
+            return read(file)
+    except LavaAugError as error:
+        raise FileError(f"{str(target)!r}: {error}") from None
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+
+
+def _kind(found: Any) -> str:
+    return f"a {type(found).__name__.lower()}"
+
+
+def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
+    """Declared parameters as far as a group has them; those that must be there, and are not, are an error."""
+    found: dict[str, Any] = {}
+    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
+    for name, declaration in cls.declarations():
+        stored_as = declaration.stored_as
+        if stored_as is not None and (stored_as in group or name in required):
+            value = group.value(stored_as)
+            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return found
+
+
+def put(group: h5py.Group, name: str, value: Any) -> None:
+    """Write a dataset; texts as bytes of fixed length, as netx stores its types."""
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        value = np.array([text.encode() for text in texts])
+    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
+    group.create_dataset(name, data=value, **options)
+
+
+def put_spec(group: h5py.Group, spec: Spec) -> None:
+    """Write all parameters that are set."""
+    for name, declaration in spec.declarations():
+        value = getattr(spec, name)
+        if declaration.stored_as is not None and value is not None:
+            put(group, declaration.stored_as, value)

@@ -15,7 +15,6 @@ So is ``delay``, the time steps that each input waits where paths of different l
 Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
 """
 
-import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -25,18 +24,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lava_aug.errors import FileError, LavaAugError, SpecError
-from lava_aug.hdf5 import Reader
+from lava_aug.errors import FileError, SpecError
+from lava_aug.hdf5 import Reader, opened, parameters, put, put_spec
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
-from lava_aug.spec import Spec
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1
-
-COMPRESS_FROM = 1 << 10
-"""Arrays of at least so many elements are compressed."""
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -85,16 +80,7 @@ def load(path: str | os.PathLike[str]) -> Network:
         If the file cannot be read, is of another format or version, or holds something missing, unknown, of the wrong
         type or shape; the message names the file and the layer.
     """
-    target = Path(path)
-    if not target.is_file():
-        raise FileError(f"{str(target)!r}: no such file")
-    try:
-        with h5py.File(target, "r") as file:
-            return _read(file)
-    except LavaAugError as error:
-        raise FileError(f"{str(target)!r}: {error}") from None
-    except Exception as error:  # h5py raises nearly everything on damaged files
-        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+    return opened(path, _read)
 
 
 # Writing
@@ -105,15 +91,15 @@ def _write(file: h5py.File, net: Network) -> None:
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["method"] = net.method
     file.attrs["resolution"] = net.resolution
-    _put(file, "simulation/Ts", net.num_steps)
-    _put(file, "simulation/tSample", net.num_steps)
+    put(file, "simulation/Ts", net.num_steps)
+    put(file, "simulation/tSample", net.num_steps)
     for index, head in enumerate(net.heads):
-        _put(file, f"heads/{index}/name", head.name)
-        _put(file, f"heads/{index}/shape", head.shape)
+        put(file, f"heads/{index}/name", head.name)
+        put(file, f"heads/{index}/shape", head.shape)
     for index, (kind, shape, layer) in enumerate(_entries(net)):
         group = file.create_group(f"layer/{index}")
-        _put(group, "type", kind)
-        _put(group, "shape", shape)
+        put(group, "type", kind)
+        put(group, "shape", shape)
         if layer is not None:
             _write_layer(group, layer, net)
 
@@ -130,18 +116,18 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 
 
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
-    _write_spec(group, layer)
-    _put(group, "inputs", [connection.source for connection in layer.connections])
+    put_spec(group, layer)
+    put(group, "inputs", [connection.source for connection in layer.connections])
     for name, value in _delay(layer, net).items():
-        _put(group, name, value)
+        put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
-        _write_spec(target, synapse)
+        put_spec(target, synapse)
         extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
         for name, value in extras.items():
-            _put(target, name, value)
+            put(target, name, value)
     neuron = group.create_group("neuron")
-    _put(neuron, "type", layer.neuron.type_name)
-    _write_spec(neuron, layer.neuron)
+    put(neuron, "type", layer.neuron.type_name)
+    put_spec(neuron, layer.neuron)
 
 
 def _delay(layer: Layer, net: Network) -> dict[str, tuple[int, ...]]:
@@ -157,36 +143,22 @@ def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
         return
     for index, connection in enumerate(layer.connections):
         target = group.create_group(f"synapse/{index}")
-        _put(target, "type", connection.synapse.type_name)
+        put(target, "type", connection.synapse.type_name)
         yield target
-
-
-def _write_spec(group: h5py.Group, spec: Spec) -> None:
-    for name, declaration in spec.declarations():
-        value = getattr(spec, name)
-        if declaration.stored_as is not None and value is not None:
-            _put(group, declaration.stored_as, value)
-
-
-def _put(group: h5py.Group, name: str, value: Any) -> None:
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        value = np.array([text.encode() for text in texts])  # fixed-length bytes, as netx stores its types
-    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
-    group.create_dataset(name, data=value, **options)
 
 
 # Reading
 
 
 def _read(file: h5py.File) -> Network:
-    found = _attribute(file, "format")
+    root = Reader(file, "file")
+    found = root.attribute("format")
     if found != FORMAT:
-        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}")
-    version = _attribute(file, "format_version")
+        advice = "; if lava-dl wrote it, use lava_aug.load_netx" if found is None and "layer" in root else ""
+        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}{advice}")
+    version = root.attribute("format_version")
     if version != FORMAT_VERSION:
         raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
-    root = Reader(file, "file")
     groups = root.group("layer").numbered()
     entries = [(group, group.text("type")) for group in groups]
     if entries[0][1] != "input":
@@ -195,8 +167,8 @@ def _read(file: h5py.File) -> Network:
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
         num_steps=root.group("simulation").value("Ts"),
-        method=_attribute(file, "method"),
-        resolution=_attribute(file, "resolution"),
+        method=root.attribute("method"),
+        resolution=root.attribute("resolution"),
         heads=_read_heads(root),
     )
     _check_derived(net, entries)
@@ -213,12 +185,6 @@ def _read_heads(root: Reader) -> tuple[Head, ...]:
     return heads
 
 
-def _attribute(file: h5py.File, name: str) -> Any:
-    """An attribute of the file as Python has it; None if there is none."""
-    value = file.attrs.get(name)
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _read_layer(group: Reader, kind: str) -> Layer:
     name = group.text("name")
     group.where = f"layer {name!r}"
@@ -230,7 +196,7 @@ def _read_layer(group: Reader, kind: str) -> Layer:
     if not isinstance(sources, list) or len(sources) != len(synapses):
         raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {sources!r}")
     return Layer(
-        **_parameters(Layer, group),
+        **parameters(Layer, group),
         connections=tuple(map(Connection, sources, synapses)),
         neuron=_read_whole(NEURONS, group.group("neuron")),
     )
@@ -248,21 +214,9 @@ def _read_spec(table: dict[str, Any], kind: str, group: Reader) -> Any:
     if kind not in table:
         raise FileError(f"{group.where}: unknown type {kind!r}; known are {sorted(table)}")
     try:
-        return table[kind](**_parameters(table[kind], group))
+        return table[kind](**parameters(table[kind], group))
     except SpecError as error:
         raise FileError(f"{group.where}: {error}") from None
-
-
-def _parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
-    """Declared parameters as far as the group has them; those that must be there, and are not, are an error."""
-    found: dict[str, Any] = {}
-    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
-    for name, declaration in cls.declarations():
-        stored_as = declaration.stored_as
-        if stored_as is not None and (stored_as in group or name in required):
-            value = group.value(stored_as)
-            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return found
 
 
 def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:

@@ -19,6 +19,9 @@ Check = Callable[[Any], Any]
 Numbers = int | float | np.ndarray
 """One number for all, or an array of numbers that broadcasts to what they are for."""
 
+MAX_AXES = 64
+"""Most numbers in a shape or a pair, which is as many axes as an array can have."""
+
 SpecType = TypeVar("SpecType", bound=type)
 
 
@@ -59,13 +62,14 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def _items(value: Any) -> tuple[Any, ...]:
-    """The elements of a tuple, list or array; none of anything else."""
-    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
-    return tuple(value) if listed else ()
+    """The elements of a tuple, list or array of one axis, a few at most; none of anything else."""
+    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    return tuple(value) if listed and len(value) <= MAX_AXES else ()
 
 
-def _within(value: Any, low: float | None, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
+def _within(value: Any, low: float | None, high: float | None) -> Any:
+    """For numbers and, element by element, for arrays."""
+    return (True if low is None else value >= low) & (True if high is None else value <= high)
 
 
 def integer(
@@ -119,8 +123,10 @@ def numbers(
     """A finite number (integer, if ``whole``) within bounds, or an array of such, kept as `array` keeps it."""
     kind = "an integer" if whole else "a finite number"
 
-    def possible(value: Any) -> bool:
-        return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
+    def possible(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
+        return np.isfinite(value) & (value.dtype.kind in ("iu" if whole else "iuf")) & _within(value, low, high)
 
     def check(value: Any) -> Numbers:
         found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
@@ -135,27 +141,27 @@ def numbers(
 
 
 def every(check: Callable[[Any], Any], value: Any) -> bool:
-    """Whether a number, or every element of an array, passes a check."""
-    return all(check(item) for item in value.flat) if isinstance(value, np.ndarray) else bool(check(value))
+    """Whether a number, or every element of an array, passes a check, which takes either."""
+    return bool(np.all(check(value)))
 
 
 def offending(check: Callable[[Any], Any], value: Any) -> str:
     """A number, or the first element of an array, that does not pass a check, for messages."""
     if not isinstance(value, np.ndarray):
         return repr(value)
-    index = next(index for index in np.ndindex(value.shape) if not check(value[index]))
-    return f"{value[index].item()!r} at {tuple(index)}"
+    index = np.unravel_index(np.argmin(check(value)), value.shape)
+    return f"{value[index].item()!r} at {tuple(map(int, index))}"
 
 
-def boolean(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """True or False."""
+def boolean(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
+    """True or False (None too, if optional)."""
 
     def check(value: Any) -> bool:
         if not isinstance(value, (bool, np.bool_)):
             raise SpecError(f"expected True or False, found {value!r}")
         return bool(value)
 
-    return _field(check, stored_as, doc, default)
+    return _field(_optional(check, optional), stored_as, doc, default)
 
 
 def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
@@ -196,20 +202,34 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
 def array(
     *,
     ndim: int | None = None,
+    whole: bool = False,
     optional: bool = False,
     stored_as: str | None,
     doc: str,
     default: Any = dataclasses.MISSING,
 ) -> Any:
-    """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32."""
+    """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32.
+
+    If ``whole``, floats must be whole numbers, and are kept as integers.
+    """
 
     def check(value: Any) -> np.ndarray:
         found = _rectangular(value)
         if ndim is not None and found.ndim != ndim:
             raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
-        return frozen(found)
+        return frozen(_as_integers(found) if whole and found.dtype.kind == "f" else found)
 
     return _field(_optional(check, optional), stored_as, doc, default)
+
+
+def _as_integers(values: np.ndarray) -> np.ndarray:
+    """Floats as the integers that they are; a block at a time, since files can be large."""
+    from lava_aug.fixed_point import exact_integers
+
+    try:
+        return exact_integers(values)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
 
 
 def _rectangular(value: Any) -> np.ndarray:

@@ -166,7 +166,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "unwritable": (("simulate", "small.net", "--images", "data.npz", "-o", "no/such/out.npz"), "cannot write"),
     "no such network": (("convert", "digits", *GOOD[2:]), "expected one of mnist-lenet, fashion-lenet"),
     "no factory": (("convert", "digits:", *GOOD[2:]), "expected module:factory"),
-    "no such data": (("simulate", "small.net", "--images", "MNIST:nowhere"), "no MNIST in 'nowhere': expected the four"),
+    "no such data": (
+        ("simulate", "small.net", "--images", "MNIST:nowhere"),
+        "no MNIST in 'nowhere': expected the four",
+    ),
     "no module": (("convert", "no_such_module:Net", *GOOD[2:]), "No module named 'no_such_module'"),
     "no such factory": (("convert", "lava_aug.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
     "no weights": ((*GOOD, "-w", "none.pt"), "weights 'none.pt'"),
