@@ -16,6 +16,7 @@ import numpy as np
 
 from lava_aug.errors import FileError, LavaAugError
 from lava_aug.spec import Spec
+from lava_aug.texts import brief
 
 Found = TypeVar("Found")
 
@@ -108,7 +109,7 @@ class Reader:
             raise FileError(f"{self.where}: expected at most {MAX_GROUPS:,} groups, found {len(self._unread):,}")
         names = [str(index) for index in range(len(self._unread))]
         if sorted(self._unread) != sorted(names) or not names:
-            raise FileError(f"{self.where}: expected groups numbered from 0, found {sorted(self._unread)}")
+            raise FileError(f"{self.where}: expected groups numbered from 0, found {brief(sorted(self._unread))}")
         return [self.group(name) for name in names]
 
     def value(self, name: str) -> Any:
@@ -131,7 +132,7 @@ class Reader:
         found = self.value(name)
         found = found[0] if isinstance(found, list) and len(found) == 1 else found
         if not isinstance(found, str):
-            raise FileError(f"{self.where}: expected {name!r} to be a text, found {found!r}")
+            raise FileError(f"{self.where}: expected {name!r} to be a text, found {brief(found)}")
         return found
 
     def attribute(self, name: str) -> Any:
@@ -152,7 +153,7 @@ class Reader:
     def finish(self) -> None:
         """Complain about members that nobody has read: nothing in a file is dropped without a word."""
         if self._unread:
-            raise FileError(f"{self.where}: unexpected {sorted(self._unread)}")
+            raise FileError(f"{self.where}: unexpected {brief(sorted(self._unread))}")
 
     def _decoded(self, name: str, found: bytes) -> str:
         try:
@@ -208,7 +209,7 @@ class Reader:
 
     def _linked(self, name: str) -> Any:
         if name not in self._unread and name not in self._group:
-            raise FileError(f"{self.where}: {name!r} is missing; there are {sorted(self._group)}")
+            raise FileError(f"{self.where}: {name!r} is missing; there are {brief(sorted(self._group))}")
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
         return self._group[name]

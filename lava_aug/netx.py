@@ -29,6 +29,7 @@ from lava_aug.hdf5 import Reader, opened, parameters, put, put_spec
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
+from lava_aug.texts import brief
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1
@@ -155,14 +156,14 @@ def _read(file: h5py.File) -> Network:
     found = root.attribute("format")
     if found != FORMAT:
         advice = "; if lava-dl wrote it, use lava_aug.load_netx" if found is None and "layer" in root else ""
-        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}{advice}")
+        raise FileError(f"not a lava-aug network: attribute 'format' is {brief(found)}, expected {FORMAT!r}{advice}")
     version = root.attribute("format_version")
     if version != FORMAT_VERSION:
-        raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
+        raise FileError(f"unknown format version {brief(version)}: this lava-aug reads version {FORMAT_VERSION}")
     groups = root.group("layer").numbered()
     entries = [(group, group.text("type")) for group in groups]
     if entries[0][1] != "input":
-        raise FileError(f"{groups[0].where}: expected type 'input', found {entries[0][1]!r}")
+        raise FileError(f"{groups[0].where}: expected type 'input', found {brief(entries[0][1])}")
     net = Network(
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
@@ -194,7 +195,7 @@ def _read_layer(group: Reader, kind: str) -> Layer:
     else:
         synapses = [_read_spec(SYNAPSES, kind, group)]
     if not isinstance(sources, list) or len(sources) != len(synapses):
-        raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {sources!r}")
+        raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {brief(sources)}")
     return Layer(
         **parameters(Layer, group),
         connections=tuple(map(Connection, sources, synapses)),
@@ -212,7 +213,7 @@ def _read_whole(table: dict[str, Any], group: Reader) -> Any:
 def _read_spec(table: dict[str, Any], kind: str, group: Reader) -> Any:
     """An object of the type that a table knows by name, made from the group's datasets."""
     if kind not in table:
-        raise FileError(f"{group.where}: unknown type {kind!r}; known are {sorted(table)}")
+        raise FileError(f"{group.where}: unknown type {brief(kind)}; known are {sorted(table)}")
     try:
         return table[kind](**parameters(table[kind], group))
     except SpecError as error:
@@ -230,8 +231,8 @@ def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
             source, synapse = layer.connections[0]
             derived.update(synapse.stored_extras(net.shapes[source]))
         if kind != expected_kind:
-            raise FileError(f"{group.where}: expected type {expected_kind!r}, found {kind!r}")
+            raise FileError(f"{group.where}: expected type {expected_kind!r}, found {brief(kind)}")
         for name, value in derived.items():
             if not np.array_equal(group.value(name), value):
-                raise FileError(f"{group.where}: {name!r} is {group.value(name)!r}, but should be {value!r}")
+                raise FileError(f"{group.where}: {name!r} is {brief(group.value(name))}, but should be {brief(value)}")
         group.finish()

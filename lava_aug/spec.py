@@ -13,6 +13,7 @@ import numpy as np
 from typing_extensions import Self, dataclass_transform
 
 from lava_aug.errors import SpecError
+from lava_aug.texts import brief
 
 Check = Callable[[Any], Any]
 
@@ -85,7 +86,7 @@ def integer(
 
     def check(value: Any) -> int:
         if not is_int(value) or not _within(value, low, high):
-            raise SpecError(f"expected an integer{_bounds(low, high)}, found {value!r}")
+            raise SpecError(f"expected an integer{_bounds(low, high)}, found {brief(value)}")
         return int(value)
 
     return _field(_optional(check, optional), stored_as, doc, default)
@@ -104,7 +105,7 @@ def number(
 
     def check(value: Any) -> int | float:
         if not is_number(value) or not _within(value, low, high):
-            raise SpecError(f"expected a finite number{_bounds(low, high)}, found {value!r}")
+            raise SpecError(f"expected a finite number{_bounds(low, high)}, found {brief(value)}")
         return int(value) if is_int(value) else float(value)
 
     return _field(_optional(check, optional), stored_as, doc, default)
@@ -148,7 +149,7 @@ def every(check: Callable[[Any], Any], value: Any) -> bool:
 def offending(check: Callable[[Any], Any], value: Any) -> str:
     """A number, or the first element of an array, that does not pass a check, for messages."""
     if not isinstance(value, np.ndarray):
-        return repr(value)
+        return brief(value)
     index = np.unravel_index(np.argmin(check(value)), value.shape)
     return f"{value[index].item()!r} at {tuple(map(int, index))}"
 
@@ -158,7 +159,7 @@ def boolean(*, stored_as: str, doc: str, optional: bool = False, default: Any = 
 
     def check(value: Any) -> bool:
         if not isinstance(value, (bool, np.bool_)):
-            raise SpecError(f"expected True or False, found {value!r}")
+            raise SpecError(f"expected True or False, found {brief(value)}")
         return bool(value)
 
     return _field(_optional(check, optional), stored_as, doc, default)
@@ -169,7 +170,7 @@ def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dat
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or not value:
-            raise SpecError(f"expected a non-empty text, found {value!r}")
+            raise SpecError(f"expected a non-empty text, found {brief(value)}")
         return value
 
     return _field(_optional(check, optional), stored_as, doc, default)
@@ -181,7 +182,7 @@ def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default:
     def check(value: Any) -> tuple[int, int]:
         values = (value, value) if is_int(value) else _items(value)
         if len(values) != 2 or not all(is_int(item) and item >= low for item in values):
-            raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
+            raise SpecError(f"expected one or two integers of at least {low}, found {brief(value)}")
         return int(values[0]), int(values[1])
 
     return _field(_optional(check, optional), stored_as, doc, default)
@@ -193,7 +194,7 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
     def check(value: Any) -> tuple[int, ...]:
         values = _items(value)
         if not values or not all(is_int(item) and item >= 1 for item in values):
-            raise SpecError(f"expected a tuple of positive integers, found {value!r}")
+            raise SpecError(f"expected a tuple of positive integers, found {brief(value)}")
         return tuple(int(item) for item in values)
 
     return _field(check, stored_as, doc, default)

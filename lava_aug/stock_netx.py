@@ -30,7 +30,7 @@ from lava_aug.stock_layers import (
     StockLayer,
     StockNeuron,
 )
-from lava_aug.texts import table
+from lava_aug.texts import brief, table
 
 
 def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "StockNetwork":
@@ -244,7 +244,7 @@ def _read(file: h5py.File, num_layers: int | None) -> StockNetwork:
     root = Reader(file, "file")
     found = root.attribute("format")
     if found is not None:
-        raise FileError(f"not a file of lava-dl's: attribute 'format' is {found!r}; use lava_aug.load")
+        raise FileError(f"not a file of lava-dl's: attribute 'format' is {brief(found)}; use lava_aug.load")
     groups = root.group("layer").numbered()[:num_layers]
     layers = tuple(_read_layer(group, index) for index, group in enumerate(groups))
     simulation = _read_simulation(root)
@@ -277,7 +277,7 @@ def _read_layer(group: Reader, index: int) -> StockLayer:
     layer = _made(cls, group, neuron=neuron)
     for name, value in layer.extras().items():
         if name in group and not np.array_equal(found := group.value(name), value):
-            raise FileError(f"{group.where}: {name!r} is {found!r}, but should be {value!r}")
+            raise FileError(f"{group.where}: {name!r} is {brief(found)}, but should be {brief(value)}")
     group.finish()
     return layer
 
@@ -293,7 +293,7 @@ def _read_neuron(group: Reader) -> StockNeuron:
 
 def _known(known: dict[str, Any], kind: str, what: str, where: str) -> Any:
     if kind not in known:
-        raise FileError(f"{where}: unknown type {kind!r} of {what}; known are {sorted(known)}")
+        raise FileError(f"{where}: unknown type {brief(kind)} of {what}; known are {sorted(known)}")
     return known[kind]
 
 
