@@ -31,6 +31,9 @@ MAX_TEXTS = 1 << 12
 MAX_TEXT_BYTES = 1 << 12
 """Longest text."""
 
+MAX_BLOCKS = 1 << 14
+"""Most blocks that an array is stored in: HDF5 keeps about 4 kB for each, whether it holds anything or not."""
+
 MAX_GROUPS = 1 << 12
 """Most numbered groups, which are layers and synapses."""
 
@@ -146,7 +149,8 @@ class Reader:
             raise FileError(f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text")
         if found.shape not in ((), (1,)) or found.dtype.itemsize > MAX_TEXT_BYTES:
             raise FileError(f"{self.where}: attribute {name!r} has shape {found.shape}, expected one number or text")
-        value = np.ravel(attributes[name])[0]
+        read: Any = attributes[name]
+        value = np.ravel(read)[0]
         value = value.item() if isinstance(value, np.generic) else value
         return self._decoded(name, value) if isinstance(value, bytes) else value
 
@@ -181,11 +185,11 @@ class Reader:
             raise FileError(f"{self.where}: expected {name!r} to be a dataset, found {_kind(dataset)}")
         if dataset.dtype.kind not in PLAIN_KINDS or dataset.shape is None:
             raise FileError(f"{self.where}: dataset {name!r} has type {dataset.dtype}, expected numbers or text")
-        self._check_storage(name, dataset)
         size = math.prod(dataset.shape)
         if dataset.dtype.kind == "S" and (size > MAX_TEXTS or dataset.dtype.itemsize > MAX_TEXT_BYTES):
             raise FileError(f"{self.where}: dataset {name!r} claims {size:,} texts of {dataset.dtype.itemsize:,} bytes")
         self._budget.take(size * dataset.dtype.itemsize, f"{self.where}: dataset {name!r}")
+        self._check_storage(name, dataset)
         return dataset
 
     def _check_storage(self, name: str, dataset: h5py.Dataset) -> None:
@@ -198,9 +202,15 @@ class Reader:
             code = filters.get_filter(index)[0]
             if code not in PLAIN_FILTERS:
                 raise FileError(f"{where} has filter {code}, expected one of {sorted(PLAIN_FILTERS.values())}")
-        block = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-        if block > MAX_FILE_BYTES:
-            raise FileError(f"{where} claims blocks of {block:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+        if dataset.chunks is None:
+            return
+        block = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        blocks = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+        if block > MAX_FILE_BYTES or blocks > MAX_BLOCKS:
+            raise FileError(
+                f"{where} claims {blocks:,} blocks of {block:,} bytes; at most {MAX_BLOCKS:,} blocks and "
+                f"{MAX_FILE_BYTES:,} bytes are read"
+            )
 
     def _member(self, name: str) -> Any:
         found = self._linked(name)

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -93,13 +93,13 @@ class StockNetwork(Spec):
         What each of them sends, (C, H, W) or (features,).
     """
 
+    shapes: ClassVar[tuple[Shape, ...]]
+
     layers: tuple[StockLayer, ...] = dataclasses.field()
     sample_steps: int | None = integer(
         low=1, optional=True, default=None, stored_as="tSample", doc="time steps of one sample in training"
     )
     step_size: int = integer(low=1, default=1, stored_as="Ts", doc="length of a time step in training")
-
-    shapes = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

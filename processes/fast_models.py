@@ -254,7 +254,7 @@ class PyFastDelayDenseFixed(PyDelayDenseModelBitAcc):
         """Lava calls this when a Var was set."""
         self.weight_rows = None
 
-    def calc_act(self, s_in: Any) -> np.ndarray:
+    def calc_act(self: Any, s_in: Any) -> np.ndarray:
         """What arrives after each delay, ``(out, max_delay + 1)``; exact, as sums stay below ``2**53``."""
         delays = self.a_buff.shape[-1]
         if self.weight_rows is None or self.var_ports:

@@ -55,16 +55,15 @@ def attempt(reader: str, path: Path) -> Outcome:
 def network() -> Network:
     """Many types of layers and parameters, an array for each kind among them."""
     kernel = np.arange(1, 19).reshape(2, 1, 3, 3)
+    entries = {"weight": np.array([1, 2]), "rows": np.array([0, 3]), "columns": np.array([1, 2])}
     return Network(
         input_shape=(1, 6, 6),
         layers=(
-            layer("conv", INPUT, Conv(weight=kernel, padding=(1, 1)), AugmentedNeuron(vth=[[[9]], [[7]]])),
+            layer("conv", INPUT, Conv(weight=kernel, padding=(1, 1)), AugmentedNeuron(vth=np.array([[[9]], [[7]]]))),
             layer("up", "conv", ConvTranspose(weight=kernel, stride=(2, 2)), AugmentedNeuron(vth=3, n_max=7)),
-            layer("max", "up", Scale(weight=[1], offset=1, channels=2), MaxPoolNeuron(kernel_size=(2, 2))),
-            layer(
-                "pick", "max", Sparse(weight=[1, 2], rows=[0, 3], columns=[1, 2], shape=(2, 2)), AugmentedNeuron(vth=2)
-            ),
-            layer("out", "pick", Dense(weight=np.arange(12).reshape(3, 4)), bias=[1, 2, 3]),
+            layer("max", "up", Scale(weight=np.ones(1, int), offset=1, channels=2), MaxPoolNeuron(kernel_size=(2, 2))),
+            layer("pick", "max", Sparse(**entries, shape=(2, 2)), AugmentedNeuron(vth=2)),
+            layer("out", "pick", Dense(weight=np.arange(12).reshape(3, 4)), bias=np.array([1, 2, 3])),
         ),
     )
 
@@ -75,21 +74,21 @@ def stock_network(neuron: type) -> StockNetwork:
     conv = StockConv(
         shape=(2, 4, 3),
         weight=np.arange(-9, 9).reshape(2, 1, 3, 3),
-        bias=[1, -1],
+        bias=np.array([1, -1]),
         neuron=lif,
         stride=(1, 1),
         padding=(0, 0),
         dilation=(1, 1),
         groups=1,
     )
-    delay = [0, 1, 62] if neuron is Cuba else None
+    delay = np.array([0, 1, 62]) if neuron is Cuba else None
     return StockNetwork(
         layers=(
-            StockInput(shape=(1, 6, 5), neuron=lif, weight=64.0, bias=0),
+            StockInput(shape=(1, 6, 5), neuron=lif, weight=np.array(64.0), bias=np.array(0)),
             conv,
             StockFlatten(shape=(24,)),
             StockDense(shape=(3,), weight=np.arange(-30, 42).reshape(3, 24), delay=delay, neuron=lif),
-            StockDense(shape=(2,), weight=[[1, 2, 3], [4, 5, -6]], neuron=None if neuron is Cuba else lif),
+            StockDense(shape=(2,), weight=np.array([[1, 2, 3], [4, 5, -6]]), neuron=None if neuron is Cuba else lif),
         ),
         sample_steps=16,
     )
