@@ -224,11 +224,9 @@ class StockDense(_Weighted):
     )
 
     def __post_init__(self) -> None:
-        outputs = math.prod(self.shape) if isinstance(self.shape, tuple) else math.prod(np.ravel(self.shape).tolist())
-        weight = np.asarray(self.weight)
-        if weight.ndim == 1 and outputs >= 1 and weight.size % outputs == 0:
-            object.__setattr__(self, "weight", weight.reshape(outputs, -1))
         super().__post_init__()
+        if self.weight.ndim == 1 and self.weight.size % math.prod(self.shape) == 0:
+            object.__setattr__(self, "weight", self.weight.reshape(math.prod(self.shape), -1))
         if self.weight.ndim != 2 or len(self.weight) != math.prod(self.shape):
             raise SpecError(f"weight: expected shape ({math.prod(self.shape)}, in), found {self.weight.shape}")
         _check_dense_weights(self.weight)
@@ -279,10 +277,9 @@ class StockConv(_Weighted):
     )
 
     def __post_init__(self) -> None:
-        weight = np.asarray(self.weight)
-        if weight.ndim == 5 and weight.shape[4] == 1:  # older exports keep the axis of time
-            object.__setattr__(self, "weight", weight[..., 0])
         super().__post_init__()
+        if self.weight.ndim == 5 and self.weight.shape[4] == 1:  # older exports keep the axis of time
+            object.__setattr__(self, "weight", self.weight[..., 0])
         if self.weight.ndim != 4:
             raise SpecError(f"weight: expected (out, in / groups, height, width), found shape {self.weight.shape}")
         if len(self.weight) % self.groups:
@@ -292,7 +289,7 @@ class StockConv(_Weighted):
                 f"expected window, stride, padding and dilation up to 127, found window {self.weight.shape[2:]}, "
                 f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}"
             )
-        if np.abs(self.weight.astype(np.int64)).max() >= 1 << 31 if self.weight.dtype.itemsize > 2 else False:
+        if self.weight.dtype.itemsize > 4:  # arrays have the narrowest type that holds them
             raise SpecError("weight: expected numbers of 32 bits")
         if self.delay is not None and self.delay.any():
             raise SpecError("delay: stock netx would ignore it; only dense layers have delays")
