@@ -144,14 +144,14 @@ class Reader:
         if name not in attributes:
             return None
         found = attributes.get_id(name)
-        is_text = h5py.check_string_dtype(found.dtype) is not None
-        if not is_text and found.dtype.kind not in PLAIN_KINDS:
-            raise FileError(f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text")
+        if found.dtype.kind not in PLAIN_KINDS:
+            raise FileError(
+                f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text of fixed length"
+            )
         if found.shape not in ((), (1,)) or found.dtype.itemsize > MAX_TEXT_BYTES:
             raise FileError(f"{self.where}: attribute {name!r} has shape {found.shape}, expected one number or text")
         read: Any = attributes[name]
-        value = np.ravel(read)[0]
-        value = value.item() if isinstance(value, np.generic) else value
+        value = np.ravel(read)[0].item()
         return self._decoded(name, value) if isinstance(value, bytes) else value
 
     def finish(self) -> None:
@@ -174,10 +174,11 @@ class Reader:
         self._check_storage(name, dataset)
         if dataset.shape not in ((), (1,)):
             raise FileError(f"{self.where}: expected {name!r} to be one text, found shape {dataset.shape}")
-        found = np.ravel(dataset[()])[0]
-        if len(found) > MAX_TEXT_BYTES:
-            raise FileError(f"{self.where}: {name!r} is a text of {len(found):,} bytes, expected {MAX_TEXT_BYTES:,}")
-        return self._decoded(name, found)
+        length = _length_of_text(dataset)
+        if length is None or length > MAX_TEXT_BYTES:
+            found = "nothing that can be found" if length is None else f"{length:,} bytes"
+            raise FileError(f"{self.where}: {name!r} is a text of {found}, expected at most {MAX_TEXT_BYTES:,}")
+        return self._decoded(name, np.ravel(dataset[()])[0])
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._member(name)
@@ -223,6 +224,18 @@ class Reader:
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
         return self._group[name]
+
+
+def _length_of_text(dataset: h5py.Dataset) -> int | None:
+    """What a text without a fixed length claims to be long, in bytes; None if it is not stored as one piece.
+
+    HDF5 makes room for as much before it looks whether there is so much, and would do so for 4 GB. Such an element
+    starts with its length, in 4 bytes, least first (``H5T__vlen_disk_getlen`` in HDF5's ``src/H5Tvlen.c``).
+    """
+    offset = dataset.id.get_offset()
+    if offset is None:
+        return None
+    return int.from_bytes(os.pread(dataset.file.id.get_vfd_handle(), 4, offset), "little")
 
 
 def opened(path: str | os.PathLike[str], read: Callable[[h5py.File], Found]) -> Found:

@@ -28,15 +28,16 @@ SpecType = TypeVar("SpecType", bound=type)
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known about one parameter: its check, its dataset's name in a file, and one line for the docs."""
+    """What is known about one parameter: its check, its dataset, and one line for the docs."""
 
     check: Check
+    holds: str
     stored_as: str | None
     doc: str
 
 
-def _field(check: Check, stored_as: str | None, doc: str, default: Any) -> Any:
-    declaration = Declaration(check, stored_as, doc)
+def _field(check: Check, holds: str, stored_as: str | None, doc: str, default: Any) -> Any:
+    declaration = Declaration(check, holds, stored_as, doc)
     return dataclasses.field(default=default, metadata={"declaration": declaration})
 
 
@@ -55,6 +56,8 @@ def is_number(value: Any) -> bool:
 
 
 def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and low == high:
+        return f" equal to {low}"
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:
@@ -89,7 +92,7 @@ def integer(
             raise SpecError(f"expected an integer{_bounds(low, high)}, found {brief(value)}")
         return int(value)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"integer{_bounds(low, high)}", stored_as, doc, default)
 
 
 def number(
@@ -108,7 +111,7 @@ def number(
             raise SpecError(f"expected a finite number{_bounds(low, high)}, found {brief(value)}")
         return int(value) if is_int(value) else float(value)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"number{_bounds(low, high)}", stored_as, doc, default)
 
 
 def numbers(
@@ -138,7 +141,8 @@ def numbers(
             return frozen(found)
         return int(found) if is_int(found) else float(found)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    holds = f"{'integer' if whole else 'number'}{_bounds(low, high)}, or array of such"
+    return _field(_optional(check, optional), holds, stored_as, doc, default)
 
 
 def every(check: Callable[[Any], Any], value: Any) -> bool:
@@ -162,7 +166,7 @@ def boolean(*, stored_as: str, doc: str, optional: bool = False, default: Any = 
             raise SpecError(f"expected True or False, found {brief(value)}")
         return bool(value)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), "True or False", stored_as, doc, default)
 
 
 def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
@@ -173,7 +177,7 @@ def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dat
             raise SpecError(f"expected a non-empty text, found {brief(value)}")
         return value
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), "text", stored_as, doc, default)
 
 
 def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
@@ -185,7 +189,7 @@ def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default:
             raise SpecError(f"expected one or two integers of at least {low}, found {brief(value)}")
         return int(values[0]), int(values[1])
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"two integers of at least {low}", stored_as, doc, default)
 
 
 def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
@@ -197,7 +201,7 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
             raise SpecError(f"expected a tuple of positive integers, found {brief(value)}")
         return tuple(int(item) for item in values)
 
-    return _field(check, stored_as, doc, default)
+    return _field(check, "positive integers", stored_as, doc, default)
 
 
 def array(
@@ -220,7 +224,8 @@ def array(
             raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
         return frozen(_as_integers(found) if whole and found.dtype.kind == "f" else found)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    axes = {None: "", 1: " of one axis"}.get(ndim, f" of {ndim} axes")
+    return _field(_optional(check, optional), f"array{axes}" + ", whole numbers" * whole, stored_as, doc, default)
 
 
 def _as_integers(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Malformed network files: valid ones, damaged in ways that a seed chooses, and what readers do with them."""
 
+import functools
 import random
 import shutil
 import time
@@ -197,6 +198,12 @@ def huge(file: h5py.File, rng: random.Random) -> None:
     _replaced(file, _dataset(file, rng, longer=rng.random() < 0.7), shape=shape, dtype=dtype, **options)
 
 
+@functools.cache
+def compressed(value: int) -> bytes:
+    """A block that is full of one byte."""
+    return zlib.compress(bytes([value]) * BLOCK, 1)
+
+
 def bomb(file: h5py.File, rng: random.Random) -> None:
     """A few kilobytes that decompress to as much as is read, or more."""
     blocks = rng.choice([1, MAX_FILE_BYTES // BLOCK, MAX_FILE_BYTES // BLOCK + 1, 1000])
@@ -208,7 +215,7 @@ def bomb(file: h5py.File, rng: random.Random) -> None:
     found = _replaced(
         file, _dataset(file, rng, longer=True), shape=shape, dtype=dtype, chunks=chunks, compression="gzip"
     )
-    block = zlib.compress(bytes(BLOCK) if rng.random() < 0.5 else b"\1" * BLOCK, 1)
+    block = compressed(rng.randrange(2))
     for index in range(min(blocks, MAX_FILE_BYTES // BLOCK)):
         place = [0] * len(shape)
         place[int(np.argmax(shape))] = index * size // blocks

@@ -17,6 +17,7 @@ from lava_aug.layers import ConvTranspose, Dense, Sparse
 from lava_aug.network import INPUT, Network
 from lava_aug.netx import load
 from lava_aug.spec import every, offending
+from lava_aug.stock_netx import load_netx
 from lava_aug.synapse import absolute_sum
 from lava_aug.texts import brief
 
@@ -125,7 +126,11 @@ FOUND: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "reference for an attribute": (
         lambda file: file.attrs.create("method", file.ref, dtype=h5py.ref_dtype),
-        "attribute 'method' has type object, expected a number or a text",
+        "attribute 'method' has type object, expected a number or a text of fixed length",
+    ),
+    "text of any length for an attribute": (
+        attribute("a"),
+        "attribute 'method' has type object, expected a number or a text of fixed length",
     ),
     "long message": (
         lambda file: (file["layer/6"].pop("name"), file["layer/6"].create_dataset("name", data=np.ones((2,) * 20))),
@@ -144,6 +149,26 @@ def test_what_was_found_is_named(case: str, valid: list[Path], tmp_path: Path) -
     with pytest.raises(FileError, match=re.escape(message)) as caught:
         load(path)
     assert len(str(caught.value)) < 700
+
+
+def test_a_text_that_claims_to_be_long(valid: list[Path], tmp_path: Path) -> None:
+    """HDF5 would fill 4 GB before it looks."""
+    path = tmp_path / "a.net"
+    path.write_bytes(next(p for p in valid if p.name == "CUBA.net").read_bytes())
+    with h5py.File(path) as file:
+        dataset: Any = file["layer/1/neuron/type"]
+        offset = dataset.id.get_offset()
+    data = bytearray(path.read_bytes())
+    assert data[offset : offset + 4] == b"\4\0\0\0"  # CUBA
+    data[offset : offset + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(FileError, match=r"neuron: 'type' is a text of 4,294,967,295 bytes, expected at most 4,096"):
+        load_netx(path)
+    with h5py.File(path, "r+") as file:
+        del file["layer/1/neuron/type"]
+        file.create_dataset("layer/1/neuron/type", shape=(), dtype=h5py.string_dtype())
+    with pytest.raises(FileError, match="'type' is a text of nothing that can be found"):
+        load_netx(path)
 
 
 def test_bounds_on_weights_take_no_memory_for_places_that_are_empty() -> None:

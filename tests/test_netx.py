@@ -166,7 +166,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "long text": (_replace("layer/5/quantum", "text of any length"), "found 'text of any length'"),
     "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; of a file at most 201,326,592 are read"),
     "group": (_edit(lambda f: (f["layer/5"].pop("quantum"), f.create_group("layer/5/quantum"))), "found a group"),
-    "other format": (_edit(lambda f: f.attrs.modify("format", "nir")), "'format' is 'nir', expected 'lava-aug'"),
+    "other format": (
+        _edit(lambda f: f.attrs.create("format", np.bytes_("nir"))),
+        "'format' is 'nir', expected 'lava-aug'",
+    ),
     "version": (_edit(lambda f: f.attrs.modify("format_version", 7)), "unknown format version 7"),
     "no steps": (_replace("simulation/Ts", 0), "Network.num_steps: expected an integer of at least 1, found 0"),
 }

@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "unexpected": (_replace("layer/1/colour", 3), f"{CONV}: unexpected ['colour']"),
     "message bits": (_replace("layer/1/neuron/messageBits", 8), f"{CONV}/neuron: stock netx crashes on 'messageBits'"),
     "graded": (_replace("layer/1/neuron/gradedSpike", True), "gradedSpike is True, but stock netx would send binary"),
-    "exponent": (_replace("layer/1/neuron/wgtExp", 2), "Cuba.weight_exp: expected an integer from 0 to 0, found 2"),
+    "exponent": (_replace("layer/1/neuron/wgtExp", 2), "Cuba.weight_exp: expected an integer equal to 0, found 2"),
     "large decay": (_replace("layer/1/neuron/iDecay", 4097), "Cuba.current_decay: expected an integer from 0 to 4096"),
     "large threshold": (_replace("layer/1/neuron/vThMant", 1 << 18), "Cuba.vth: expected an integer from 0 to 262143"),
     "complex": (
@@ -154,7 +154,10 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         _replace("layer/0/weight", [1, 2]),
         "layer 0 (input): weight: expected one number, found shape (2,)",
     ),
-    "ours": (lambda f: f.attrs.create("format", "lava-aug"), "attribute 'format' is 'lava-aug'; use lava_aug.load"),
+    "ours": (
+        lambda f: f.attrs.create("format", np.bytes_("lava-aug")),
+        "attribute 'format' is 'lava-aug'; use lava_aug.load",
+    ),
 }
 
 
