@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lava_aug.settling import Settled, settle
     from lava_aug.sigma_delta import SigmaDeltaOutput
     from lava_aug.simulator import simulate
+    from lava_aug.stock_netx import StockNetwork, load_netx
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
     from lava_aug.verification import Verification, verify
@@ -80,6 +81,7 @@ _HOMES = {
     "settling": ("Settled", "settle"),
     "sigma_delta": ("SigmaDeltaOutput",),
     "simulator": ("simulate",),
+    "stock_netx": ("StockNetwork", "load_netx"),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
     "verification": ("Verification", "verify"),
@@ -114,6 +116,7 @@ __all__ = [
     "SigmaDeltaExport",
     "SigmaDeltaOutput",
     "SpecError",
+    "StockNetwork",
     "Tuned",
     "Verification",
     "cases_named",
@@ -124,6 +127,7 @@ __all__ = [
     "export_sdnn",
     "from_nir",
     "load",
+    "load_netx",
     "pretrained",
     "run",
     "run_sdnn",

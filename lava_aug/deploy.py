@@ -126,7 +126,7 @@ class Deployment:
         self.network: SpikingNetwork | None = None
         self.neurons: dict[str, NeuronProcess] = {}
         self.synapses: dict[str, list[Synapses]] = {}
-        with _unregistered():
+        with unregistered():
             self.source = ImageSource(images=x, num_steps=num_steps, name=INPUT)
             if fused:
                 self.network = SpikingNetwork(network=net, num_steps=num_steps, recordings=self.recordings)
@@ -221,7 +221,7 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def _unregistered() -> Iterator[None]:
+def unregistered() -> Iterator[None]:
     """Make Processes that can be freed: Lava keeps every one for ever, images included, and a log handler for each."""
     lists: list[list[Any]] = [ProcessServer().processes, VarServer().vars]
     lengths, handlers = [len(kept) for kept in lists], set(logging.getLogger().handlers)

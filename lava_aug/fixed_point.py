@@ -28,6 +28,9 @@ PORT_BITS = 32
 Array = Any
 """A numpy array or a torch tensor."""
 
+BLOCK = 1 << 20
+"""Elements that are looked at together where arrays may be large."""
+
 
 def signed_range(bits: int) -> tuple[int, int]:
     """Smallest and largest two's complement integer: ``(-2**(bits-1), 2**(bits-1) - 1)``."""
@@ -110,3 +113,23 @@ def smallest_int(values: np.ndarray) -> np.ndarray:
         if info.min <= low and high <= info.max:
             return values.astype(dtype)
     raise OverflowError(f"integers from {low} to {high} do not fit into 64 bits")
+
+
+def exact_integers(values: np.ndarray) -> np.ndarray:
+    """Floats that are whole numbers, as integers of the narrowest type; ValueError that names the first that is not.
+
+    It looks at a block at a time, and so takes little more memory than what it returns.
+
+    Examples
+    --------
+    >>> exact_integers(np.array([[1.0, -128.0]]))
+    array([[   1, -128]], dtype=int8)
+    """
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        wrong = ~(np.rint(block) == block) | ~(np.abs(block) < 1 << 53)  # NaN is equal to nothing
+        if wrong.any():
+            index = np.unravel_index(start + int(np.argmax(wrong)), values.shape)
+            raise ValueError(f"expected whole numbers, found {values[index].item()!r} at {tuple(map(int, index))}")
+    return smallest_int(values)

@@ -24,6 +24,10 @@ INPUT_LEVELS = 255
 """Largest input payload: images are graded spikes of uint8 intensity, quantum 1/255."""
 
 
+MAX_NEURONS = 1 << 25
+"""Most neurons of a layer. Larger ones are mistakes, or files that claim what no machine has room for."""
+
+
 class Connection(NamedTuple):
     """A synapse and the name of the layer (or `INPUT`) whose spikes it takes."""
 
@@ -147,6 +151,8 @@ class Network(Spec):
         object.__setattr__(self, "heads", tuple(Head(str(name), tuple(shape)) for name, shape in self.heads))
         if not self.layers:
             raise NetworkError("a network needs at least one layer, the readout")
+        if (size := math.prod(self.input_shape)) > MAX_NEURONS:
+            raise NetworkError(f"input: expected at most {MAX_NEURONS:,} values, found {size:,}")
         object.__setattr__(self, "shapes", {INPUT: self.input_shape})
         object.__setattr__(self, "current_shapes", {})
         object.__setattr__(self, "depths", {INPUT: 0})
@@ -166,6 +172,7 @@ class Network(Spec):
             if source not in self.shapes:
                 raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
         shape, depth = self._current_shape_of(layer), 1 + max(self.depths[c.source] for c in layer.connections)
+        _check_size(shape)
         self._check_format(layer)
         self.current_shapes[layer.name], self.depths[layer.name] = shape, depth
         self.shapes[layer.name] = layer.neuron.output_shape(shape)
@@ -315,6 +322,11 @@ class Network(Spec):
                     found.setdefault(name, set()).add(_option(name, value, vth))
         texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
         return [f"options: {', '.join(texts)}"] if texts else []
+
+
+def _check_size(shape: Shape) -> None:
+    if math.prod(shape) > MAX_NEURONS:
+        raise SpecError(f"expected at most {MAX_NEURONS:,} neurons in a layer, found shape {shape}")
 
 
 def _check_fits(layer: Layer, name: str, shape: Shape) -> None:

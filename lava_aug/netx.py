@@ -15,7 +15,6 @@ So is ``delay``, the time steps that each input waits where paths of different l
 Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
 """
 
-import dataclasses
 import io
 import math
 import os
@@ -26,11 +25,11 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, SpecError
-from lava_aug.hdf5 import Reader, opened, put, write_whole
+from lava_aug.hdf5 import Reader, opened, parameters, put, put_spec, write_whole
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
-from lava_aug.spec import Spec
+from lava_aug.texts import brief
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1
@@ -90,7 +89,8 @@ def encoded(net: Network) -> bytes:
 
 def _write(file: h5py.File, net: Network) -> None:
     for name, value in header(net).items():
-        file.attrs[name] = value
+        # Texts of fixed length: of others nobody can ask how long they claim to be.
+        file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
     write_network(file, net)
 
 
@@ -131,18 +131,18 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 
 
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
-    _write_spec(group, layer)
+    put_spec(group, layer)
     put(group, "inputs", [connection.source for connection in layer.connections])
     for name, value in _delay(layer, net).items():
         put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
-        _write_spec(target, synapse)
+        put_spec(target, synapse)
         extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
         for name, value in extras.items():
             put(target, name, value)
     neuron = group.create_group("neuron")
     put(neuron, "type", layer.neuron.type_name)
-    _write_spec(neuron, layer.neuron)
+    put_spec(neuron, layer.neuron)
 
 
 def _delay(layer: Layer, net: Network) -> dict[str, tuple[int, ...]]:
@@ -162,19 +162,13 @@ def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
         yield target
 
 
-def _write_spec(group: h5py.Group, spec: Spec) -> None:
-    for name, declaration in spec.declarations():
-        value = getattr(spec, name)
-        if declaration.stored_as is not None and value is not None:
-            put(group, declaration.stored_as, value)
-
-
 # Reading
 
 
 def _read(file: h5py.File) -> Network:
+    root = Reader(file, "file")
     names = ("format", "format_version", "method", "resolution")
-    return read_network(Reader(file, "file"), {name: _attribute(file, name) for name in names})
+    return read_network(root, {name: root.attribute(name) for name in names})
 
 
 def read_network(root: Reader, found: dict[str, Any]) -> Network:
@@ -185,16 +179,16 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
     LavaAugError
         If something is missing, unknown, contradictory, or of the wrong type or shape.
     """
-    if found["format"] != FORMAT:
-        raise FileError(f"not a lava-aug network: attribute 'format' is {found['format']!r}, expected {FORMAT!r}")
-    if found["format_version"] != FORMAT_VERSION:
-        raise FileError(
-            f"unknown format version {found['format_version']!r}: this lava-aug reads version {FORMAT_VERSION}"
-        )
+    kind, version = found["format"], found["format_version"]
+    if kind != FORMAT:
+        advice = "; if lava-dl wrote it, use lava_aug.load_netx" if kind is None and "layer" in root else ""
+        raise FileError(f"not a lava-aug network: attribute 'format' is {brief(kind)}, expected {FORMAT!r}{advice}")
+    if version != FORMAT_VERSION:
+        raise FileError(f"unknown format version {brief(version)}: this lava-aug reads version {FORMAT_VERSION}")
     groups = root.group("layer").numbered()
     entries = [(group, group.text("type")) for group in groups]
     if entries[0][1] != "input":
-        raise FileError(f"{groups[0].where}: expected type 'input', found {entries[0][1]!r}")
+        raise FileError(f"{groups[0].where}: expected type 'input', found {brief(entries[0][1])}")
     net = Network(
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
@@ -217,12 +211,6 @@ def _read_heads(root: Reader) -> tuple[Head, ...]:
     return heads
 
 
-def _attribute(file: h5py.File, name: str) -> Any:
-    """An attribute of the file as Python has it; None if there is none."""
-    value = file.attrs.get(name)
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _read_layer(group: Reader, kind: str) -> Layer:
     name = group.text("name")
     group.where = f"layer {name!r}"
@@ -232,9 +220,9 @@ def _read_layer(group: Reader, kind: str) -> Layer:
     else:
         synapses = [_read_spec(SYNAPSES, kind, group)]
     if not isinstance(sources, list) or len(sources) != len(synapses):
-        raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {sources!r}")
+        raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {brief(sources)}")
     return Layer(
-        **_parameters(Layer, group),
+        **parameters(Layer, group),
         connections=tuple(map(Connection, sources, synapses)),
         neuron=_read_whole(NEURONS, group.group("neuron")),
     )
@@ -250,23 +238,11 @@ def _read_whole(table: dict[str, Any], group: Reader) -> Any:
 def _read_spec(table: dict[str, Any], kind: str, group: Reader) -> Any:
     """An object of the type that a table knows by name, made from the group's datasets."""
     if kind not in table:
-        raise FileError(f"{group.where}: unknown type {kind!r}; known are {sorted(table)}")
+        raise FileError(f"{group.where}: unknown type {brief(kind)}; known are {sorted(table)}")
     try:
-        return table[kind](**_parameters(table[kind], group))
+        return table[kind](**parameters(table[kind], group))
     except SpecError as error:
         raise FileError(f"{group.where}: {error}") from None
-
-
-def _parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
-    """Declared parameters as far as the group has them; those that must be there, and are not, are an error."""
-    found: dict[str, Any] = {}
-    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
-    for name, declaration in cls.declarations():
-        stored_as = declaration.stored_as
-        if stored_as is not None and (stored_as in group or name in required):
-            value = group.value(stored_as)
-            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return found
 
 
 def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
@@ -280,8 +256,8 @@ def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
             source, synapse = layer.connections[0]
             derived.update(synapse.stored_extras(net.shapes[source]))
         if kind != expected_kind:
-            raise FileError(f"{group.where}: expected type {expected_kind!r}, found {kind!r}")
+            raise FileError(f"{group.where}: expected type {expected_kind!r}, found {brief(kind)}")
         for name, value in derived.items():
             if not np.array_equal(group.value(name), value):
-                raise FileError(f"{group.where}: {name!r} is {group.value(name)!r}, but should be {value!r}")
+                raise FileError(f"{group.where}: {name!r} is {brief(group.value(name))}, but should be {brief(value)}")
         group.finish()

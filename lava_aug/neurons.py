@@ -27,7 +27,7 @@ import numpy as np
 from lava_aug import fixed_point, windows
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import Array, carried, cast_like, floor_div, saturate
-from lava_aug.spec import Numbers, Spec, boolean, every, frozen, integer, is_int, numbers, offending, pair, registered
+from lava_aug.spec import Numbers, Spec, boolean, every, frozen, integer, numbers, offending, pair, registered
 from lava_aug.windows import Window
 
 Shape = tuple[int, ...]
@@ -193,14 +193,14 @@ class _Threshold(Neuron):
         super().__post_init__()
         self._check(
             "vth",
-            lambda vth: vth > 0 and (self.is_float or vth <= MAX_VTH),
+            lambda vth: (vth > 0) & (self.is_float | (vth <= MAX_VTH)),
             f"an integer from 1 to {MAX_VTH} or a positive float",
         )
         if self.v0 is None:
             object.__setattr__(self, "v0", self.vth / 2 if self.is_float else self.vth // 2)
         self._same_format("v0")
 
-    def _check(self, name: str, possible: Callable[[Any], bool], expected: str) -> None:
+    def _check(self, name: str, possible: Callable[[Any], Any], expected: str) -> None:
         value = getattr(self, name)
         if not every(possible, value):
             raise SpecError(f"{type(self).__name__}.{name}: expected {expected}, found {offending(possible, value)}")
@@ -210,7 +210,7 @@ class _Threshold(Neuron):
         if not self.is_float:
             low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
             expected = f"an integer from {low} to {high}, as vth is an integer"
-            self._check(name, lambda value: is_int(value) and low <= value <= high, expected)
+            self._check(name, lambda v: (np.asarray(v).dtype.kind in "iu") & (low <= v) & (v <= high), expected)
         value = getattr(self, name)
         if isinstance(value, np.ndarray):
             value = frozen(value.astype(np.float32) if self.is_float else value)

@@ -8,12 +8,13 @@ import_lava()
 
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed, PyConvModelFloat  # noqa: E402
-from lava.proc.dense.models import PyDenseModelBitAcc, PyDenseModelFloat  # noqa: E402
+from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc, PyDenseModelFloat  # noqa: E402
 
 from lava_aug.kernels import warm_up  # noqa: E402
 from lava_aug.processes.fast_models import (  # noqa: E402
     PyFastConvFixed,
     PyFastConvFloat,
+    PyFastDelayDenseFixed,
     PyFastDenseFixed,
     PyFastDenseFloat,
 )
@@ -21,6 +22,7 @@ from lava_aug.processes.fast_models import (  # noqa: E402
 FASTER: dict[Any, Any] = {
     PyConvModelFixed: PyFastConvFixed,
     PyConvModelFloat: PyFastConvFloat,
+    PyDelayDenseModelBitAcc: PyFastDelayDenseFixed,
     PyDenseModelBitAcc: PyFastDenseFixed,
     PyDenseModelFloat: PyFastDenseFloat,
 }
@@ -28,7 +30,7 @@ FASTER: dict[Any, Any] = {
 
 
 class FastSimCfg(Loihi2SimCfg):
-    """Lava's Loihi2SimCfg with fast models for Lava's own Conv and Dense, for any Lava network.
+    """Lava's Loihi2SimCfg with fast models for Lava's own Conv, Dense and DelayDense, for any Lava network.
 
     It takes the arguments of `lava.magma.core.run_configs.Loihi2SimCfg`, chooses as that does, and replaces only what
     `FASTER` lists. Results are equal bit for bit in fixed point, and up to rounding in floating point.

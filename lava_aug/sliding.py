@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MAX_WINDOW = 1 << 12
+"""Longest side of a window: far more than a map has, and little enough for tables of its places."""
+
+
 def as_map(shape: Shape) -> tuple[int, int, int]:
     """Shape of a map or of rows as that of a map: ``(C, L)`` is ``(C, 1, L)``."""
     return shape[0], (1 if len(shape) == 2 else shape[1]), shape[-1]
@@ -58,6 +62,8 @@ class Sliding(Synapse):
                 f"{type(self).__name__}: expected input (channels, height, width) or (channels, length), "
                 f"found {input_shape}"
             )
+        if max(self.window) > MAX_WINDOW:
+            raise SpecError(f"{type(self).__name__}: expected a window of at most {MAX_WINDOW}, found {self.window}")
         return as_map(input_shape)
 
     def output_size(self, input_shape: Shape) -> tuple[int, int]:

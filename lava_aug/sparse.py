@@ -103,7 +103,8 @@ class Sparse(Weighted):
 
     @property
     def weight_sum(self) -> float:
-        return float(np.bincount(self.rows, np.abs(self.weight.astype(np.float64))).max())
+        first = np.flatnonzero(np.diff(self._indices()[0], prepend=-1))
+        return float(np.add.reduceat(np.abs(self.weight.astype(np.float64)), first).max())
 
     def output_shape(self, input_shape: Shape) -> Shape:
         needed = int(self.columns.max()) + 1

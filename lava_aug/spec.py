@@ -13,26 +13,31 @@ import numpy as np
 from typing_extensions import Self, dataclass_transform
 
 from lava_aug.errors import SpecError
+from lava_aug.texts import brief
 
 Check = Callable[[Any], Any]
 
 Numbers = int | float | np.ndarray
 """One number for all, or an array of numbers that broadcasts to what they are for."""
 
+MAX_AXES = 64
+"""Most numbers in a shape or a pair, which is as many axes as an array can have."""
+
 SpecType = TypeVar("SpecType", bound=type)
 
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known about one parameter: its check, its dataset's name in a file, and one line for the docs."""
+    """What is known about one parameter: its check, its dataset, and one line for the docs."""
 
     check: Check
+    holds: str
     stored_as: str | None
     doc: str
 
 
-def _field(check: Check, stored_as: str | None, doc: str, default: Any) -> Any:
-    declaration = Declaration(check, stored_as, doc)
+def _field(check: Check, holds: str, stored_as: str | None, doc: str, default: Any) -> Any:
+    declaration = Declaration(check, holds, stored_as, doc)
     return dataclasses.field(default=default, metadata={"declaration": declaration})
 
 
@@ -51,6 +56,8 @@ def is_number(value: Any) -> bool:
 
 
 def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and low == high:
+        return f" equal to {low}"
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:
@@ -59,13 +66,14 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def _items(value: Any) -> tuple[Any, ...]:
-    """The elements of a tuple, list or array; none of anything else."""
-    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
-    return tuple(value) if listed else ()
+    """The elements of a tuple, list or array of one axis, a few at most; none of anything else."""
+    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    return tuple(value) if listed and len(value) <= MAX_AXES else ()
 
 
-def _within(value: Any, low: float | None, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
+def _within(value: Any, low: float | None, high: float | None) -> Any:
+    """For numbers and, element by element, for arrays."""
+    return (True if low is None else value >= low) & (True if high is None else value <= high)
 
 
 def integer(
@@ -81,10 +89,10 @@ def integer(
 
     def check(value: Any) -> int:
         if not is_int(value) or not _within(value, low, high):
-            raise SpecError(f"expected an integer{_bounds(low, high)}, found {value!r}")
+            raise SpecError(f"expected an integer{_bounds(low, high)}, found {brief(value)}")
         return int(value)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"integer{_bounds(low, high)}", stored_as, doc, default)
 
 
 def number(
@@ -100,10 +108,10 @@ def number(
 
     def check(value: Any) -> int | float:
         if not is_number(value) or not _within(value, low, high):
-            raise SpecError(f"expected a finite number{_bounds(low, high)}, found {value!r}")
+            raise SpecError(f"expected a finite number{_bounds(low, high)}, found {brief(value)}")
         return int(value) if is_int(value) else float(value)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"number{_bounds(low, high)}", stored_as, doc, default)
 
 
 def numbers(
@@ -119,8 +127,10 @@ def numbers(
     """A finite number (integer, if ``whole``) within bounds, or an array of such, kept as `array` keeps it."""
     kind = "an integer" if whole else "a finite number"
 
-    def possible(value: Any) -> bool:
-        return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
+    def possible(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
+        return np.isfinite(value) & (value.dtype.kind in ("iu" if whole else "iuf")) & _within(value, low, high)
 
     def check(value: Any) -> Numbers:
         found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
@@ -131,31 +141,32 @@ def numbers(
             return frozen(found)
         return int(found) if is_int(found) else float(found)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    holds = f"{'integer' if whole else 'number'}{_bounds(low, high)}, or array of such"
+    return _field(_optional(check, optional), holds, stored_as, doc, default)
 
 
 def every(check: Callable[[Any], Any], value: Any) -> bool:
-    """Whether a number, or every element of an array, passes a check."""
-    return all(check(item) for item in value.flat) if isinstance(value, np.ndarray) else bool(check(value))
+    """Whether a number, or every element of an array, passes a check, which takes either."""
+    return bool(np.all(check(value)))
 
 
 def offending(check: Callable[[Any], Any], value: Any) -> str:
     """A number, or the first element of an array, that does not pass a check, for messages."""
     if not isinstance(value, np.ndarray):
-        return repr(value)
-    index = next(index for index in np.ndindex(value.shape) if not check(value[index]))
-    return f"{value[index].item()!r} at {tuple(index)}"
+        return brief(value)
+    index = np.unravel_index(np.argmin(check(value)), value.shape)
+    return f"{value[index].item()!r} at {tuple(map(int, index))}"
 
 
-def boolean(*, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """True or False."""
+def boolean(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
+    """True or False (None too, if optional)."""
 
     def check(value: Any) -> bool:
         if not isinstance(value, (bool, np.bool_)):
-            raise SpecError(f"expected True or False, found {value!r}")
+            raise SpecError(f"expected True or False, found {brief(value)}")
         return bool(value)
 
-    return _field(check, stored_as, doc, default)
+    return _field(_optional(check, optional), "True or False", stored_as, doc, default)
 
 
 def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
@@ -163,10 +174,10 @@ def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dat
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or not value:
-            raise SpecError(f"expected a non-empty text, found {value!r}")
+            raise SpecError(f"expected a non-empty text, found {brief(value)}")
         return value
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), "text", stored_as, doc, default)
 
 
 def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:
@@ -175,10 +186,10 @@ def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default:
     def check(value: Any) -> tuple[int, int]:
         values = (value, value) if is_int(value) else _items(value)
         if len(values) != 2 or not all(is_int(item) and item >= low for item in values):
-            raise SpecError(f"expected one or two integers of at least {low}, found {value!r}")
+            raise SpecError(f"expected one or two integers of at least {low}, found {brief(value)}")
         return int(values[0]), int(values[1])
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    return _field(_optional(check, optional), f"two integers of at least {low}", stored_as, doc, default)
 
 
 def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
@@ -187,29 +198,44 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
     def check(value: Any) -> tuple[int, ...]:
         values = _items(value)
         if not values or not all(is_int(item) and item >= 1 for item in values):
-            raise SpecError(f"expected a tuple of positive integers, found {value!r}")
+            raise SpecError(f"expected a tuple of positive integers, found {brief(value)}")
         return tuple(int(item) for item in values)
 
-    return _field(check, stored_as, doc, default)
+    return _field(check, "positive integers", stored_as, doc, default)
 
 
 def array(
     *,
     ndim: int | None = None,
+    whole: bool = False,
     optional: bool = False,
     stored_as: str | None,
     doc: str,
     default: Any = dataclasses.MISSING,
 ) -> Any:
-    """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32."""
+    """A finite numeric array, kept read-only: integers in the narrowest type that holds them, floats as float32.
+
+    If ``whole``, floats must be whole numbers, and are kept as integers.
+    """
 
     def check(value: Any) -> np.ndarray:
         found = _rectangular(value)
         if ndim is not None and found.ndim != ndim:
             raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
-        return frozen(found)
+        return frozen(_as_integers(found) if whole and found.dtype.kind == "f" else found)
 
-    return _field(_optional(check, optional), stored_as, doc, default)
+    axes = {None: "", 1: " of one axis"}.get(ndim, f" of {ndim} axes")
+    return _field(_optional(check, optional), f"array{axes}" + ", whole numbers" * whole, stored_as, doc, default)
+
+
+def _as_integers(values: np.ndarray) -> np.ndarray:
+    """Floats as the integers that they are; a block at a time, since files can be large."""
+    from lava_aug.fixed_point import exact_integers
+
+    try:
+        return exact_integers(values)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
 
 
 def _rectangular(value: Any) -> np.ndarray:

@@ -130,6 +130,12 @@ def widened(s: np.ndarray) -> np.ndarray:
     return s.astype(np.int64, copy=False) if s.dtype.kind in "iu" else s
 
 
+def absolute_sum(weight: np.ndarray, axis: int) -> np.ndarray:
+    """Sums of ``|weight|`` along an axis in float64, without a copy of all weights in float64."""
+    positive, negative = (part.sum(axis, np.float64) for part in (np.maximum(weight, 0), np.minimum(weight, 0)))
+    return positive - negative
+
+
 class Weighted(Synapse):
     """Base of layer types with stored weights."""
 
@@ -145,12 +151,11 @@ class Weighted(Synapse):
 
     @property
     def weight_sum(self) -> float:
-        rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.float64)).sum(axis=1)
-        return float(rows.max())
+        return float(absolute_sum(self.weight.reshape(len(self.weight), -1), axis=1).max())
 
     @property
     def largest_weight(self) -> float:
-        return float(np.abs(self.weight.astype(np.float64)).max())
+        return max(float(self.weight.max()), -float(self.weight.min()))
 
     @property
     def mantissa_bits(self) -> int:

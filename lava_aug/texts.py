@@ -1,6 +1,35 @@
-"""Tables as plain text."""
+"""Tables as plain text, and values in messages."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+SHOWN = 16
+"""Most elements of a list or array that a message shows."""
+
+SHOWN_LETTERS = 120
+"""Longest text of a value in a message."""
+
+
+def brief(value: Any) -> str:
+    """A value as messages show it: its `repr`, or what it is, if that would be long.
+
+    Examples
+    --------
+    >>> brief(np.array([1, 2])), brief(np.zeros((50, 3)))
+    ('array([1, 2])', 'float64 of shape (50, 3)')
+    >>> brief("a" * 1000)[:20], brief(list(range(100)))
+    ("'aaaaaaaaaaaaaaaaaaa", 'list of 100')
+    """
+    if isinstance(value, np.ndarray) and (value.size > SHOWN or value.ndim > 2):
+        return f"{value.dtype} of shape {value.shape}"
+    if isinstance(value, (list, tuple)) and len(value) > SHOWN:
+        return f"{type(value).__name__} of {len(value):,}"
+    if isinstance(value, (str, bytes)):
+        value = value[:SHOWN_LETTERS]
+    text = repr(value)
+    return text if len(text) <= 2 * SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]} …"
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Collection[str] = ()) -> str:

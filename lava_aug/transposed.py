@@ -1,14 +1,15 @@
 """The transposed convolution: every spike adds its kernel to the result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lava_aug.errors import SpecError
+from lava_aug.fixed_point import BLOCK
 from lava_aug.sliding import Sliding, geometry_text, like, maps
 from lava_aug.spec import array, integer, pair, registered
-from lava_aug.synapse import SYNAPSES, Shape, Weighted
+from lava_aug.synapse import SYNAPSES, Shape, Weighted, absolute_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,10 +59,20 @@ class ConvTranspose(Sliding, Weighted):
     @property
     def weight_sum(self) -> float:
         """What arrives at one neuron has passed every ``stride``-th element of the window only."""
-        sums = np.abs(self._by_group(self.weight.astype(np.float64))).sum(1)
         rows, columns = (self.places(axis, 1)[0] % self.stride[axis] for axis in (0, 1))
         by_phase = [np.equal.outer(phase, np.unique(phase)).astype(np.float64) for phase in (rows, columns)]
-        return float(np.einsum("gojk,jy,kx->goyx", sums, *by_phase).max())
+        return max(
+            float(np.einsum("gojk,jy,kx->goyx", absolute_sum(part, 1), *by_phase).max()) for part in self._parts()
+        )
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        """The weights by group, a block of groups, or of a group's outputs, at a time."""
+        whole = self._by_group(self.weight)
+        groups = max(1, BLOCK // whole[0].size)
+        outputs = max(1, BLOCK // whole[0, :, 0].size)
+        for first in range(0, len(whole), groups):
+            for start in range(0, whole.shape[2], outputs):
+                yield whole[first : first + groups, :, start : start + outputs]
 
     def _by_group(self, weight: np.ndarray) -> np.ndarray:
         """Weights as ``(groups, in / groups, out / groups, height, width)``."""

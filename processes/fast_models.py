@@ -18,8 +18,8 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.models import AbstractPyConvModel
 from lava.proc.conv.process import Conv
-from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseModelFloat
-from lava.proc.dense.process import Dense
+from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseModelFloat, PyDelayDenseModelBitAcc
+from lava.proc.dense.process import DelayDense, Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from lava_aug import layers, winograd
@@ -236,3 +236,31 @@ class PyFastDenseFloat(CachedKernel, AbstractPyDenseModelFloat):
             return weights @ s.astype(np.float64)
 
         return accumulate
+
+
+@implements(proc=DelayDense, protocol=LoihiProtocol)
+@requires(CPU)
+class PyFastDelayDenseFixed(PyDelayDenseModelBitAcc):
+    """Stock DelayDense, adding up only the columns of inputs that are active.
+
+    The stock model multiplies a matrix of ``(max_delay + 1) * out`` rows in every step.
+    """
+
+    weight_rows: np.ndarray | None = None
+    """Weights, (in, out), and for each the place in `a_buff` that it goes to; None before the first step."""
+    places: np.ndarray
+
+    def on_var_update(self) -> None:
+        """Lava calls this when a Var was set."""
+        self.weight_rows = None
+
+    def calc_act(self: Any, s_in: Any) -> np.ndarray:
+        """What arrives after each delay, ``(out, max_delay + 1)``; exact, as sums stay below ``2**53``."""
+        delays = self.a_buff.shape[-1]
+        if self.weight_rows is None or self.var_ports:
+            self.weight_rows = np.ascontiguousarray(self.weights.T)
+            self.places = np.ascontiguousarray((self.delays + np.arange(len(self.delays))[:, None] * delays).T)
+        active = np.flatnonzero(s_in)
+        products = self.weight_rows[active] * np.asarray(s_in, np.int64)[active, None]
+        sums = np.bincount(self.places[active].ravel(), products.ravel(), minlength=self.a_buff.size)
+        return sums.astype(np.int64).reshape(self.a_buff.shape)

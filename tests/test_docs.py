@@ -25,7 +25,7 @@ HAS_LAVA = any(distributions(name="lava-nc"))
 ONLY_WITH_LAVA = (pytest.mark.lava, pytest.mark.skipif(not HAS_LAVA, reason="needs Lava"))
 
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-IMPORT_LAVA = {"deploy", "lava_import", "netx_runs", "run_configs", "supervision"}
+IMPORT_LAVA = {"deploy", "lava_import", "netx_runs", "run_configs", "stock_deploy", "supervision"}
 """Modules of `lava_aug` that may import Lava; `processes` may too."""
 
 NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
@@ -156,7 +156,7 @@ def test_design_names_every_module_and_no_other() -> None:
 
 # Imports
 
-DOORS = {"network": {"planning"}}
+DOORS = {"network": {"planning"}, "stock_netx": {"stock_deploy"}}
 """Methods that hand over to a module below their own, when they are called."""
 
 
@@ -268,7 +268,7 @@ def test_conversion_simulation_and_files_are_strangers() -> None:
             "weighted_operations",
         },
         {"pipeline", "populations", "settling", "simulator"},
-        {"hdf5", "netx"},
+        {"hdf5", "netx", "stock_netx"},
     ]
     for family in families:
         strangers = set[str]().union(*families) - family

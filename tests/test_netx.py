@@ -159,10 +159,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "floats": (_replace("layer/5/weight", np.full((4, 12), 0.5)), "mixes integer and floating-point layers"),
     "NaN": (_replace("layer/5/weight", np.full((4, 12), np.nan)), "found 48 NaN or infinite ones"),
     "external link": (_edit(_external), "layer 'conv': 'weight' is a link, which is not followed"),
-    "object": (_replace("layer/5/quantum", "text of any length"), "has type object, expected numbers or text"),
-    "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; at most 1 GiB is read"),
+    "object": (
+        _edit(lambda f: (f.pop("layer/5/quantum"), f.create_dataset("layer/5/quantum", (), h5py.ref_dtype))),
+        "has type object, expected numbers or text",
+    ),
+    "long text": (_replace("layer/5/quantum", "text of any length"), "found 'text of any length'"),
+    "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; of a file at most 201,326,592 are read"),
     "group": (_edit(lambda f: (f["layer/5"].pop("quantum"), f.create_group("layer/5/quantum"))), "found a group"),
-    "other format": (_edit(lambda f: f.attrs.modify("format", "nir")), "'format' is 'nir', expected 'lava-aug'"),
+    "other format": (
+        _edit(lambda f: f.attrs.create("format", np.bytes_(b"nir"))),
+        "'format' is 'nir', expected 'lava-aug'",
+    ),
     "version": (_edit(lambda f: f.attrs.modify("format_version", 7)), "unknown format version 7"),
     "no steps": (_replace("simulation/Ts", 0), "Network.num_steps: expected an integer of at least 1, found 0"),
 }

@@ -225,12 +225,12 @@ def test_a_reader_that_changes_a_threshold(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_writer_that_drops_a_bias_which_changes_nothing_on_these_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = netx._write_spec
+    original = netx.put_spec
 
     def wrong(group: Any, spec: Any) -> None:
         original(group, spec.replace(bias=None) if getattr(spec, "name", "") == "second" else spec)
 
-    monkeypatch.setattr(netx, "_write_spec", wrong)
+    monkeypatch.setattr(netx, "put_spec", wrong)
     found = without_lava(ladder(), IMAGES, 4)["file"]
     assert found == Pair("file", parameters=("layer 'second': bias: int8 (3,) and None",))
     assert not found.equal

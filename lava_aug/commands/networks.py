@@ -10,21 +10,32 @@ from lava_aug.commands.console import bar, out, table_of
 from lava_aug.commands.inputs import ImagesOption, LabelsOption, NetworkArgument, ResultOption, StepsOption, read_images
 from lava_aug.errors import InputError
 
+SHOWN_STEPS = 32
+"""Time steps of a long run that are listed."""
+
+LayersOption = Annotated[
+    int | None, typer.Option("--num-layers", help="of a file of lava-dl's: read only so many of its layers")
+]
+
 
 def info(
     network: NetworkArgument,
+    num_layers: LayersOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="show the widths that every layer needs")] = False,
     images: Annotated[str | None, typer.Option("--images", help="for --plan: typical images")] = None,
     num_steps: StepsOption = None,
     json: Annotated[bool, typer.Option("--json", help="for --plan: as JSON")] = False,
 ) -> None:
-    """Show the layers of a network file."""
+    """Show the layers of a network file, ours or lava-dl's."""
     import lava_aug as la
+    from lava_aug.stock_netx import load_either
 
-    net = la.load(network)
+    net = load_either(network, num_layers)
     if not plan:
         out.print(net.summary(), markup=False, soft_wrap=True)
         return
+    if isinstance(net, la.StockNetwork):
+        raise InputError(f"{str(network)!r}: --plan is for networks of lava-aug, this one is lava-dl's")
     with bar("planning") as progress:
         found = net.plan(None if images is None else read_images(images)[0], num_steps, progress=progress)
     if json:
@@ -77,12 +88,17 @@ def run(
         bool, typer.Option("--hierarchical", help="every layer in Lava processes of its own")
     ] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds that the run may take")] = None,
+    num_layers: LayersOption = None,
 ) -> None:
-    """Run a network on Lava's CPU backend."""
+    """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
     import lava_aug as la
+    from lava_aug.stock_netx import load_either
 
-    net = la.load(network)
+    net = load_either(network, num_layers)
     x, y = read_images(images, labels)
+    if isinstance(net, la.StockNetwork):
+        _run_stock(net, x, num_steps, timeout, output)
+        return
     try:
         with bar("running on Lava") as progress:
             result = la.run(net, x, num_steps, fused=not hierarchical, timeout=timeout, progress=progress)
@@ -91,6 +107,28 @@ def run(
             _report(error.output, None if y is None else y[: error.num_finished], output)
         raise
     _report(result, y, output)
+
+
+def _run_stock(net: Any, inputs: np.ndarray, num_steps: int | None, timeout: float | None, output: Path | None) -> None:
+    """A network of lava-dl's: what its last layer sends, step by step."""
+    one_row = inputs.shape == net.input_shape  # for all time steps
+    steps = net.sample_steps if num_steps is None and one_row else num_steps
+    with bar("running on Lava"):
+        found = net.run(inputs, steps, timeout=timeout)
+    flat = found.reshape(len(found), -1)
+    rows = [["step", "non-zero", "sum", "least", "largest"]]
+    rows += [
+        [str(t), *(f"{value:,}" for value in (np.count_nonzero(row), row.sum(), row.min(), row.max()))]
+        for t, row in enumerate(flat, start=1)
+    ]
+    shown = rows if len(rows) <= SHOWN_STEPS + 1 else [*rows[: SHOWN_STEPS + 1], ["…", "", "", "", ""]]
+    size = "x".join(map(str, net.output_shape))
+    out.print(
+        table_of(shown, f"output {size}, {len(found)} time steps", f"{np.count_nonzero(found):,} non-zero in all")
+    )
+    if output is not None:
+        write_arrays({"output": found}, output)
+        out.print(f"Wrote {output}.")
 
 
 def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
@@ -119,13 +157,18 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
 
 
 def write_result(result: Any, path: Path) -> None:
-    """Write readout, predictions and counts of an `Output` to an ``.npz``, whole or not at all."""
+    """Write readout, predictions and counts of an `Output` to an ``.npz``."""
     arrays = {"v": result.v, "steps": result.steps}
     arrays |= {f"heads/{name}": found for name, found in result.heads.items()}
     if not result.heads:
         arrays["predictions"] = result.predictions
     for what in ("events", "spike_sum", "synops", "saturated", "capped"):
         arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
+    write_arrays(arrays, path)
+
+
+def write_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Write arrays to an ``.npz``, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial.npz")
     try:
         np.savez_compressed(partial, **arrays)

@@ -1,0 +1,208 @@
+"""Readers of files that nobody vouches for: an object or our error, whatever the file, in bounded time."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fuzz
+import h5py
+import numpy as np
+import pytest
+
+from lava_aug.errors import FileError
+from lava_aug.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS
+from lava_aug.layers import ConvTranspose, Dense, Sparse
+from lava_aug.network import INPUT, Network
+from lava_aug.netx import load
+from lava_aug.spec import every, offending
+from lava_aug.stock_netx import load_netx
+from lava_aug.synapse import absolute_sum
+from lava_aug.texts import brief
+
+SEEDS = 120
+"""Files in this test; `benchmarks/fuzz_files.py` has them by the thousand, and measures memory."""
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return fuzz.valid_files(tmp_path_factory.mktemp("valid"))
+
+
+def test_the_files_that_damage_starts_from_are_valid(valid: list[Path]) -> None:
+    read = {path.name: [r for r in fuzz.READERS if fuzz.attempt(r, path).kind == "read"] for path in valid}
+    stock = ["load_netx"]
+    assert read == {"CUBA.net": stock, "SDNN.net": stock, "ours.net": ["load"], "skips.net": ["load"]}
+
+
+def test_damaged_files_give_our_error_or_an_object(valid: list[Path], tmp_path: Path) -> None:
+    kinds: set[str] = set()
+    for seed in range(SEEDS):
+        text = fuzz.damaged(seed, valid, tmp_path / "damaged.net")
+        for reader in fuzz.READERS:
+            found = fuzz.attempt(reader, tmp_path / "damaged.net")
+            assert not found.foreign, f"seed {seed}, {reader}, {text}: {found.foreign}"
+            assert found.seconds < 5, f"seed {seed}, {reader}, {text}"
+            kinds.add(found.kind)
+    assert kinds == {"read", "damaged", "FileError"}
+
+
+@pytest.mark.parametrize("name", fuzz.DAMAGE)
+def test_every_kind_of_damage_does_something(name: str, valid: list[Path], tmp_path: Path) -> None:
+    """A generator whose damage never takes effect would prove nothing."""
+    outcomes = set()
+    for seed in range(20):
+        target = tmp_path / f"{seed}.net"
+        target.write_bytes(valid[2].read_bytes())  # ours.net
+        with h5py.File(target, "r+") as file:
+            try:
+                fuzz.DAMAGE[name](file, random.Random(seed))
+            except (KeyError, ValueError, TypeError, OSError, RuntimeError):
+                continue
+        outcomes.add(fuzz.attempt("load", target).kind)
+        if outcomes - {"read"}:
+            return
+    pytest.fail(f"{name}: every file was read")
+
+
+# What was found, one by one
+
+
+def weight(**options: Any) -> Callable[[Any], Any]:
+    """Another dataset in place of the readout's weights."""
+
+    def change(file: Any) -> None:
+        del file["layer/6/weight"]
+        file["layer/6"].create_dataset("weight", **options)
+
+    return change
+
+
+def external(file: Any) -> None:
+    weight(shape=(4,), dtype="i1", external=[("/etc/hostname", 0, 4)])(file)
+
+
+def filtered(file: Any) -> None:
+    weight(shape=(3, 4), dtype="i4", compression="lzf")(file)
+
+
+def inputs(file: Any) -> None:
+    del file["layer/6/inputs"]
+    file["layer/6/inputs"] = np.array([b"a"] * (MAX_TEXTS + 1))
+
+
+def attribute(value: Any) -> Callable[[Any], None]:
+    return lambda file: file.attrs.create("method", value)
+
+
+FOUND: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "many small blocks": (
+        weight(shape=(MAX_BLOCKS * 8 + 1,), dtype="i1", chunks=(8,)),
+        "layer 'out': dataset 'weight' claims 16,385 blocks of 8 bytes; at most 16,384 blocks and",
+    ),
+    "one large block": (
+        weight(shape=(4,), maxshape=(None,), dtype="i1", chunks=(1 << 28,)),
+        "claims 1 blocks of 268,435,456 bytes",
+    ),
+    "much in all": (
+        lambda file: (weight(shape=(MAX_FILE_BYTES,), dtype="i1")(file), None),
+        f"claims {MAX_FILE_BYTES:,} bytes; of a file at most {MAX_FILE_BYTES:,} are read, and",
+    ),
+    "product of a shape that wraps": (
+        weight(shape=(1 << 32, 1 << 32), dtype="i1", chunks=(1 << 10, 1 << 10)),
+        "claims 18,446,744,073,709,551,616 bytes",
+    ),
+    "another file": (external, "dataset 'weight' refers to another file, which is not followed"),
+    "filter": (filtered, "has filter 32000, expected one of ['fletcher32', 'gzip', 'shuffle']"),
+    "many texts": (inputs, "dataset 'inputs' claims 4,097 texts of 1 bytes"),
+    "bytes for text": (
+        lambda file: (file["layer/6"].pop("name"), file["layer/6"].create_dataset("name", data=b"\xff\xfe")),
+        "'name' is no text in UTF-8: b'\\xff\\xfe'",
+    ),
+    "array for an attribute": (
+        attribute(np.zeros(9)),
+        "attribute 'method' has shape (9,), expected one number or text",
+    ),
+    "reference for an attribute": (
+        lambda file: file.attrs.create("method", file.ref, dtype=h5py.ref_dtype),
+        "attribute 'method' has type object, expected a number or a text of fixed length",
+    ),
+    "text of any length for an attribute": (
+        attribute("a"),
+        "attribute 'method' has type object, expected a number or a text of fixed length",
+    ),
+    "long message": (
+        lambda file: (file["layer/6"].pop("name"), file["layer/6"].create_dataset("name", data=np.ones((2,) * 20))),
+        "expected 'name' to be a text, found float64 of shape (2, 2, 2, 2, 2, 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_was_found_is_named(case: str, valid: list[Path], tmp_path: Path) -> None:
+    change, message = FOUND[case]
+    path = tmp_path / "a.net"
+    path.write_bytes(next(p for p in valid if p.name == "ours.net").read_bytes())
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(FileError, match=re.escape(message)) as caught:
+        load(path)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_text_that_claims_to_be_long(valid: list[Path], tmp_path: Path) -> None:
+    """HDF5 would fill 4 GB before it looks."""
+    path = tmp_path / "a.net"
+    path.write_bytes(next(p for p in valid if p.name == "CUBA.net").read_bytes())
+    with h5py.File(path) as file:
+        dataset: Any = file["layer/1/neuron/type"]
+        offset = dataset.id.get_offset()
+    data = bytearray(path.read_bytes())
+    assert data[offset : offset + 4] == b"\4\0\0\0"  # CUBA
+    data[offset : offset + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(FileError, match=r"neuron: 'type' is a text of 4,294,967,295 bytes, expected at most 4,096"):
+        load_netx(path)
+    with h5py.File(path, "r+") as file:
+        del file["layer/1/neuron/type"]
+        file.create_dataset("layer/1/neuron/type", shape=(), dtype=h5py.string_dtype())
+    with pytest.raises(FileError, match="'type' is a text of nothing that can be found"):
+        load_netx(path)
+
+
+def test_bounds_on_weights_take_no_memory_for_places_that_are_empty() -> None:
+    weight, rows, columns = np.array([[3, -4, 5], [0, 0, (1 << 40) - 1], [0, 1, 2]])
+    assert Sparse(weight=weight, rows=rows, columns=columns, shape=(1 << 40,)).weight_sum == 7
+
+
+def test_sums_of_weights() -> None:
+    """-128 has no counterpart in its own type."""
+    weights = np.array([[-128, 127], [-128, -128]], np.int8)
+    np.testing.assert_array_equal(absolute_sum(weights, axis=1), [255, 256])
+    assert (Dense(weight=weights).weight_sum, Dense(weight=weights).largest_weight) == (256, 128)
+    kernel = np.random.default_rng(0).integers(-128, 128, (6, 2, 3, 3))
+    layer = ConvTranspose(weight=kernel, groups=2, stride=(2, 1))
+    taken = np.abs(kernel.reshape(2, 3, 2, 3, 3)).sum(1)
+    by_phase = [taken[:, :, phase::2].sum((2, 3)).max() for phase in (0, 1)]
+    assert layer.weight_sum == max(by_phase)
+
+
+def test_a_network_has_room_for_its_neurons() -> None:
+    with pytest.raises(Exception, match="input: expected at most 33,554,432 values, found 34,359,738,368"):
+        Network(input_shape=(1 << 35,), layers=(fuzz.layer("a", INPUT, Dense(weight=np.ones((1, 1), int))),))
+
+
+def test_checks_of_arrays_look_at_all_elements_at_once() -> None:
+    values = np.arange(12).reshape(3, 4)
+    assert every(lambda v: v < 12, values)
+    assert not every(lambda v: v < 11, values)
+    assert offending(lambda v: v < 6, values) == "6 at (1, 2)"
+    assert offending(lambda v: v < 6, 7) == "7"
+
+
+def test_values_in_messages() -> None:
+    assert brief([1, 2]) == "[1, 2]"
+    assert brief(np.arange(17)) == "int64 of shape (17,)"
+    assert len(brief("x" * 10_000)) < 130
+    assert len(brief([["x" * 10_000]])) < 130
