@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lava_aug import plot
     from lava_aug.cases import Case, cases_named
     from lava_aug.compare import Comparison
     from lava_aug.conversion import convert
@@ -69,6 +70,7 @@ _HOMES = {
     "tuning": ("Tuned", "tune"),
     "zoo": ("Pretrained", "pretrained"),
 }
+_PUBLIC_MODULES = frozenset({"plot"})
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "convert",
     "diagnose",
     "load",
+    "plot",
     "pretrained",
     "run",
     "save",
@@ -110,6 +113,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"lava_aug.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'lava_aug' has no attribute {name!r}")
     value = getattr(import_module(f"lava_aug.{_MODULE_OF[name]}"), name)
