@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
     from lava_aug.planning import Plan
+    from lava_aug.report import report_html, to_csv, write_report
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
     from lava_aug.settling import Settled, settle
@@ -62,6 +63,7 @@ _HOMES = {
     "netx": ("load", "save"),
     "network": ("Connection", "Layer", "Network"),
     "planning": ("Plan",),
+    "report": ("report_html", "to_csv", "write_report"),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
     "settling": ("Settled", "settle"),
@@ -103,12 +105,15 @@ __all__ = [
     "load",
     "plot",
     "pretrained",
+    "report_html",
     "run",
     "save",
     "settle",
     "simulate",
     "supervise",
+    "to_csv",
     "tune",
+    "write_report",
 ]
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, experiments, networks
+from lava_aug.commands import conversion, demo, experiments, networks, report
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -17,6 +17,7 @@ COMMANDS = (
     networks.info,
     networks.simulate,
     networks.run,
+    report.report,
 )
 """In the order in which ``--help`` lists them."""
 

@@ -24,7 +24,7 @@ class ConversionError(LavaAugError, ValueError):
 
 
 class FileError(LavaAugError, OSError):
-    """A network file cannot be read or written."""
+    """A file cannot be read or written, or holds something else."""
 
 
 class BackendError(LavaAugError, RuntimeError):
