@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         BackendWarning,
         ConversionError,
         ConversionWarning,
+        ExportError,
+        ExportWarning,
         FileError,
         InputError,
         LavaAugError,
@@ -28,14 +30,20 @@ if TYPE_CHECKING:
     from lava_aug.experiments import compare_cases
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.netx import load, save
+    from lava_aug.netx_runs import run_sdnn
+    from lava_aug.nir_files import from_nir, to_nir
     from lava_aug.planning import Plan
+    from lava_aug.preflight import Preflight, check
     from lava_aug.report import report_html, to_csv, write_report
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
+    from lava_aug.sdnn import SigmaDeltaExport, export_sdnn
     from lava_aug.settling import Settled, settle
+    from lava_aug.sigma_delta import SigmaDeltaOutput
     from lava_aug.simulator import simulate
     from lava_aug.supervision import supervise
     from lava_aug.tuning import Tuned, tune
+    from lava_aug.verification import Verification, verify
     from lava_aug.zoo import Pretrained, pretrained
 
 __version__ = "0.1.0"
@@ -52,6 +60,8 @@ _HOMES = {
         "BackendWarning",
         "ConversionError",
         "ConversionWarning",
+        "ExportError",
+        "ExportWarning",
         "FileError",
         "InputError",
         "LavaAugError",
@@ -61,15 +71,21 @@ _HOMES = {
     ),
     "experiments": ("compare_cases",),
     "netx": ("load", "save"),
+    "netx_runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
+    "nir_files": ("from_nir", "to_nir"),
     "planning": ("Plan",),
+    "preflight": ("Preflight", "check"),
     "report": ("report_html", "to_csv", "write_report"),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
+    "sdnn": ("SigmaDeltaExport", "export_sdnn"),
     "settling": ("Settled", "settle"),
+    "sigma_delta": ("SigmaDeltaOutput",),
     "simulator": ("simulate",),
     "supervision": ("supervise",),
     "tuning": ("Tuned", "tune"),
+    "verification": ("Verification", "verify"),
     "zoo": ("Pretrained", "pretrained"),
 }
 _PUBLIC_MODULES = frozenset({"plot"})
@@ -84,6 +100,8 @@ __all__ = [
     "ConversionError",
     "ConversionWarning",
     "Diagnosis",
+    "ExportError",
+    "ExportWarning",
     "FastSimCfg",
     "FileError",
     "InputError",
@@ -93,26 +111,36 @@ __all__ = [
     "NetworkError",
     "Output",
     "Plan",
+    "Preflight",
     "Pretrained",
     "RunInterruptedError",
     "Settled",
+    "SigmaDeltaExport",
+    "SigmaDeltaOutput",
     "SpecError",
     "Tuned",
+    "Verification",
     "cases_named",
+    "check",
     "compare_cases",
     "convert",
     "diagnose",
+    "export_sdnn",
+    "from_nir",
     "load",
     "plot",
     "pretrained",
     "report_html",
     "run",
+    "run_sdnn",
     "save",
     "settle",
     "simulate",
     "supervise",
     "to_csv",
+    "to_nir",
     "tune",
+    "verify",
     "write_report",
 ]
 

@@ -1,14 +1,12 @@
 """What is compared: named sets of cases, each a conversion and how it is simulated."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from lava_aug.compare import STEPS
 from lava_aug.errors import InputError
-from lava_aug.simulator import simulate
 
 NUM_STEPS = 64
 AUGMAPPING_STEPS = 16
@@ -117,15 +115,10 @@ def ablation_cases(choice: Choice) -> list[Case]:
     for case in method_cases(finest):
         cases.append(case)
         for name, converted, simulated in ABLATIONS:
-            if (case.convert["method"] == "rate" and "symmetric" in converted) or not _is_known(simulated):
+            if case.convert["method"] == "rate" and "symmetric" in converted:
                 continue  # a rate neuron has no lower threshold
             cases.append(Case(f"{case.title}, {name}", case.num_steps, {**case.convert, **converted}, simulated))
     return cases
-
-
-def _is_known(options: Mapping[str, Any]) -> bool:
-    """Whether `simulate` has such arguments."""
-    return set(options) <= set(inspect.signature(simulate).parameters)
 
 
 CASES: dict[str, Callable[[Choice], list[Case]]] = {"methods": method_cases, "ablations": ablation_cases}

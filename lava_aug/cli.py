@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, experiments, networks, report
+from lava_aug.commands import conversion, demo, experiments, export, networks, preflight, report, verification
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -15,9 +15,12 @@ COMMANDS = (
     conversion.diagnose,
     experiments.compare,
     networks.info,
+    preflight.check,
     networks.simulate,
     networks.run,
     report.report,
+    verification.verify,
+    export.export,
 )
 """In the order in which ``--help`` lists them."""
 

@@ -68,21 +68,47 @@ class LayerStatistics:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Row:
-    """One conversion in a comparison. Arrays have an element for every time step.
+class Curve:
+    """Accuracy and events of anything that takes time steps, ours or not.
 
     Attributes
     ----------
     title : str
         What it is called in tables.
+    accuracy : numpy.ndarray
+        After every step, 0 .. 1.
+    events : numpy.ndarray
+        Mean events per image up to every step, input left out.
+    """
+
+    title: str
+    accuracy: np.ndarray
+    events: np.ndarray
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps per image."""
+        return len(self.accuracy)
+
+    def first_step(self, accuracy: float) -> int | None:
+        """The first step from which on the accuracy is never below the given one; None if there is none."""
+        below = np.flatnonzero(self.accuracy < accuracy)
+        step = int(below[-1]) + 2 if len(below) else 1
+        return step if step <= len(self.accuracy) else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row(Curve):
+    """One conversion in a comparison. Arrays have an element for every time step.
+
+    Attributes
+    ----------
     options : mapping
         What makes it: method, resolution, and further arguments of `convert` and `simulate`.
     summary : str
         Of the network.
-    accuracy : numpy.ndarray
-        After every step, 0 .. 1.
-    events, spike_sum : numpy.ndarray
-        Mean events, and mean sum of ``|coefficient|``, per image up to every step, input left out.
+    spike_sum : numpy.ndarray
+        Mean sum of ``|coefficient|`` per image up to every step, input left out.
     synops : numpy.ndarray
         Mean synaptic operations per image up to every step, those of the input's spikes among them.
     energy : numpy.ndarray
@@ -97,11 +123,8 @@ class Row:
         Time of the simulation, summed over all parts.
     """
 
-    title: str
     options: Mapping[str, Any]
     summary: str
-    accuracy: np.ndarray
-    events: np.ndarray
     spike_sum: np.ndarray
     synops: np.ndarray
     energy: np.ndarray
@@ -109,17 +132,6 @@ class Row:
     exits: tuple[Exit, ...] = ()
     overflows: int = 0
     seconds: float = 0.0
-
-    @property
-    def num_steps(self) -> int:
-        """Time steps per image."""
-        return len(self.accuracy)
-
-    def first_step(self, accuracy: float) -> int | None:
-        """The first step from which on the accuracy is never below the given one; None if there is none."""
-        below = np.flatnonzero(self.accuracy < accuracy)
-        step = int(below[-1]) + 2 if len(below) else 1
-        return step if step <= len(self.accuracy) else None
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Self:

@@ -1,10 +1,11 @@
 """Figures of comparisons and searches: accuracy over what it costs, and errors layer by layer."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lava_aug.compare import Comparison, Row, powers_of_two
+from lava_aug.compare import Comparison, Curve, powers_of_two
 from lava_aug.diagnosis import PARTS, Diagnosis
 from lava_aug.drawing import ACCURACY, COLORS, ENERGY, EVENTS, STEPS, axes_for, draw_ann, log_axis, plain, style_of
 from lava_aug.tuning import Tuned, pareto_front
@@ -22,7 +23,7 @@ ROOM = (0.06, 0.07)
 
 
 def accuracy_over_steps(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
-    """Accuracy of every row of a comparison over time steps; markers stand at powers of two.
+    """Accuracy of every row of a comparison over time steps; markers stand at powers of two, and at the last step.
 
     Parameters
     ----------
@@ -31,13 +32,7 @@ def accuracy_over_steps(comparison: Comparison, ax: "Axes | None" = None) -> "Ax
     ax : matplotlib Axes, optional
         Where to draw.
     """
-    ax = axes_for(ax, (6, 4))
-    for index, row in enumerate(comparison.rows):
-        _draw_row(ax, np.arange(1, len(row.accuracy) + 1), row, index)
-    ticks = powers_of_two(max(row.num_steps for row in comparison.rows))
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ticks, [str(tick) for tick in ticks])
-    return _finish(ax, comparison, STEPS)
+    return curves(comparison.rows, comparison.ann_accuracy, ax)
 
 
 def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
@@ -50,11 +45,41 @@ def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "A
     ax : matplotlib Axes, optional
         Where to draw.
     """
+    return curves(comparison.rows, comparison.ann_accuracy, ax, against="events")
+
+
+def curves(
+    rows: Sequence[Curve],
+    ann_accuracy: float,
+    ax: "Axes | None" = None,
+    *,
+    against: Literal["steps", "events"] = "steps",
+) -> "Axes":
+    """Accuracy of several networks, ours or not, over time steps or over events.
+
+    Parameters
+    ----------
+    rows : sequence of Curve
+        What to draw.
+    ann_accuracy : float
+        The ANN's, 0 .. 1: a dashed line.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    against : {"steps", "events"}
+        The horizontal axis: time steps, or mean events per image.
+    """
     ax = axes_for(ax, (6, 4))
-    for index, row in enumerate(comparison.rows):
-        _draw_row(ax, _visible(row.events), row, index)
-    log_axis(ax, np.concatenate([row.events for row in comparison.rows]))
-    return _finish(ax, comparison, EVENTS)
+    for index, row in enumerate(rows):
+        x = np.arange(1, row.num_steps + 1) if against == "steps" else _visible(row.events)
+        marked = [step - 1 for step in powers_of_two(row.num_steps)]
+        style = style_of(index) | {"markersize": 5, "markevery": marked}
+        ax.plot(x, 100 * row.accuracy, label=plain(row.title), **style)
+    if against == "steps":
+        _steps_axis(ax, max(row.num_steps for row in rows))
+    else:
+        log_axis(ax, np.concatenate([row.events for row in rows]))
+    draw_ann(ax, ann_accuracy)
+    return _label(ax, COSTS[against])
 
 
 def early_exit(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
@@ -121,9 +146,10 @@ def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def _draw_row(ax: "Axes", x: np.ndarray, row: Row, index: int) -> None:
-    marked = [step - 1 for step in powers_of_two(len(x))]
-    ax.plot(x, 100 * row.accuracy, label=plain(row.title), markersize=5, markevery=marked, **style_of(index))
+def _steps_axis(ax: "Axes", last: int) -> None:
+    ticks = powers_of_two(last)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
 def _visible(x: np.ndarray) -> np.ndarray:

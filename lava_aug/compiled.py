@@ -255,6 +255,10 @@ class CompiledPopulation:
         arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
         _fire(*arrays, np.float32(t), *self.parameters)
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Forget all images but some, given as bool ``(batch,)``."""
+        self.v, self.n, self.s, self.counts = self.v[rows], self.n[rows], self.s[rows], self.counts[rows]
+
 
 def is_compiled(neuron: Neuron, num_steps: int) -> bool:
     """Whether a neuron has a compiled form that is exact for windows of so many steps: ``|n| <= 2**24`` throughout."""

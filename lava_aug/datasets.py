@@ -1,5 +1,6 @@
 """Image data sets from disk, by way of torchvision; nothing is downloaded."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,10 +39,16 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
     Raises
     ------
     InputError
-        If there is no such data set, or it is not there.
+        If there is no such data set, it is not there, or torchvision is not.
     """
     if name not in LOADERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(LOADERS)}")
+    try:
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"data set {name!r}: torchvision, which reads it, is not installed; pip install lava-aug[data]"
+        ) from error
     return LOADERS[name](name, Path(root), train)
 
 
@@ -64,6 +71,8 @@ def _mnist(name: str, root: Path, train: bool) -> Images:
         data = getattr(datasets, name)(str(root), train=train, download=False)
     except RuntimeError as error:
         raise _missing(name, root, f"the four unpacked idx files in {str(root / name / 'raw')!r}") from error
+    except (OSError, ValueError, AssertionError, LookupError) as error:
+        raise _broken(name, root, error) from error
     return Images(data.data.unsqueeze(1).numpy(), data.targets.numpy())
 
 
@@ -79,6 +88,8 @@ def _cifar10(name: str, root: Path, train: bool) -> Images:
     except RuntimeError as error:
         where = f"{str(root / 'cifar-10-batches-py')!r}, or images in {str(root / part / '<class>')!r}"
         raise _missing(name, root, where) from error
+    except (OSError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        raise _broken(name, root, error) from error
     return Images(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.asarray(data.targets))
 
 
@@ -105,6 +116,10 @@ def _folder(folder: Path) -> Images:
 def _missing(name: str, root: Path, where: str) -> InputError:
     get = f'python -c "from torchvision.datasets import {name}; {name}({str(root)!r}, download=True)"'
     return InputError(f"no {name} in {str(root)!r}: expected {where}. To get it: {get}")
+
+
+def _broken(name: str, root: Path, error: Exception) -> InputError:
+    return InputError(f"{name} in {str(root)!r} cannot be read, get it again: {type(error).__name__} {error}")
 
 
 LOADERS: dict[str, Callable[[str, Path, bool], Images]] = {"MNIST": _mnist, "FashionMNIST": _mnist, "CIFAR10": _cifar10}

@@ -17,7 +17,7 @@ from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.methods import METHODS
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import MaxPoolNeuron
-from lava_aug.simulator import Simulator, batches, images_per_batch
+from lava_aug.simulator import Course, Simulator, batches, images_per_batch
 from lava_aug.texts import table
 from lava_aug.tracing import trace
 
@@ -181,7 +181,7 @@ def _decoded(simulator: Simulator, x: np.ndarray, num_steps: int) -> dict[str, t
         else:
             totals[layer.name] = torch.tensor(v).double()
 
-    simulator.run(x, num_steps, look=look)
+    simulator.run(x, Course(num_steps), look)
     return {name: total / num_steps * _tensor(net[name].quantum) for name, total in totals.items()}
 
 

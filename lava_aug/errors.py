@@ -23,6 +23,10 @@ class ConversionError(LavaAugError, ValueError):
     """A PyTorch model holds something that has no spiking counterpart here."""
 
 
+class ExportError(LavaAugError, ValueError):
+    """A network holds something that another tool's format cannot say."""
+
+
 class FileError(LavaAugError, OSError):
     """A file cannot be read or written, or holds something else."""
 
@@ -49,6 +53,10 @@ class RunInterruptedError(BackendError):
 
 class ConversionWarning(UserWarning):
     """A conversion went through, but something in it deserves a look."""
+
+
+class ExportWarning(UserWarning):
+    """A network was exported or imported, but other tools compute something else with it than we do."""
 
 
 class BackendWarning(UserWarning):

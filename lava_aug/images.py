@@ -11,6 +11,9 @@ from lava_aug.network import INPUT_LEVELS, Network
 Progress = Callable[[int, int], None]
 """Called with the number of finished images and of all images."""
 
+NUM_RANDOM = 4
+"""Random images unless told otherwise."""
+
 
 def as_numpy(values: Any, where: str) -> np.ndarray:
     """A numpy array of numbers from an array, a torch tensor or nested lists."""
@@ -89,3 +92,33 @@ def check_record(net: Network, record: Any) -> tuple[str, ...]:
         if name not in known:
             raise InputError(f"record: no spikes of {name!r}; there are {known}")
     return names
+
+
+def random_images(net: Network, num_images: int = NUM_RANDOM, seed: int = 0) -> np.ndarray:
+    """Random uint8 images, and behind them the extremes: one all 0, one all 255.
+
+    Parameters
+    ----------
+    net : Network
+        The network that will see them.
+    num_images : int
+        How many random ones, at least 0.
+    seed : int
+        The same seed gives the same images.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, ``(num_images + 2, *net.input_shape)``.
+
+    Raises
+    ------
+    InputError
+        If a number is negative or no integer.
+    """
+    for name, value in (("num_images", num_images), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise InputError(f"{name}: expected an integer of at least 0, found {value!r}")
+    shape = net.input_shape
+    drawn = np.random.default_rng(seed).integers(0, INPUT_LEVELS + 1, (num_images, *shape), np.uint8)
+    return np.concatenate([drawn, np.zeros((1, *shape), np.uint8), np.full((1, *shape), INPUT_LEVELS, np.uint8)])

@@ -20,14 +20,13 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from lava_aug.errors import FileError, LavaAugError, SpecError
-from lava_aug.hdf5 import Reader
+from lava_aug.errors import FileError, SpecError
+from lava_aug.hdf5 import Reader, opened, put, write_whole
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
@@ -35,9 +34,6 @@ from lava_aug.spec import Spec
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1
-
-COMPRESS_FROM = 1 << 10
-"""Arrays of at least so many elements are compressed."""
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
@@ -55,16 +51,7 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     FileError
         If the file cannot be written.
     """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            _write(file, net)
-        partial.replace(target)
-    except OSError as error:
-        raise FileError(f"cannot write {str(target)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, lambda file: _write(file, net))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -86,16 +73,8 @@ def load(path: str | os.PathLike[str]) -> Network:
         If the file cannot be read, is of another format or version, or holds something missing, unknown, of the wrong
         type or shape; the message names the file and the layer.
     """
-    target = Path(path)
-    if not target.is_file():
-        raise FileError(f"{str(target)!r}: no such file")
-    try:
-        with h5py.File(target, "r") as file:
-            return _read(file)
-    except LavaAugError as error:
-        raise FileError(f"{str(target)!r}: {error}") from None
-    except Exception as error:  # h5py raises nearly everything on damaged files
-        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+    with opened(path) as file:
+        return _read(file)
 
 
 def encoded(net: Network) -> bytes:
@@ -110,19 +89,32 @@ def encoded(net: Network) -> bytes:
 
 
 def _write(file: h5py.File, net: Network) -> None:
-    file.attrs["format"] = FORMAT
-    file.attrs["format_version"] = FORMAT_VERSION
-    file.attrs["method"] = net.method
-    file.attrs["resolution"] = net.resolution
-    _put(file, "simulation/Ts", net.num_steps)
-    _put(file, "simulation/tSample", net.num_steps)
+    for name, value in header(net).items():
+        file.attrs[name] = value
+    write_network(file, net)
+
+
+def header(net: Network) -> dict[str, Any]:
+    """What says that this is a network of ours, and what it holds beside its groups: a file's attributes."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "method": net.method,
+        "resolution": net.resolution,
+    }
+
+
+def write_network(target: h5py.Group, net: Network) -> None:
+    """Write the groups of a network, all but its `header`."""
+    put(target, "simulation/Ts", net.num_steps)
+    put(target, "simulation/tSample", net.num_steps)
     for index, head in enumerate(net.heads):
-        _put(file, f"heads/{index}/name", head.name)
-        _put(file, f"heads/{index}/shape", head.shape)
+        put(target, f"heads/{index}/name", head.name)
+        put(target, f"heads/{index}/shape", head.shape)
     for index, (kind, shape, layer) in enumerate(_entries(net)):
-        group = file.create_group(f"layer/{index}")
-        _put(group, "type", kind)
-        _put(group, "shape", shape)
+        group = target.create_group(f"layer/{index}")
+        put(group, "type", kind)
+        put(group, "shape", shape)
         if layer is not None:
             _write_layer(group, layer, net)
 
@@ -140,16 +132,16 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
     _write_spec(group, layer)
-    _put(group, "inputs", [connection.source for connection in layer.connections])
+    put(group, "inputs", [connection.source for connection in layer.connections])
     for name, value in _delay(layer, net).items():
-        _put(group, name, value)
+        put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):
         _write_spec(target, synapse)
         extras = synapse.stored_extras(net.shapes[source]) if target is group else {}
         for name, value in extras.items():
-            _put(target, name, value)
+            put(target, name, value)
     neuron = group.create_group("neuron")
-    _put(neuron, "type", layer.neuron.type_name)
+    put(neuron, "type", layer.neuron.type_name)
     _write_spec(neuron, layer.neuron)
 
 
@@ -166,7 +158,7 @@ def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
         return
     for index, connection in enumerate(layer.connections):
         target = group.create_group(f"synapse/{index}")
-        _put(target, "type", connection.synapse.type_name)
+        put(target, "type", connection.synapse.type_name)
         yield target
 
 
@@ -174,28 +166,31 @@ def _write_spec(group: h5py.Group, spec: Spec) -> None:
     for name, declaration in spec.declarations():
         value = getattr(spec, name)
         if declaration.stored_as is not None and value is not None:
-            _put(group, declaration.stored_as, value)
-
-
-def _put(group: h5py.Group, name: str, value: Any) -> None:
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        value = np.array([text.encode() for text in texts])  # fixed-length bytes, as netx stores its types
-    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
-    group.create_dataset(name, data=value, **options)
+            put(group, declaration.stored_as, value)
 
 
 # Reading
 
 
 def _read(file: h5py.File) -> Network:
-    found = _attribute(file, "format")
-    if found != FORMAT:
-        raise FileError(f"not a lava-aug network: attribute 'format' is {found!r}, expected {FORMAT!r}")
-    version = _attribute(file, "format_version")
-    if version != FORMAT_VERSION:
-        raise FileError(f"unknown format version {version!r}: this lava-aug reads version {FORMAT_VERSION}")
-    root = Reader(file, "file")
+    names = ("format", "format_version", "method", "resolution")
+    return read_network(Reader(file, "file"), {name: _attribute(file, name) for name in names})
+
+
+def read_network(root: Reader, found: dict[str, Any]) -> Network:
+    """The network of some groups that `write_network` wrote, and of the `header` that was found with them.
+
+    Raises
+    ------
+    LavaAugError
+        If something is missing, unknown, contradictory, or of the wrong type or shape.
+    """
+    if found["format"] != FORMAT:
+        raise FileError(f"not a lava-aug network: attribute 'format' is {found['format']!r}, expected {FORMAT!r}")
+    if found["format_version"] != FORMAT_VERSION:
+        raise FileError(
+            f"unknown format version {found['format_version']!r}: this lava-aug reads version {FORMAT_VERSION}"
+        )
     groups = root.group("layer").numbered()
     entries = [(group, group.text("type")) for group in groups]
     if entries[0][1] != "input":
@@ -204,8 +199,8 @@ def _read(file: h5py.File) -> Network:
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
         num_steps=root.group("simulation").value("Ts"),
-        method=_attribute(file, "method"),
-        resolution=_attribute(file, "resolution"),
+        method=found["method"],
+        resolution=found["resolution"],
         heads=_read_heads(root),
     )
     _check_derived(net, entries)

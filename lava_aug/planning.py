@@ -11,7 +11,7 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.simulator import Simulator, batches, images_per_batch
+from lava_aug.simulator import Course, Simulator, batches, images_per_batch
 from lava_aug.texts import table
 
 Extent = tuple[int, int]
@@ -166,7 +166,7 @@ def plan(
         x = payloads(net, images)
         count, simulator = len(x), Simulator(net)
         for batch in batches(x, images_per_batch(net, batch_size), progress):
-            simulator.run(batch, steps, look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))
+            simulator.run(batch, Course(steps), look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))
     worst = {INPUT: INPUT_LEVELS}
     layers = tuple(_layer_plan(net, layer, found[layer.name] if count else None, worst, steps) for layer in net)
     return Plan(steps, count, layers)

@@ -36,6 +36,10 @@ class Population(Protocol):
         """``v`` after the last step."""
         ...
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with those images only for which ``rows (batch,)``, bool, says so."""
+        ...
+
     def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
         """For each image, the sum of ``weights (neurons,)`` over the neurons that sent something in the last step."""
         ...
@@ -76,6 +80,12 @@ class TorchPopulation:
         """``v`` after the last step."""
         return self.state.v.cpu().numpy()
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with some images only."""
+        chosen = torch.from_numpy(rows).to(self.fired.device)
+        self.state = self.state._replace(v=self.state.v[chosen], n=self.state.n[chosen])
+        self.counts = self.counts[rows]
+
     def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
         """Sum of weights over the neurons that fired."""
         return (self.fired.to(torch.float64) @ weights.to(torch.float64)).to(torch.int64).cpu().numpy()
@@ -91,8 +101,11 @@ class SharedPopulation:
     def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
         self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
         self.counts = self.compiled.counts
-        self.shape, self.threads, self.t = (batch, *shape), threads, 0
-        self.s = torch.from_numpy(self.compiled.s).view(self.shape)
+        self.shape, self.threads, self.t = shape, threads, 0
+        self.s = self._spikes()
+
+    def _spikes(self) -> torch.Tensor:
+        return torch.from_numpy(self.compiled.s).view(-1, *self.shape)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""
@@ -103,7 +116,12 @@ class SharedPopulation:
 
     def potential(self) -> np.ndarray:
         """``v`` after the last step."""
-        return self.compiled.v.reshape(self.shape)
+        return self.compiled.v.reshape(-1, *self.shape)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with some images only."""
+        self.compiled.keep(rows)
+        self.counts, self.s = self.compiled.counts, self._spikes()
 
     def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
         """Sum of weights over the neurons that fired."""

@@ -1,4 +1,4 @@
-"""`Recording`: spikes and counts of one layer, in memory that a program shares with the processes it forks."""
+"""`Recording`, spikes and counts of one layer, and `Tape`, what a port sent: in memory shared with forked processes."""
 
 import math
 import mmap
@@ -94,3 +94,39 @@ def _fan_out(counts: np.ndarray) -> tuple[int | None, np.ndarray]:
 
 def _weighted(s: np.ndarray, weights: np.ndarray) -> int:
     return int(weighted_events(s.reshape(1, -1), weights)[0])
+
+
+class Tape:
+    """What one port sent in every time step of a run, exactly: integers of up to 64 bits, or floats.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the port.
+    num_steps : int
+        Time steps of the run.
+    """
+
+    def __init__(self, shape: Shape, num_steps: int) -> None:
+        self.shape = shape
+        self._raw = shared_array((num_steps, *shape), np.int64)
+        self._floats = shared_array((1,), np.int64)
+        self._noted = shared_array((1,), np.int64)
+
+    def note(self, t: int, sent: np.ndarray) -> None:
+        """Note what was sent in time step ``t``, counted from 0."""
+        self._floats[0] = sent.dtype.kind == "f"
+        self._in_format()[t] = sent
+        self._noted[0] = t + 1
+
+    def _in_format(self) -> np.ndarray:
+        return self._raw.view(np.float64) if self._floats[0] else self._raw
+
+    @property
+    def noted(self) -> int:
+        """Time steps noted so far."""
+        return int(self._noted[0])
+
+    def read(self) -> np.ndarray:
+        """What was noted, ``(num_steps, *shape)``, int64 or float64."""
+        return self._in_format().copy()

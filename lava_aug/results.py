@@ -64,6 +64,9 @@ class Output:
         Neurons per layer whose spike coefficient was cut to the payload's width.
     spikes : dict
         For the recorded layers, coefficients ``(T, B, *shape)``, int32.
+    stops : numpy.ndarray or None
+        After how many steps each image was done, int64 ``(B,)``, if some were before the last; see `steps`. From then
+        on ``v`` stays as it is, and the other arrays are 0.
     """
 
     network: Network
@@ -74,6 +77,7 @@ class Output:
     saturated: Mapping[str, np.ndarray]
     capped: Mapping[str, np.ndarray]
     spikes: Mapping[str, np.ndarray]
+    stops: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
@@ -86,10 +90,15 @@ class Output:
         return self.v.shape[1]
 
     @property
+    def steps(self) -> np.ndarray:
+        """Time steps that each image took, int64 ``(B,)``: ``num_steps``, or less with ``simulate(stop_when=...)``."""
+        return np.full(self.num_images, self.num_steps) if self.stops is None else self.stops
+
+    @property
     def logits(self) -> np.ndarray:
         """The readout in the ANN's units, float64: ``v * quantum / t`` after ``t`` steps, shape as ``v``."""
-        t = np.arange(1, self.num_steps + 1).reshape(-1, *[1] * (self.v.ndim - 1))
-        return self.v * (self.network.readout.quantum / t)
+        t = np.minimum(np.arange(1, self.num_steps + 1)[:, None], self.steps)
+        return self.v * (self.network.readout.quantum / t.reshape(*t.shape, *[1] * (self.v.ndim - 2)))
 
     @property
     def heads(self) -> dict[str, np.ndarray]:
@@ -131,7 +140,9 @@ class Output:
 
     def differences(self, other: "Output") -> list[str]:
         """Where two outputs of the same network differ: one text for each field and layer, none if they are equal."""
-        pairs = [("v", self.v, other.v)]
+        pairs: list[tuple[str, Any, Any]] = [("v", self.v, other.v)]
+        if self.num_steps == other.num_steps:
+            pairs.append(("steps", self.steps, other.steps))
         for field in (*COUNTS, "spikes"):
             mine, theirs = getattr(self, field), getattr(other, field)
             pairs += [(f"{field}[{name!r}]", mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
@@ -164,4 +175,5 @@ def joined(parts: Iterable[Output]) -> Output:
         }
 
     fields = {field: concatenated(field) for field in (*COUNTS, "spikes")}
-    return Output(network=first.network, v=np.concatenate([part.v for part in parts], axis=1), **fields)
+    stops = np.concatenate([part.steps for part in parts]) if any(part.stops is not None for part in parts) else None
+    return Output(network=first.network, v=np.concatenate([part.v for part in parts], axis=1), stops=stops, **fields)

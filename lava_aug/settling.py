@@ -16,11 +16,11 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import Progress, check_num_steps, payloads
-from lava_aug.kernels import largest_magnitude, torch_kernels
+from lava_aug.kernels import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
-from lava_aug.simulator import batches, exact_arithmetic, images_per_batch, torch_device
+from lava_aug.simulator import batches, images_per_batch, torch_device
 from lava_aug.spec import every, offending
 
 MARGIN = 2

@@ -10,27 +10,30 @@ stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded, the exact 
 the same 24-bit limit, since ``|b| <= 2**23``.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 
-from lava_aug.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
+from lava_aug.compiled import EVENTS, LARGEST, SPIKE_SUM
 from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, check_record, payloads
-from lava_aug.kernels import largest_magnitude, torch_kernels
+from lava_aug.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.logs import Log
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.populations import population
-from lava_aug.results import COUNTS, Output, joined
+from lava_aug.results import Output, check_one_head, joined
+from lava_aug.spec import is_number
 from lava_aug.threads import Threads
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
 are overwritten by the next step."""
+
+Presentation = Literal["constant", "first"]
+"""How images come in: in every step alike, or ``num_steps`` times as strong in the first step, and then nothing."""
 
 BATCH_ELEMENTS = 1 << 22
 """Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
@@ -42,6 +45,8 @@ def simulate(
     num_steps: int | None = None,
     *,
     record: bool | str | Iterable[str] = False,
+    presentation: Presentation = "constant",
+    stop_when: float | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -59,6 +64,13 @@ def simulate(
         Time steps per image; default ``net.num_steps``.
     record : bool, str or iterable of str
         Layers whose spikes to keep (True: all, the input too). Costs 4 bytes per neuron, image and step.
+    presentation : "constant" or "first"
+        The image in every step, or ``num_steps`` times the image in the first step and nothing afterwards. The sum of
+        the inputs is the same, and with it the readout of an AugMapping network after the last step; before it, logits
+        are of no scale.
+    stop_when : float, optional
+        Early exit: an image is done once its largest logit is ahead of the second by so much, in the ANN's units. It
+        costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
     batch_size : int, optional
         Images computed together, which bounds the memory; by default as many as make about 4 million neurons.
     device : str
@@ -71,18 +83,38 @@ def simulate(
     Returns
     -------
     Output
-        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point.
+        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point. `run` presents images in the
+        constant way and for all steps.
 
     Raises
     ------
     InputError
-        If images, number of steps, recorded names, batch size or device are not usable.
+        If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
     """
     x = payloads(net, images)
     steps, names = check_num_steps(net, num_steps), check_record(net, record)
     size = images_per_batch(net, batch_size)
+    course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
     simulator = Simulator(net, device)
-    return joined(simulator.run(batch, steps, names, look) for batch in batches(x, size, progress))
+    return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
+
+
+def _check_presentation(presentation: Any) -> Presentation:
+    if presentation not in get_args(Presentation):
+        raise InputError(f"presentation: expected one of {', '.join(get_args(Presentation))}, found {presentation!r}")
+    return presentation
+
+
+def _check_margin(net: Network, margin: Any) -> float | None:
+    if margin is None:
+        return None
+    check_one_head(net)
+    if not is_number(margin) or margin <= 0:
+        raise InputError(f"stop_when: expected a positive number, found {margin!r}")
+    classes, *rest = net.shapes[net.readout.name]
+    if classes < 2 or math.prod(rest) > 1:
+        raise InputError(f"stop_when: expected a readout of two classes or more, found shape {(classes, *rest)}")
+    return float(margin)
 
 
 def batches(x: np.ndarray, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
@@ -120,6 +152,15 @@ class FanOut(NamedTuple):
     weights: torch.Tensor
 
 
+class Course(NamedTuple):
+    """What becomes of a batch: steps, layers to record, how images are presented, and the margin that ends them."""
+
+    num_steps: int
+    record: tuple[str, ...] = ()
+    presentation: Presentation = "constant"
+    stop_when: float | None = None
+
+
 class Simulator:
     """A network laid out on a torch device: kernels and fan-outs, ready for batches."""
 
@@ -136,13 +177,13 @@ class Simulator:
             yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
 
     @torch.no_grad()
-    def run(self, x: np.ndarray, num_steps: int, record: tuple[str, ...] = (), look: Look | None = None) -> Output:
+    def run(self, x: np.ndarray, course: Course, look: Look | None = None) -> Output:
         """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked.
 
         ``look``, if given, is called after every step of every layer.
         """
         with exact_arithmetic(), Threads(torch.get_num_threads()) as threads:
-            return _Window(self, x, num_steps, record, threads, look).run()
+            return _Window(self, x, course, threads, look).run()
 
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
         """Input current of a layer: float32, or float64 where it may pass ``2**24``."""
@@ -156,39 +197,71 @@ class _Window:
     """One batch of images on its way through a window."""
 
     def __init__(
-        self,
-        simulator: Simulator,
-        x: np.ndarray,
-        num_steps: int,
-        record: tuple[str, ...],
-        threads: Threads,
-        look: Look | None,
+        self, simulator: Simulator, x: np.ndarray, course: Course, threads: Threads, look: Look | None
     ) -> None:
-        self.simulator, self.net, self.num_steps, self.look = simulator, simulator.net, num_steps, look
-        self.log = Log(self.net, num_steps, len(x), record)
-        pixels = torch.tensor(x, device=simulator.device).to(torch.float32)
-        self.spikes = {INPUT: pixels}
-        self.largest = {INPUT: largest_magnitude(pixels)}
+        self.simulator, self.net, self.course, self.look = simulator, simulator.net, course, look
+        self.log = Log(self.net, course.num_steps, len(x), course.record)
         self.populations = {
             layer.name: population(
-                layer, self.net.current_shapes[layer.name], len(x), num_steps, simulator.device, threads
+                layer, self.net.current_shapes[layer.name], len(x), course.num_steps, simulator.device, threads
             )
             for layer in self.net
         }
-        # The images stay the same for the whole window, and so do the currents that they cause.
+        pixels = torch.tensor(x, device=simulator.device).to(torch.float32)
+        self._present(pixels if course.presentation == "constant" else pixels * course.num_steps)
+
+    def _present(self, pixels: torch.Tensor) -> None:
+        """Take on images, which stay the same until the next call, and so do the currents that they cause."""
+        self.spikes = {INPUT: pixels}
+        self.largest = {INPUT: largest_magnitude(pixels)}
         self.constant = {
-            layer.name: simulator.current(layer, self.spikes, self.largest)
+            layer.name: self.simulator.current(layer, self.spikes, self.largest)
             for layer in self.net
             if all(c.source == INPUT for c in layer.connections)
         }
+        self.input_counts, self.input_synops = self._count_input(pixels.reshape(len(pixels), -1))
+
+    def _count_input(self, flat: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Per image: the input's events and their sum, and the operations they cause in each layer."""
+        fired = flat != 0
+        counts = np.zeros((len(flat), 5), np.int64)
+        counts[:, EVENTS] = fired.sum(1).cpu()
+        counts[:, SPIKE_SUM] = flat.sum(1, dtype=torch.float64).cpu()
+        synops: dict[str, np.ndarray] = {}
+        for consumer, _, weights in self.simulator.fan_outs[INPUT]:
+            operations = (fired.to(torch.float64) @ weights.to(torch.float64)).cpu().numpy().astype(np.int64)
+            synops[consumer] = synops.get(consumer, 0) + operations
+        return counts, synops
 
     def run(self) -> Output:
-        self._note_input()
-        for t in range(self.num_steps):
+        for t in range(self.course.num_steps):
+            if t == 1 and self.course.presentation == "first":
+                self._present(torch.zeros_like(self.spikes[INPUT]))
+            self._note_input(t)
             for layer in self.net:
                 self._step(t, layer)
-            self.log.v[t] = self.populations[self.net.readout.name].potential()
+            self.log.readout(t, self.populations[self.net.readout.name].potential())
+            goes_on = None if self.course.stop_when is None else self.log.stop(t, self.course.stop_when)
+            if goes_on is not None and not goes_on.any():
+                break
+            if goes_on is not None:
+                self._keep(goes_on)
         return self.log.output()
+
+    def _note_input(self, t: int) -> None:
+        self.log.spikes(t, INPUT, self.input_counts, self.spikes[INPUT])
+        for consumer, operations in self.input_synops.items():
+            self.log.synops(t, consumer, operations)
+
+    def _keep(self, rows: np.ndarray) -> None:
+        """Go on with some of the images only."""
+        chosen = torch.from_numpy(rows).to(self.simulator.device)
+        self.spikes = {INPUT: self.spikes[INPUT][chosen]}
+        self.constant = {name: current[chosen] for name, current in self.constant.items()}
+        self.input_counts = self.input_counts[rows]
+        self.input_synops = {name: operations[rows] for name, operations in self.input_synops.items()}
+        for neurons in self.populations.values():
+            neurons.keep(rows)
 
     def _step(self, t: int, layer: Layer) -> None:
         a = self.constant.get(layer.name)
@@ -205,74 +278,3 @@ class _Window:
         for consumer, uniform, weights in self.simulator.fan_outs[layer.name]:
             events = neurons.counts[:, EVENTS]
             self.log.synops(t, consumer, neurons.weighted_events(weights) if uniform is None else events * uniform)
-
-    def _note_input(self) -> None:
-        """The input's counts, which are the same in every step."""
-        flat = self.spikes[INPUT].reshape(len(self.spikes[INPUT]), -1)
-        fired = flat != 0
-        counts = np.zeros((len(flat), 5), np.int64)
-        counts[:, EVENTS] = fired.sum(1).cpu()
-        counts[:, SPIKE_SUM] = flat.sum(1, dtype=torch.float64).cpu()
-        self.log.spikes(slice(None), INPUT, counts, self.spikes[INPUT])
-        for consumer, _, weights in self.simulator.fan_outs[INPUT]:
-            operations = (fired.to(torch.float64) @ weights.to(torch.float64)).cpu().numpy()
-            self.log.synops(slice(None), consumer, operations.astype(np.int64))
-
-
-class Log:
-    """Collects what an `Output` holds, step by step, in numpy."""
-
-    def __init__(self, net: Network, num_steps: int, num_images: int, record: tuple[str, ...]) -> None:
-        self.net = net
-        size = (num_steps, num_images)
-        firing = [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
-        named = [layer.name for layer in net]
-        keys = dict(zip(COUNTS, (firing, firing, named, named, named), strict=True))
-        self.counts = {field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()}
-        self.v = np.zeros((*size, *net.shapes[net.readout.name]), np.float32 if net.is_float else np.int64)
-        self.recorded = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in record}
-
-    def spikes(self, t: int | slice, name: str, counts: np.ndarray, s: torch.Tensor) -> None:
-        """Counts per image, and the spikes themselves, if they are wanted."""
-        self.counts["events"][name][t] = counts[:, EVENTS]
-        self.counts["spike_sum"][name][t] = counts[:, SPIKE_SUM]
-        if name in self.recorded:
-            self.recorded[name][t] = s.cpu().numpy()
-
-    def synops(self, t: int | slice, name: str, operations: np.ndarray) -> None:
-        """Per image: synaptic operations into a layer, over one of its connections."""
-        self.counts["synops"][name][t] += operations
-
-    def overflow(self, t: int, name: str, counts: np.ndarray) -> None:
-        """Per image: neurons whose potential was clipped, and whose coefficient was cut."""
-        self.counts["saturated"][name][t] = counts[:, SATURATED]
-        self.counts["capped"][name][t] = counts[:, CAPPED]
-
-    def output(self) -> Output:
-        """Everything collected."""
-        return Output(network=self.net, v=self.v, spikes=self.recorded, **self.counts)
-
-
-@contextlib.contextmanager
-def exact_arithmetic() -> Iterator[None]:
-    """Forbid what makes torch's sums inexact: TF32 and bfloat16, and cuDNN's Winograd and Fourier convolutions."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        for get, put, exact in _precisions():
-            stack.callback(put, get())
-            put(exact)
-        yield
-
-
-def _precisions() -> Iterator[tuple[Callable[[], str], Callable[[str], None], str]]:
-    """How products of float32 are rounded: getter, setter, exact value.
-
-    Torch 2.9 has a setting for each backend, and refuses to have them mixed with the older one.
-    """
-    name = "fp32_precision"
-    if not hasattr(torch.backends, name):
-        yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
-        return
-    backends: Any = torch.backends
-    for backend in (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv):
-        yield partial(getattr, backend, name), partial(setattr, backend, name), "ieee"

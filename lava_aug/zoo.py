@@ -39,23 +39,22 @@ class LeNet(nn.Module):
 
 
 class VGG(nn.Sequential):
-    """Seven 3x3 convolutions with average pooling, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+    """Six 3x3 convolutions with average pooling, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
 
-    43 million multiplications per image, 0.6 million parameters.
+    72 million multiplications per image, 1.1 million parameters.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            _convolution(3, 32),
-            _convolution(32, 32),
+            _convolution(3, 48),
             nn.AvgPool2d(2),
-            _convolution(32, 64),
-            _convolution(64, 64),
+            _convolution(48, 96),
+            _convolution(96, 96),
             nn.AvgPool2d(2),
-            _convolution(64, 128),
-            _convolution(128, 128),
+            _convolution(96, 192),
+            _convolution(192, 192),
             nn.AvgPool2d(2),
-            _convolution(128, 256),
+            _convolution(192, 256),
             nn.AvgPool2d(4),
             nn.Flatten(),
             nn.Linear(256, 10),
@@ -92,20 +91,21 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Sequential):
-    """Three residual blocks, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+    """Four residual blocks, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
 
-    49 million multiplications per image, 0.3 million parameters.
+    64 million multiplications per image, 1.5 million parameters.
     """
 
     def __init__(self) -> None:
         super().__init__(
             _convolution(3, 32),
-            ResidualBlock(32, 32),
             ResidualBlock(32, 64, 2),
             ResidualBlock(64, 128, 2),
-            nn.AvgPool2d(8),
+            ResidualBlock(128, 128),
+            ResidualBlock(128, 256, 2),
+            nn.AvgPool2d(4),
             nn.Flatten(),
-            nn.Linear(128, 10),
+            nn.Linear(256, 10),
         )
 
 

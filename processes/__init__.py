@@ -11,6 +11,7 @@ from lava_aug.processes.integrate_fire.process import IntegrateFire
 from lava_aug.processes.layer_processes import PROCESSES, LayerProcesses
 from lava_aug.processes.max_pool.process import MaxPool
 from lava_aug.processes.neuron_process import NeuronProcess
+from lava_aug.processes.probe.process import Probe
 from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
 from lava_aug.processes.spiking_network.process import SpikingNetwork
@@ -25,6 +26,7 @@ __all__ = [
     "LayerProcesses",
     "MaxPool",
     "NeuronProcess",
+    "Probe",
     "Readout",
     "Recorder",
     "SpikingNetwork",

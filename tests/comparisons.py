@@ -51,5 +51,17 @@ def _example_row(index: int, case: str, names: list[str], steps: int) -> Row:
     exits = tuple(Exit(margin, steps + index, accuracy) for margin, steps, accuracy in points)
     energy = 0.9 * events
     summary = f"{case}\nlayer  type\n-----------\nconv1  conv 5x5"
-    parts = (accuracy, events, 3 * events, 90 * events, energy, layers, exits)
-    return Row(case, CASES[case], summary, *parts, overflows=index % 2 * 3, seconds=12.5 + index)
+    return Row(
+        title=case,
+        options=CASES[case],
+        summary=summary,
+        accuracy=accuracy,
+        events=events,
+        spike_sum=3 * events,
+        synops=90 * events,
+        energy=energy,
+        layers=layers,
+        exits=exits,
+        overflows=index % 2 * 3,
+        seconds=12.5 + index,
+    )

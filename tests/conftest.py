@@ -3,9 +3,15 @@
 import os
 from importlib.metadata import distributions
 
+from hypothesis import settings
+
 # Before torch is imported: where other programs take the cores, its threads would spin while they wait for each other,
 # and take a hundred times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Tests have time limits of their own; how long one example takes says more about the machine.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 # `find_spec("lava")` would find the folder tests/lava itself, as `lava` is a namespace package.
 collect_ignore_glob = [] if any(distributions(name="lava-nc")) else ["lava/*"]

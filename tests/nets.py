@@ -7,7 +7,7 @@ from examples import gather, weights
 from hypothesis import strategies as st
 
 from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 METHODS = ("rate", "ter", "aug")
@@ -28,6 +28,37 @@ def small_net(**options: Any) -> Network:
             layer("out", "hidden", Dense(weight=weights(3, 4)), bias=[1, -2, 3]),
         ),
         **options,
+    )
+
+
+def three_methods(synapse: Synapse, shape: Shape) -> Network:
+    """The synapse into a layer of each method's neurons, side by side; the readout takes the spikes of all three.
+
+    Floating-point weights and thresholds are multiples of powers of two, so that float32 computes with them exactly.
+    """
+    is_float = bool(synapse.is_float)
+    a = np.abs(synapse.accumulate(np.full((1, *shape), 128))[0])
+    scale = int(np.median(a)) // 4 + 3
+    vth = 2.0 ** int(np.log2(scale)) if is_float else scale
+    low: dict[str, Any] = {"vth_lo": -vth} if is_float else {}
+    hidden = {
+        "rate": RateNeuron(vth=vth),
+        "ter": DoubleThresholdNeuron(vth=vth, **low),
+        "aug": AugmentedNeuron(vth=vth, **low),
+    }
+    unit = 0.125 if is_float else 1
+    behind = [
+        Connection(name, Dense(weight=weights(3, a.size, largest=9, seed=k) * unit)) for k, name in enumerate(hidden)
+    ]
+    readout = Layer(
+        name="out",
+        connections=tuple(behind),
+        neuron=ReadoutNeuron(floating=is_float),
+        quantum=1.0,
+        bias=np.array([1, -2, 3]),
+    )
+    return Network(
+        input_shape=shape, layers=(*(layer(name, INPUT, synapse, neuron) for name, neuron in hidden.items()), readout)
     )
 
 

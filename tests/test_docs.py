@@ -17,6 +17,7 @@ import lava_aug
 ROOT = Path(__file__).parent.parent
 PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
 COMMANDS = sorted((PACKAGE / "commands").glob("[!_]*.py"))
+TESTING = sorted((PACKAGE / "testing").glob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tutorials/**/*.md")])
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
@@ -24,10 +25,10 @@ HAS_LAVA = any(distributions(name="lava-nc"))
 ONLY_WITH_LAVA = (pytest.mark.lava, pytest.mark.skipif(not HAS_LAVA, reason="needs Lava"))
 
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-IMPORT_LAVA = {"deploy", "lava_import", "run_configs", "supervision"}
+IMPORT_LAVA = {"deploy", "lava_import", "netx_runs", "run_configs", "supervision"}
 """Modules of `lava_aug` that may import Lava; `processes` may too."""
 
-NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
+NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
@@ -40,6 +41,7 @@ IMPORT_TORCH = {
     "elementwise",
     "experiments",
     "float_layers",
+    "needs",
     "operations",
     "parts",
     "planning",
@@ -51,6 +53,7 @@ IMPORT_TORCH = {
     "steps",
     "tracing",
     "tuning",
+    "verification",
     "weighted_operations",
     "zoo",
 }
@@ -147,7 +150,7 @@ def test_design_names_every_module_and_no_other() -> None:
     for name in named:
         found = (PACKAGE / name).exists() or (ROOT / name).exists() or any(PROCESSES.glob(f"*/{name}"))
         assert found, f"docs/design.md names {name}, which does not exist"
-    missing = {path.relative_to(PACKAGE) for path in [*PACKAGE.glob("*.py"), *COMMANDS]} - named
+    missing = {path.relative_to(PACKAGE) for path in [*PACKAGE.glob("*.py"), *COMMANDS, *TESTING]} - named
     assert not missing, f"docs/design.md does not name {missing}"
 
 
@@ -214,7 +217,7 @@ def test_the_parser_of_imports() -> None:
 
 def test_the_diagram_has_every_module_once() -> None:
     listed = [name for row in design_rows() for name in row]
-    assert sorted(listed) == sorted([*MODULES, "commands", "processes"])
+    assert sorted(listed) == sorted([*MODULES, "commands", "processes", "testing"])
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -231,6 +234,15 @@ def test_commands_import_what_is_light_and_use_the_rest_when_they_run(path: Path
     names = imports(path, at_import=True)
     assert not any(imports_any(names, heavy) for heavy in ("torch", "lava", "h5py", "matplotlib"))
     assert not of_ours(names) & (IMPORT_LAVA | IMPORT_TORCH)
+
+
+@pytest.mark.parametrize("path", TESTING, ids=lambda path: path.name)
+def test_the_testing_kit_imports_from_rows_above_its_own(path: Path) -> None:
+    row = next(index for index, row in enumerate(design_rows()) if "testing" in row)
+    above = {module for names in design_rows()[:row] for module in names}
+    assert of_ours(imports(path)) - {"testing"} <= above
+    light = path.stem in {"__init__", "leftovers", "plugin", "traces"}
+    assert not (light and imports_any(imports(path, at_import=True), "lava"))
 
 
 @pytest.mark.parametrize("path", sorted(PROCESSES.rglob("*.py")), ids=lambda path: str(path.relative_to(PROCESSES)))

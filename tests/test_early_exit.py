@@ -1,5 +1,7 @@
 """Ending early, held against a loop over images and steps."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,9 +38,8 @@ courses = st.tuples(st.integers(1, 6), st.integers(1, 8)).flatmap(
 def test_exits_are_those_of_a_loop(course: tuple[np.ndarray, np.ndarray], thresholds: list[float]) -> None:
     found, right = course
     for threshold, point in zip(thresholds, early_exits(found, right, thresholds), strict=True):
-        stops = [
-            next((t for t in range(len(found)) if float(image[t]) >= threshold), len(found) - 1) for image in found.T
-        ]
+        last = len(found) - 1
+        stops = [next((t for t in range(last) if float(image[t]) >= threshold), last) for image in found.T]
         assert point.margin == threshold
         assert point.mean_steps == pytest.approx(np.mean([t + 1 for t in stops]))
         assert point.accuracy == pytest.approx(np.mean([right[t, i] for i, t in enumerate(stops)]))
@@ -53,7 +54,7 @@ def test_larger_margins_take_longer(course: tuple[np.ndarray, np.ndarray]) -> No
     assert tried[0] == found.min()
     assert points[0].mean_steps == 1
     assert points[0].accuracy == pytest.approx(right[0].mean())
-    assert all(one.mean_steps <= other.mean_steps for one, other in zip(points, points[1:], strict=False))
+    assert all(one.mean_steps <= other.mean_steps for one, other in itertools.pairwise(points))
     (never,) = early_exits(found, right, [10.0])
     assert never.mean_steps == len(found)
     assert never.accuracy == pytest.approx(right[-1].mean())

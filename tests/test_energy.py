@@ -27,8 +27,8 @@ def test_an_ann() -> None:
     [
         (Relay(), False),
         (SumPool(kernel_size=(2, 2)), False),
-        (Scale(weight=[1, -1, 0]), False),
-        (Scale(weight=[1, 2]), True),
+        (Scale(weight=np.array([1, -1, 0])), False),
+        (Scale(weight=np.array([1, 2])), True),
         (Dense(weight=np.array([[0.5]])), True),
     ],
 )
@@ -67,8 +67,8 @@ def test_the_input_at_once_is_wider() -> None:
 
 
 def test_floats() -> None:
-    hidden = layer("hidden", INPUT, Dense(weight=np.float32(WEIGHT)), AugmentedNeuron(vth=1.0))
-    out = layer("out", "hidden", Dense(weight=np.float32(WEIGHT)), quantum=1.0)
+    hidden = layer("hidden", INPUT, Dense(weight=WEIGHT.astype(np.float32)), AugmentedNeuron(vth=1.0))
+    out = layer("out", "hidden", Dense(weight=WEIGHT.astype(np.float32)), quantum=1.0)
     net = Network(input_shape=(4,), layers=(hidden, out.replace(neuron=out.neuron.replace(floating=True))))
     found = prices(net)
     assert found.operations.tolist() == pytest.approx([FLOAT_ADDITION + FLOAT_PRODUCT] * 2)

@@ -303,10 +303,11 @@ def cluster() -> Iterator[Any]:
 def test_a_dask_worker_is_killed_in_the_middle(
     compared: Callable[..., la.Comparison], cluster: Any, tmp_path: Path
 ) -> None:
-    from distributed import Client  # pyright: ignore[reportMissingImports]
+    from distributed import Client
 
     with Client(cluster.scheduler_address, set_as_default=False) as client:
-        pids = list(client.run(os.getpid).values())
+        found_pids: Any = client.run(os.getpid)
+        pids = list(found_pids.values())
     assert len(pids) == 2
     found = compared(
         engine="dask", scheduler=cluster.scheduler_address, parts=tmp_path, progress=killer(pids), jobs=None

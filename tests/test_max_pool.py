@@ -11,7 +11,7 @@ from examples import DEVICES, weights
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nets import images_for, layer
-from reference import reference, theorem
+from reference import theorem
 
 from lava_aug.errors import NetworkError, SpecError
 from lava_aug.images import payloads
@@ -19,6 +19,7 @@ from lava_aug.layers import Conv, Dense, Relay
 from lava_aug.network import INPUT, Network
 from lava_aug.netx import load, save
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State, initial_state
+from lava_aug.reference import interpret
 from lava_aug.settling import settle
 from lava_aug.simulator import simulate
 
@@ -154,7 +155,7 @@ def test_networks(neuron: Any, tmp_path: Path) -> None:
     assert net.shapes == {INPUT: (2, 7, 6), "images": (2, 6, 5), "conv": (3, 5, 4), "pool": (3, 3, 2), "out": (4,)}
     images = images_for(net, 3)
     found = simulate(net, images, 5, record=True)
-    assert found.differences(reference(net, payloads(net, images), 5)) == []
+    assert found.differences(interpret(net, payloads(net, images), 5)) == []
     sums = {name: spikes.cumsum(axis=0) for name, spikes in found.spikes.items()}
     for t in range(5):
         expected = pooled(sums["conv"][t], {"kernel_size": (3, 2), "stride": 2, "padding": (1, 0)})

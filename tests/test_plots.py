@@ -18,6 +18,7 @@ from nets import small_net
 
 import lava_aug as la
 from lava_aug import drawing, plot
+from lava_aug.compare import Curve
 from lava_aug.diagnosis import Diagnosis, LayerError
 from lava_aug.layers import Dense, Relay
 from lava_aug.network import Connection, Layer, Network
@@ -71,7 +72,7 @@ def test_figures_take_axes_and_return_them(name: str) -> None:
 def test_every_figure_is_public_and_tested() -> None:
     assert la.plot is plot
     functions = {name for name in plot.__all__ if callable(getattr(plot, name))}
-    assert functions == {draw.__name__ for draw, *_ in FIGURES.values()}
+    assert functions == {draw.__name__ for draw, *_ in FIGURES.values()} | {"curves"}  # which the first two call
 
 
 def test_rows_differ_without_colours_too() -> None:
@@ -258,3 +259,17 @@ def test_pareto(objective: str, x: list[float]) -> None:
     assert best.get_label() == "best: resolution 0.25, 2 steps"
     assert (ann.get_ydata()[0], allowed.get_ydata()[0]) == pytest.approx((92, 89))  # pyright: ignore
     assert len(ax.collections[0].get_offsets()) == 3  # pyright: ignore[reportArgumentType]
+
+
+def test_more_curves_than_colours_stay_apart() -> None:
+    rows = [Curve(f"row {index}", np.array([0.5, 0.9, 1.0]), np.array([10.0, 20.0, 30.0])) for index in range(9)]
+    ax = plot.curves(rows, 0.95)
+    lines, ann = ax.get_lines()[:-1], ax.get_lines()[-1]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
+    assert [line.get_label() for line in lines] == [row.title for row in rows]
+    assert list(np.asarray(lines[8].get_ydata())) == pytest.approx([50, 90, 100])
+    assert list(np.asarray(lines[8].get_xdata())) == [1, 2, 3]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "3"]
+    assert np.asarray(ann.get_ydata()).tolist() == pytest.approx([95, 95])
+    over_events = plot.curves(rows, 0.95, against="events")
+    assert list(np.asarray(over_events.get_lines()[0].get_xdata())) == [10, 20, 30]

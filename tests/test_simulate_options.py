@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import torch
 from nets import images_for, small_net
-from reference import reference
 
+from lava_aug.conversion import convert
+from lava_aug.digits import load_digits, train
+from lava_aug.early_exit import margins
 from lava_aug.errors import InputError
-from lava_aug.simulator import Simulator, exact_arithmetic, simulate
+from lava_aug.kernels import exact_arithmetic
+from lava_aug.network import Network
+from lava_aug.reference import interpret
+from lava_aug.results import COUNTS
+from lava_aug.simulator import Course, Simulator, simulate
 
 
 def test_number_of_steps() -> None:
@@ -28,7 +34,7 @@ def test_number_of_steps() -> None:
 
 def test_record_names_layers() -> None:
     net, images = small_net(), images_for(small_net())
-    everything = reference(net, images, 4).spikes
+    everything = interpret(net, images, 4).spikes
     wanted: list[tuple[Any, list[str]]] = [
         (False, []),
         (True, ["input", "hidden"]),
@@ -62,7 +68,7 @@ def test_a_simulator_keeps_nothing_between_batches() -> None:
     net = small_net()
     images = images_for(net)
     simulator = Simulator(net)
-    assert simulator.run(images, 4).differences(simulator.run(images, 4)) == []
+    assert simulator.run(images, Course(4)).differences(simulator.run(images, Course(4))) == []
 
 
 def matmul_precision() -> str:
@@ -95,7 +101,7 @@ def test_exact_arithmetic_is_asked_for_and_given_back() -> None:
 def test_exact_arithmetic_is_given_back_after_an_error() -> None:
     net = small_net()
     with pytest.raises(KeyError):
-        Simulator(net).run(images_for(net), 1, ("nobody",))
+        Simulator(net).run(images_for(net), Course(1, ("nobody",)))
     assert torch.get_float32_matmul_precision() == "medium"
 
 
@@ -105,7 +111,8 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.simulator import exact_arithmetic, simulate
+from lava_aug.kernels import exact_arithmetic
+from lava_aug.simulator import simulate
 
 matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
 matmul.fp32_precision, conv.fp32_precision = "tf32", "bf16"
@@ -117,6 +124,75 @@ print(matmul.fp32_precision, conv.fp32_precision)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == ["ieee ieee", "tf32 bf16"]
+
+
+# Presentation, early exit
+
+
+@pytest.fixture(scope="module")
+def exiting() -> tuple[Network, np.ndarray]:
+    """A converted network and images."""
+    digits = load_digits()
+    return convert(train(digits, epochs=3), digits.train_images[:200]), digits.test_images[:60]
+
+
+@pytest.mark.parametrize("batch_size", [60, 7])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_early_exit_is_the_full_run_cut_off(
+    exiting: tuple[Network, np.ndarray], batch_size: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(importlib.import_module("lava_aug.populations"), "is_compiled", lambda *_: False)
+    net, images = exiting
+    full = simulate(net, images, 8, record=True)
+    margin = float(np.median(margins(full.logits[2])))
+    found = simulate(net, images, 8, record=True, stop_when=margin, batch_size=batch_size)
+
+    reached = margins(full.logits) >= margin
+    steps = np.where(reached.any(axis=0), reached.argmax(axis=0) + 1, 8)
+    assert len(set(steps)) > 2
+    np.testing.assert_array_equal(found.steps, steps)
+    runs = np.arange(8)[:, None] < steps
+    at = np.minimum(np.arange(8)[:, None], steps - 1)
+    np.testing.assert_array_equal(found.v, full.v[at, np.arange(60)])
+    np.testing.assert_array_equal(found.logits[-1], full.logits[steps - 1, np.arange(60)])
+    for field in COUNTS:
+        for name, counts in getattr(full, field).items():
+            np.testing.assert_array_equal(getattr(found, field)[name], counts * runs, err_msg=f"{field} {name}")
+    for name, spikes in full.spikes.items():
+        np.testing.assert_array_equal(found.spikes[name], spikes * runs.reshape(8, 60, *[1] * (spikes.ndim - 2)))
+
+
+def test_a_margin_that_nothing_reaches_changes_nothing(exiting: tuple[Network, np.ndarray]) -> None:
+    net, images = exiting
+    full, found = simulate(net, images, 4), simulate(net, images, 4, stop_when=1e9)
+    assert full.differences(found) == []
+    assert full.stops is None
+    assert found.stops is None
+    assert found.steps.tolist() == [4] * 60
+
+
+def test_a_margin_that_all_reach_at_once(exiting: tuple[Network, np.ndarray]) -> None:
+    net, images = exiting
+    found = simulate(net, images, 4, stop_when=1e-9)
+    assert found.steps.tolist() == [1] * 60
+    assert found.events["conv1"][1:].sum() == 0
+    assert simulate(net, images, 4).differences(found)[0].startswith("v: ")
+    assert any(text.startswith("steps: 60 of 60 differ") for text in simulate(net, images, 4).differences(found))
+
+
+def test_an_image_all_at_once_gives_the_same_sum(exiting: tuple[Network, np.ndarray]) -> None:
+    """The theorem: what an AugMapping network has sent in all does not depend on when its input came."""
+    net, images = exiting
+    constant, first = (simulate(net, images, 8, record=True, presentation=p) for p in ("constant", "first"))
+    np.testing.assert_array_equal(first.v[-1], constant.v[-1])
+    np.testing.assert_array_equal(first.spikes["input"][0], 8 * images.astype(np.int32))
+    assert not first.spikes["input"][1:].any()
+    np.testing.assert_array_equal(first.events["input"][0], constant.events["input"][0])
+    assert not first.events["input"][1:].any()
+    for name, spikes in constant.spikes.items():
+        np.testing.assert_array_equal(first.spikes[name].sum(axis=0), spikes.sum(axis=0), err_msg=name)
+    np.testing.assert_array_equal(first.synops["conv1"].sum(axis=0) * 8, constant.synops["conv1"].sum(axis=0))
 
 
 INTEGER = "expected an integer of at least 1, found"
@@ -133,6 +209,10 @@ INTEGER = "expected an integer of at least 1, found"
         ({"batch_size": 2.0}, f"batch_size: {INTEGER} 2.0"),
         ({"batch_size": True}, f"batch_size: {INTEGER} True"),
         ({"record": "hiden"}, "record: no spikes of 'hiden'; there are ['input', 'hidden']"),
+        ({"presentation": "last"}, "presentation: expected one of constant, first, found 'last'"),
+        ({"stop_when": 0}, "stop_when: expected a positive number, found 0"),
+        ({"stop_when": float("nan")}, "stop_when: expected a positive number, found nan"),
+        ({"stop_when": "soon"}, "stop_when: expected a positive number, found 'soon'"),
         ({"record": ["hidden", "out"]}, "record: no spikes of 'out'; there are ['input', 'hidden']"),
     ],
 )

@@ -48,6 +48,10 @@ def convert(
     bias_correction: Annotated[
         bool, typer.Option("--bias-correction", help="take off the biases what rounding the weights adds")
     ] = False,
+    message_bits: Annotated[int, typer.Option(help="width of the payload of graded spikes")] = 16,
+    power_of_two_vth: Annotated[
+        bool, typer.Option("--power-of-two-vth", help="round thresholds down to powers of two")
+    ] = False,
 ) -> None:
     """Convert a trained PyTorch model to a network file."""
     import lava_aug as la
@@ -68,6 +72,8 @@ def convert(
             weight_scales=weight_scales,
             bias_correction=bias_correction,
             weight_bits=weight_bits or None,
+            message_bits=message_bits,
+            power_of_two_vth=power_of_two_vth,
             progress=progress,
         )
     la.save(net, output)

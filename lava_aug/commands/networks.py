@@ -1,7 +1,7 @@
 """Commands that take a network file: ``info``, ``simulate``, ``run``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -39,6 +39,12 @@ def simulate(
     labels: LabelsOption = None,
     num_steps: StepsOption = None,
     output: ResultOption = None,
+    presentation: Annotated[
+        Literal["constant", "first"], typer.Option(help="the image in every step, or all of it in the first")
+    ] = "constant",
+    stop_when: Annotated[
+        float | None, typer.Option(help="an image is done once its best logit is so far ahead of the second")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="images computed together")] = None,
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
 ) -> None:
@@ -48,7 +54,16 @@ def simulate(
     net = la.load(network)
     x, y = read_images(images, labels)
     with bar("simulating") as progress:
-        result = la.simulate(net, x, num_steps, batch_size=batch_size, device=device, progress=progress)
+        result = la.simulate(
+            net,
+            x,
+            num_steps,
+            presentation=presentation,
+            stop_when=stop_when,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+        )
     _report(result, y, output)
 
 
@@ -92,6 +107,8 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
         for step in range(result.num_steps)
     ]
     out.print(table_of([head, *rows], f"{count} images", "* per image, of all layers"))
+    if result.stops is not None:
+        out.print(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):
         for name, found in getattr(result, what).items():
             if found.sum():
@@ -103,7 +120,7 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
 
 def write_result(result: Any, path: Path) -> None:
     """Write readout, predictions and counts of an `Output` to an ``.npz``, whole or not at all."""
-    arrays = {"v": result.v}
+    arrays = {"v": result.v, "steps": result.steps}
     arrays |= {f"heads/{name}": found for name, found in result.heads.items()}
     if not result.heads:
         arrays["predictions"] = result.predictions

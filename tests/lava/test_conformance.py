@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, weights
-from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
-from nets import METHODS, SKIPS, images_for, layer, skip_net
-from reference import reference
+from nets import METHODS, SKIPS, images_for, layer, skip_net, three_methods
 
 from lava_aug.deploy import Deployment, run
 from lava_aug.images import payloads
@@ -28,9 +26,11 @@ from lava_aug.neurons import (
     initial_state,
 )
 from lava_aug.processes import PROCESSES
+from lava_aug.reference import interpret
 from lava_aug.results import Output
 from lava_aug.simulator import simulate
 from lava_aug.supervision import supervise
+from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
 
@@ -83,7 +83,7 @@ def test_neurons(neuron: Neuron, shape: Shape) -> None:
     if not neuron.fires:
         expected = {"v_out": expected["v"], "v": expected["v"], "overflow_out": expected["overflow_out"]}
     tag = "floating_pt" if neuron.is_float else "fixed_pt"
-    found = drive(process, {"a_in": a}, len(a), probe=expected, tag=tag)
+    found = run_process(process, a_in=a, probe=expected, tag=tag)
     for name, values in expected.items():
         assert np.array_equal(found[name], values), name
     assert expected["overflow_out"][:, 0].any() != neuron.is_float
@@ -98,43 +98,12 @@ def conform(net: Network, images: np.ndarray, num_steps: int, folder: Path) -> O
     save(net, folder / "conform.net")
     loaded = load(folder / "conform.net")
     assert loaded == net
-    expected = reference(net, payloads(net, images), num_steps)
+    expected = interpret(net, payloads(net, images), num_steps)
     assert simulate(net, images, num_steps, record=True).differences(expected) == []
     for fused in (True, False):
         found = run(loaded, images, num_steps, record=True, fused=fused)
         assert found.differences(expected) == []
     return expected
-
-
-def three_methods(synapse: Synapse, shape: Shape) -> Network:
-    """The synapse into a layer of each method's neurons, side by side; the readout takes the spikes of all three.
-
-    Floating-point weights and thresholds are multiples of powers of two, so that float32 computes with them exactly.
-    """
-    is_float = bool(synapse.is_float)
-    a = np.abs(synapse.accumulate(np.full((1, *shape), 128))[0])
-    scale = int(np.median(a)) // 4 + 3
-    vth = 2.0 ** int(np.log2(scale)) if is_float else scale
-    low: dict[str, Any] = {"vth_lo": -vth} if is_float else {}
-    hidden = {
-        "rate": RateNeuron(vth=vth),
-        "ter": DoubleThresholdNeuron(vth=vth, **low),
-        "aug": AugmentedNeuron(vth=vth, **low),
-    }
-    unit = 0.125 if is_float else 1
-    behind = [
-        Connection(name, Dense(weight=weights(3, a.size, largest=9, seed=k) * unit)) for k, name in enumerate(hidden)
-    ]
-    readout = Layer(
-        name="out",
-        connections=tuple(behind),
-        neuron=ReadoutNeuron(floating=is_float),
-        quantum=1.0,
-        bias=np.array([1, -2, 3]),
-    )
-    return Network(
-        input_shape=shape, layers=(*(layer(name, INPUT, synapse, neuron) for name, neuron in hidden.items()), readout)
-    )
 
 
 @pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=name_of)

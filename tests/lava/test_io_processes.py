@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import EXAMPLE_SYNAPSES, name_of, weights
-from harness import drive
 
 from lava_aug.errors import SpecError
 from lava_aug.layers import Dense, Relay, Shape, SumPool, Synapse
@@ -13,26 +12,27 @@ from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
 from lava_aug.processes.image_source.models import PyImageSourceFixed
 from lava_aug.processes.synapses.models import PySynapsesFixed
 from lava_aug.recording import Recording
+from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
 
 
 def test_images_follow_each_other_and_zeros_follow_them() -> None:
     images = np.array([[[1, -2]], [[255, 4]], [[2**31 - 1, -(2**31)]]])
-    found = drive(ImageSource(images=images, num_steps=2), {}, 9, probe=("s_out", "index"))
-    assert found["s_out"].tolist() == [*np.repeat(images, 2, axis=0).tolist(), *[[[0, 0]]] * 3]
-    assert found["index"].ravel().tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
+    found = run_process(ImageSource(images=images, num_steps=2), num_steps=9, probe=["index"])
+    assert found.s_out.tolist() == [*np.repeat(images, 2, axis=0).tolist(), *[[[0, 0]]] * 3]
+    assert found.index.ravel().tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
 
 def test_an_image_for_one_step() -> None:
-    found = drive(ImageSource(images=np.array([[7], [8]], np.uint8), num_steps=1), {}, 3, probe=("s_out",))
-    assert found["s_out"].ravel().tolist() == [7, 8, 0]
+    found = run_process(ImageSource(images=np.array([[7], [8]], np.uint8), num_steps=1), num_steps=3)
+    assert found.s_out.ravel().tolist() == [7, 8, 0]
 
 
 def test_floating_point_images() -> None:
     source = ImageSource(images=np.array([[0.25, 1e9], [-3.5, 0.0]], np.float32), num_steps=1)
-    found = drive(source, {}, 3, probe=("s_out",), tag="floating_pt")
-    assert found["s_out"].tolist() == [[0.25, 1e9], [-3.5, 0], [0, 0]]
+    found = run_process(source, num_steps=3, tag="floating_pt")
+    assert found.s_out.tolist() == [[0.25, 1e9], [-3.5, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def payloads(synapse: Synapse, shape: Shape, num_steps: int) -> np.ndarray:
 def test_synapses_accumulate_one_step_later(synapse: Synapse, shape: Shape) -> None:
     s = payloads(synapse, shape, 6)
     tag = "floating_pt" if synapse.is_float else "fixed_pt"
-    found = drive(Synapses(synapse=synapse, shape=shape), {"s_in": s}, 8, probe=("a_out",), tag=tag)["a_out"]
+    found = run_process(Synapses(synapse=synapse, shape=shape), s_in=s, num_steps=8, tag=tag).a_out
     expected = synapse.accumulate(s)
     assert found.shape[1:] == synapse.output_shape(shape)
     assert np.array_equal(found[1:7], expected)
@@ -82,9 +82,7 @@ def test_currents_wait_for_a_delay(is_float: bool, delay: int) -> None:
     synapse = Dense(weight=weights(3, 4) / 4 if is_float else weights(3, 4))
     s = payloads(synapse, (4,), 5)
     process = Synapses(synapse=synapse, shape=(4,), delay=delay)
-    found = drive(process, {"s_in": s}, 7 + delay, probe=("a_out",), tag="floating_pt" if is_float else "fixed_pt")[
-        "a_out"
-    ]
+    found = run_process(process, s_in=s, num_steps=7 + delay, tag="floating_pt" if is_float else "fixed_pt").a_out
     assert np.array_equal(found[1 + delay : 6 + delay], synapse.accumulate(s))
     assert not found[: 1 + delay].any()
     assert not found[6 + delay :].any()
@@ -99,9 +97,9 @@ def test_impossible_delays(delay: Any) -> None:
 
 def test_the_next_current_can_be_read() -> None:
     synapses = Synapses(synapse=Dense(weight=np.array([[2, -3]])), shape=(2,))
-    found = drive(synapses, {"s_in": [[5, 1], [0, 4]]}, 2, probe=("a_out", "a_buf"))
-    assert found["a_out"].ravel().tolist() == [0, 7]
-    assert found["a_buf"].ravel().tolist() == [7, -12]
+    found = run_process(synapses, s_in=[[5, 1], [0, 4]], probe=["a_buf"])
+    assert found.a_out.ravel().tolist() == [0, 7]
+    assert found.a_buf.ravel().tolist() == [7, -12]
 
 
 def test_currents_beyond_32_bits_arrive_whole() -> None:
@@ -113,9 +111,9 @@ def test_currents_beyond_32_bits_arrive_whole() -> None:
         synapses = Synapses(synapse=Dense(weight=np.array(weight)), shape=(4,))
         source.s_out.connect(synapses.s_in)
         synapses.a_out.connect(readout.a_in)
-    found = drive(readout, {}, 3, probe=("v_out", "overflow_out"))
-    assert found["v_out"].tolist() == [[0, 0], [top, top], [bottom, 0]]
-    assert found["overflow_out"].tolist() == [[0, 0], [1, 0], [1, 0]]
+    found = run_process(readout, num_steps=3)
+    assert found.v_out.tolist() == [[0, 0], [top, top], [bottom, 0]]
+    assert found.overflow_out.tolist() == [[0, 0], [1, 0], [1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +150,7 @@ def test_recorder_keeps_and_counts() -> None:
     recording = Recording((2, 2), 3, fan_out=fan_out, keep=True)
     s = np.array([[[5, 0], [0, -7]], [[0, 0], [0, 0]], [[1, 1], [-1, 0]], [[9, 9], [9, 9]]])
     overflow = [[3, 0], [0, 4], [0, 0], [9, 9]]
-    drive(Recorder(recording=recording), {"s_in": s, "overflow_in": overflow}, 4)
+    run_process(Recorder(recording=recording), s_in=s, overflow_in=overflow)
     assert recording.data is not None
     assert recording.data.tolist() == s[:3].tolist()
     assert recording.events.tolist() == [2, 0, 3]
@@ -164,7 +162,7 @@ def test_recorder_keeps_and_counts() -> None:
 
 def test_recorder_counts_without_keeping_and_reads_zeros_unconnected() -> None:
     recording = Recording((2,), 2)
-    drive(Recorder(recording=recording), {"s_in": [[5, -5], [0, 1]]}, 2)
+    run_process(Recorder(recording=recording), s_in=[[5, -5], [0, 1]])
     assert recording.data is None
     assert recording.synops == {}
     assert recording.events.tolist() == [2, 1]
@@ -175,7 +173,7 @@ def test_recorder_counts_without_keeping_and_reads_zeros_unconnected() -> None:
 def test_recorder_of_floats() -> None:
     """The sum of magnitudes is rounded down once, not payload by payload."""
     recording = Recording((3,), 1, keep=True, dtype=np.float32)
-    drive(Recorder(recording=recording), {"s_in": [[0.5, 0.75, -0.25]]}, 1, tag="floating_pt")
+    run_process(Recorder(recording=recording), s_in=[[0.5, 0.75, -0.25]], tag="floating_pt")
     assert recording.data is not None
     assert recording.data.tolist() == [[0.5, 0.75, -0.25]]
     assert recording.events.tolist() == [3]

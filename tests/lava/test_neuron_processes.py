@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from harness import drive
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.dense.process import Dense as StockDense
@@ -22,6 +21,7 @@ from lava_aug.processes import (
     Readout,
 )
 from lava_aug.processes.augmented_if.models import PyAugmentedIFFixed
+from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
 
@@ -141,54 +141,54 @@ TRACES = {
 def test_trace(trace: Trace) -> None:
     process = trace.process(shape=(1,), **trace.options)
     a = np.array(trace.a).reshape(-1, 1)
-    found = drive(process, {"a_in": a}, len(a), probe=("s_out", "v", "n", "overflow_out"))
-    assert found["s_out"].ravel().tolist() == trace.s
-    assert found["v"].ravel().tolist() == trace.v
-    assert found["n"].ravel().tolist() == trace.n
-    assert not found["overflow_out"].any()
+    found = run_process(process, a_in=a, probe=["v", "n"])
+    assert found.s_out.ravel().tolist() == trace.s
+    assert found.v.ravel().tolist() == trace.v
+    assert found.n.ravel().tolist() == trace.n
+    assert not found.overflow_out.any()
 
 
 def test_coefficients_are_cut_to_the_payload() -> None:
     process = AugmentedIF(shape=(2,), vth=3, v0=0, message_bits=4)
     a = [[100, 21], [0, 24], [-200, 0], [0, 0]]
-    found = drive(process, {"a_in": a}, 4, probe=("s_out", "v", "n", "overflow_out", "capped", "saturated"))
-    assert found["s_out"].tolist() == [[7, 7], [7, 7], [-7, 1], [-7, 0]]
-    assert found["v"].tolist() == [[79, 0], [58, 3], [-121, 0], [-100, 0]]
-    assert found["n"].tolist() == [[7, 7], [14, 14], [7, 15], [0, 15]]
-    assert found["overflow_out"].tolist() == [[0, 1], [0, 2], [0, 1], [0, 0]]
-    assert found["capped"].ravel().tolist() == [1, 3, 4, 4]
-    assert not found["saturated"].any()
+    found = run_process(process, a_in=a, probe=["v", "n", "capped", "saturated"])
+    assert found.s_out.tolist() == [[7, 7], [7, 7], [-7, 1], [-7, 0]]
+    assert found.v.tolist() == [[79, 0], [58, 3], [-121, 0], [-100, 0]]
+    assert found.n.tolist() == [[7, 7], [14, 14], [7, 15], [0, 15]]
+    assert found.overflow_out.tolist() == [[0, 1], [0, 2], [0, 1], [0, 0]]
+    assert found.capped.ravel().tolist() == [1, 3, 4, 4]
+    assert not found.saturated.any()
 
 
 def test_augmented_saturates_at_both_ends_of_24_bits() -> None:
     process = AugmentedIF(shape=(3,), vth=10, v0=0, message_bits=24)
     a = [[2**31 - 1, -(2**31), TOP], [-(2**31), -1, TOP - 7], [8, 1, TOP - 6]]
-    found = drive(process, {"a_in": a}, 3, probe=("s_out", "v", "overflow_out", "saturated", "capped"))
-    assert found["s_out"].tolist() == [[838860, 0, 838860], [-838860, 0, 838860], [0, 0, 838860]]
-    assert found["v"].tolist() == [[7, BOTTOM, 7], [-8, BOTTOM, 7], [0, BOTTOM + 1, 7]]
-    assert found["overflow_out"].tolist() == [[2, 0], [2, 0], [1, 0]]
-    assert found["saturated"].ravel().tolist() == [2, 4, 5]
-    assert not found["capped"].any()
+    found = run_process(process, a_in=a, probe=["v", "saturated", "capped"])
+    assert found.s_out.tolist() == [[838860, 0, 838860], [-838860, 0, 838860], [0, 0, 838860]]
+    assert found.v.tolist() == [[7, BOTTOM, 7], [-8, BOTTOM, 7], [0, BOTTOM + 1, 7]]
+    assert found.overflow_out.tolist() == [[2, 0], [2, 0], [1, 0]]
+    assert found.saturated.ravel().tolist() == [2, 4, 5]
+    assert not found.capped.any()
 
 
 @pytest.mark.parametrize("kind", [IntegrateFire, DoubleThresholdIF])
 def test_others_saturate_at_both_ends_of_24_bits(kind: type[NeuronProcess]) -> None:
     process = kind(shape=(2,), vth=10, v0=0)
-    found = drive(process, {"a_in": [[2**31 - 1, -(2**31)], [0, 0]]}, 2, probe=("s_out", "v", "overflow_out"))
-    assert found["s_out"].tolist() == [[1, 0], [1, 0]]
-    assert found["v"].tolist() == [[TOP - 10, BOTTOM], [TOP - 20, BOTTOM]]
-    assert found["overflow_out"].tolist() == [[2, 0], [0, 0]]
+    found = run_process(process, a_in=[[2**31 - 1, -(2**31)], [0, 0]], probe=["v"])
+    assert found.s_out.tolist() == [[1, 0], [1, 0]]
+    assert found.v.tolist() == [[TOP - 10, BOTTOM], [TOP - 20, BOTTOM]]
+    assert found.overflow_out.tolist() == [[2, 0], [0, 0]]
 
 
 def test_readout_integrates_saturates_and_reports() -> None:
     process = Readout(shape=(2,), bias=[1, -2])
     a = [[3, 4], [2**31 - 1, -(2**31)], [-5, 5]]
-    found = drive(process, {"a_in": a}, 3, probe=("v_out", "v", "overflow_out", "saturated", "capped"))
-    assert found["v_out"].tolist() == [[4, 2], [TOP, BOTTOM], [TOP - 4, BOTTOM + 3]]
-    assert found["v"].tolist() == found["v_out"].tolist()
-    assert found["overflow_out"].tolist() == [[0, 0], [2, 0], [0, 0]]
-    assert found["saturated"].ravel().tolist() == [0, 2, 2]
-    assert not found["capped"].any()
+    found = run_process(process, a_in=a, probe=["v", "saturated", "capped"])
+    assert found.v_out.tolist() == [[4, 2], [TOP, BOTTOM], [TOP - 4, BOTTOM + 3]]
+    assert found.v.tolist() == found.v_out.tolist()
+    assert found.overflow_out.tolist() == [[0, 0], [2, 0], [0, 0]]
+    assert found.saturated.ravel().tolist() == [0, 2, 2]
+    assert not found.capped.any()
 
 
 FIRING = [IntegrateFire, DoubleThresholdIF, AugmentedIF]
@@ -200,43 +200,43 @@ def test_windows_follow_each_other(kind: type[NeuronProcess], offset: Any) -> No
     """Resets at the start of the steps 2, 5 and 8, whether or not the offset is larger than the interval."""
     interval: Any = np.int64(3)
     process = kind(shape=(1,), vth=10, bias=4, reset_interval=interval, reset_offset=offset)
-    found = drive(process, {}, 8, probe=("s_out", "v", "n"))
-    assert found["s_out"].ravel().tolist() == [0, 0, 1, 0, 0, 1, 0, 0]
-    assert found["v"].ravel().tolist() == [9, 9, 3, 7, 9, 3, 7, 9]
-    assert found["n"].ravel().tolist() == [0, 0, 1, 1, 0, 1, 1, 0]
+    found = run_process(process, num_steps=8, probe=["v", "n"])
+    assert found.s_out.ravel().tolist() == [0, 0, 1, 0, 0, 1, 0, 0]
+    assert found.v.ravel().tolist() == [9, 9, 3, 7, 9, 3, 7, 9]
+    assert found.n.ravel().tolist() == [0, 0, 1, 1, 0, 1, 1, 0]
 
 
 def test_windows_of_a_readout_without_a_pause() -> None:
     process = Readout(shape=(1,), bias=4, reset_interval=3, reset_offset=2)
-    found = drive(process, {}, 8, probe=("v_out",))
-    assert found["v_out"].ravel().tolist() == [4, 4, 8, 12, 4, 8, 12, 4]
+    found = run_process(process, num_steps=8)
+    assert found.v_out.ravel().tolist() == [4, 4, 8, 12, 4, 8, 12, 4]
 
 
 @pytest.mark.parametrize("kind", FIRING)
 def test_windows_of_one_step(kind: type[NeuronProcess]) -> None:
-    found = drive(kind(shape=(1,), vth=10, bias=4, reset_interval=1), {"a_in": [[0], [1], [0]]}, 3, ("s_out", "v"))
-    assert found["s_out"].ravel().tolist() == [0, 1, 0]
-    assert found["v"].ravel().tolist() == [9, 0, 9]
+    found = run_process(kind(shape=(1,), vth=10, bias=4, reset_interval=1), a_in=[[0], [1], [0]], probe=["v"])
+    assert found.s_out.ravel().tolist() == [0, 1, 0]
+    assert found.v.ravel().tolist() == [9, 0, 9]
 
 
 @pytest.mark.parametrize("kind", FIRING)
 def test_bounds_of_n_start_again_with_every_window(kind: type[NeuronProcess]) -> None:
     process = kind(shape=(1,), vth=10, v0=0, bias=99, n_max=1, reset_interval=3, reset_offset=2)
-    found = drive(process, {}, 8, probe=("n",))
-    assert found["n"].ravel().tolist() == [1, 1, 2, 3, 1, 2, 3, 1]
+    found = run_process(process, num_steps=8, probe=["n"])
+    assert found.n.ravel().tolist() == [1, 1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("kind", FIRING)
 def test_never_reset_by_default(kind: type[NeuronProcess]) -> None:
-    found = drive(kind(shape=(1,), vth=10, bias=4), {}, 50, probe=("s_out",))
-    assert np.cumsum(found["s_out"]).tolist() == [(5 + 4 * t) // 10 for t in range(1, 51)]
+    found = run_process(kind(shape=(1,), vth=10, bias=4), num_steps=50)
+    assert np.cumsum(found.s_out).tolist() == [(5 + 4 * t) // 10 for t in range(1, 51)]
 
 
 def test_maps_and_broadcast_biases() -> None:
     process = AugmentedIF(shape=(2, 1, 3), vth=10, v0=0, bias=[[[0]], [[20]]])
-    found = drive(process, {"a_in": np.arange(6).reshape(1, 2, 1, 3) * 5}, 1, probe=("s_out", "bias"))
-    assert found["s_out"].tolist() == [[[[0, 0, 1]], [[3, 4, 4]]]]
-    assert found["bias"].tolist() == [[[[0, 0, 0]], [[20, 20, 20]]]]
+    found = run_process(process, a_in=np.arange(6).reshape(1, 2, 1, 3) * 5, probe=["bias"])
+    assert found.s_out.tolist() == [[[[0, 0, 1]], [[3, 4, 4]]]]
+    assert found.bias.tolist() == [[[[0, 0, 0]], [[20, 20, 20]]]]
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_maps_and_broadcast_biases() -> None:
 def test_every_var_can_be_read(process: type[NeuronProcess], expected: dict[str, list[Any]]) -> None:
     options: dict[str, Any] = {"vth": 10} if process is not Readout else {}
     made = process(shape=(2,), bias=[0, 8], **options)
-    found = drive(made, {}, 1, probe=made.vars.member_names)
-    assert {name: values.tolist() for name, values in found.items()} == {
+    found = run_process(made, num_steps=1, probe=made.vars.member_names)
+    assert {name: found[name].tolist() for name in made.vars.member_names} == {
         **expected,
         "bias": [[0, 8]],
         "saturated": [[0]],
@@ -269,13 +269,13 @@ def test_parameters_can_be_set_between_runs() -> None:
         process.vth_lo.set(np.array([-3]))
 
     a = np.array([25, 0, 4, -6, 2, -3]).reshape(-1, 1)
-    found = drive(process, {"a_in": a}, 6, probe=("s_out", "v", "n", "vth", "v0", "vth_lo"), before={2: change})
-    assert found["s_out"].ravel().tolist() == [2, 0, 1, 0, 1, -1]
-    assert found["v"].ravel().tolist() == [5, 5, 4, -2, 0, 2]
-    assert found["n"].ravel().tolist() == [2, 2, 3, 3, 1, 0]
-    assert found["vth"].ravel().tolist() == [10, 10, 5, 5, 5, 5]
-    assert found["v0"].ravel().tolist() == [0, 0, 3, 3, 3, 3]
-    assert found["vth_lo"].ravel().tolist() == [-1, -1, -3, -3, -3, -3]
+    found = run_process(process, a_in=a, probe=["v", "n", "vth", "v0", "vth_lo"], before={2: change})
+    assert found.s_out.ravel().tolist() == [2, 0, 1, 0, 1, -1]
+    assert found.v.ravel().tolist() == [5, 5, 4, -2, 0, 2]
+    assert found.n.ravel().tolist() == [2, 2, 3, 3, 1, 0]
+    assert found.vth.ravel().tolist() == [10, 10, 5, 5, 5, 5]
+    assert found.v0.ravel().tolist() == [0, 0, 3, 3, 3, 3]
+    assert found.vth_lo.ravel().tolist() == [-1, -1, -3, -3, -3, -3]
 
 
 def test_v_and_n_can_be_set_between_runs() -> None:
@@ -285,17 +285,17 @@ def test_v_and_n_can_be_set_between_runs() -> None:
         process.v.set(np.array([10, -4]))
         process.n.set(np.array([0, 2]))
 
-    found = drive(process, {}, 2, probe=("s_out", "v", "n"), before={1: change})
-    assert found["s_out"].tolist() == [[0, 0], [1, -1]]
-    assert found["v"].tolist() == [[0, 0], [0, 6]]
-    assert found["n"].tolist() == [[0, 0], [1, 1]]
+    found = run_process(process, num_steps=2, probe=["v", "n"], before={1: change})
+    assert found.s_out.tolist() == [[0, 0], [1, -1]]
+    assert found.v.tolist() == [[0, 0], [0, 6]]
+    assert found.n.tolist() == [[0, 0], [1, 1]]
 
 
 def test_n_does_not_wrap_at_32_bits() -> None:
     """A neuron that is never reset may send its widest payload for ever."""
     process = AugmentedIF(shape=(1,), vth=1, v0=0, message_bits=24, bias=TOP)
-    found = drive(process, {}, 300, probe=("n",))
-    assert found["n"].ravel().tolist() == [TOP * t for t in range(1, 301)]
+    found = run_process(process, num_steps=300, probe=["n"])
+    assert found.n.ravel().tolist() == [TOP * t for t in range(1, 301)]
 
 
 def test_lava_monitors_can_probe() -> None:
@@ -327,8 +327,8 @@ def test_lavas_own_synapses_connect() -> None:
     source.s_out.connect(front.s_in)
     front.a_out.connect(process.a_in)
     process.s_out.connect(behind.s_in)
-    found = drive(behind, {}, 5, probe=("a_out",))
-    assert found["a_out"].ravel().tolist() == [0, 0, 2 * 6 - 6 * 12, 2 * -5 - 6 * -10, 0]
+    found = run_process(behind, num_steps=5)
+    assert found.a_out.ravel().tolist() == [0, 0, 2 * 6 - 6 * 12, 2 * -5 - 6 * -10, 0]
 
 
 FLOATS = {
@@ -350,28 +350,28 @@ FLOATS = {
 def test_floating_point(process: Any, options: Any, a: Any, s: Any, v: Any, n: Any) -> None:
     made = process(shape=(1,), **options)
     currents = np.array(a, float).reshape(-1, 1)
-    found = drive(made, {"a_in": currents}, len(a), ("s_out", "v", "n", "overflow_out"), tag="floating_pt")
-    assert found["s_out"].ravel().tolist() == s
-    assert found["v"].ravel().tolist() == v
-    assert found["n"].ravel().tolist() == n
-    assert not found["overflow_out"].any()
+    found = run_process(made, a_in=currents, probe=["v", "n"], tag="floating_pt")
+    assert found.s_out.ravel().tolist() == s
+    assert found.v.ravel().tolist() == v
+    assert found.n.ravel().tolist() == n
+    assert not found.overflow_out.any()
 
 
 def test_floating_point_readout() -> None:
     process = Readout(shape=(1,), floating=True, bias=0.25)
-    found = drive(process, {"a_in": [[0.5], [1e9]]}, 2, probe=("v_out", "saturated"), tag="floating_pt")
-    assert found["v_out"].ravel().tolist() == [0.75, 1e9 + 1]
-    assert not found["saturated"].any()
+    found = run_process(process, a_in=[[0.5], [1e9]], probe=["saturated"], tag="floating_pt")
+    assert found.v_out.ravel().tolist() == [0.75, 1e9 + 1]
+    assert not found.saturated.any()
 
 
 def test_floating_point_parameters_can_be_set_between_runs() -> None:
     process: Any = AugmentedIF(shape=(1,), vth=1.0, v0=0.0)
     a = [[2.5], [0.0], [0.25]]
     change = {2: lambda: process.vth.set(np.array([0.25]))}
-    found = drive(process, {"a_in": a}, 3, probe=("s_out", "v", "vth"), tag="floating_pt", before=change)
-    assert found["s_out"].ravel().tolist() == [2, 0, 3]
-    assert found["v"].ravel().tolist() == [0.5, 0.5, 0]
-    assert found["vth"].ravel().tolist() == [1, 1, 0.25]
+    found = run_process(process, a_in=a, probe=["v", "vth"], tag="floating_pt", before=change)
+    assert found.s_out.ravel().tolist() == [2, 0, 3]
+    assert found.v.ravel().tolist() == [0.5, 0.5, 0]
+    assert found.vth.ravel().tolist() == [1, 1, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -441,11 +441,11 @@ def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
     process: Any = AugmentedIF(shape=(2, 3), vth=np.array([[10], [4]]), v0=0, reset_interval=2, reset_offset=1)
     change = {1: lambda: process.vth.set(np.array([[5], [4]]))}
     a = np.full((3, 2, 3), 21)
-    found = drive(process, {"a_in": a}, 3, probe=("s_out", "v", "vth", "v0", "vth_lo"), before=change)
-    assert found["s_out"][:, :, 0].tolist() == [[2, 5], [4, 5], [4, 5]]
-    assert found["v"][:, :, 0].tolist() == [[1, 1], [2, 2], [1, 1]]
-    assert found["vth"].tolist() == [[[10], [4]], [[5], [4]], [[5], [4]]]
-    assert (found["v0"].shape, found["vth_lo"].shape) == ((3, 1), (3, 1))
+    found = run_process(process, a_in=a, probe=["v", "vth", "v0", "vth_lo"], before=change)
+    assert found.s_out[:, :, 0].tolist() == [[2, 5], [4, 5], [4, 5]]
+    assert found.v[:, :, 0].tolist() == [[1, 1], [2, 2], [1, 1]]
+    assert found.vth.tolist() == [[[10], [4]], [[5], [4]], [[5], [4]]]
+    assert (found.v0.shape, found.vth_lo.shape) == ((3, 1), (3, 1))
 
 
 def test_parameters_must_fit_the_population() -> None:
@@ -456,11 +456,11 @@ def test_parameters_must_fit_the_population() -> None:
 def test_max_pooling_by_hand() -> None:
     process = MaxPool(shape=(1, 4), kernel_size=(1, 2), message_bits=4, reset_interval=3, reset_offset=1)
     a = [[[3, 1, -5, -2]], [[-9, 0, 9, 0]], [[0, 9, 0, 0]], [[2, 0, 0, 0]]]
-    found = drive(process, {"a_in": a}, 4, probe=("s_out", "n", "v", "capped"))
-    assert found["s_out"].tolist() == [[[3, -2]], [[-2, 6]], [[7, 0]], [[2, 0]]]
-    assert found["n"].tolist() == [[[3, -2]], [[1, 4]], [[8, 4]], [[2, 0]]]
-    assert found["v"].tolist() == [[[3, 1, -5, -2]], [[-6, 1, 4, -2]], [[-6, 10, 4, -2]], [[2, 0, 0, 0]]]
-    assert found["capped"].ravel().tolist() == [0, 0, 1, 1]
+    found = run_process(process, a_in=a, probe=["n", "v", "capped"])
+    assert found.s_out.tolist() == [[[3, -2]], [[-2, 6]], [[7, 0]], [[2, 0]]]
+    assert found.n.tolist() == [[[3, -2]], [[1, 4]], [[8, 4]], [[2, 0]]]
+    assert found.v.tolist() == [[[3, 1, -5, -2]], [[-6, 1, 4, -2]], [[-6, 10, 4, -2]], [[2, 0, 0, 0]]]
+    assert found.capped.ravel().tolist() == [0, 0, 1, 1]
 
 
 def test_max_pooling_takes_no_bias() -> None:

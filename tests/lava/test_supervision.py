@@ -1,6 +1,6 @@
 """Every way in which Lava hangs or leaks ends, under supervision, in an exception and nothing left.
 
-What ends the interpreter is tried in one of its own; `conftest.py` looks for leftovers after every test here.
+What ends the interpreter is tried in one of its own; the marker `lava` looks for leftovers after every test here.
 """
 
 import os
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import segments  # pyright: ignore[reportAttributeAccessIssue]
 from faulty.process import FloatSink, Middle, Source, chain
 from lava.magma.core.run_conditions import RunContinuous, RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
@@ -25,6 +24,7 @@ from lava_aug import deploy, supervision
 from lava_aug.errors import BackendError, BackendWarning, RunInterruptedError
 from lava_aug.simulator import simulate
 from lava_aug.supervision import supervise
+from lava_aug.testing.leftovers import segments
 
 pytestmark = pytest.mark.lava
 

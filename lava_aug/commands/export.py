@@ -1,0 +1,81 @@
+"""The command ``export``: converted networks in the formats of other programs."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from lava_aug.commands.console import out, table_of
+from lava_aug.commands.inputs import NetworkArgument, read_images
+from lava_aug.errors import InputError
+
+
+class Format(NamedTuple):
+    """A format: what writes it and prints its report, one line of help, and which options it takes."""
+
+    write: Callable[..., None]
+    help: str
+    options: frozenset[str] = frozenset()
+
+
+def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: float | None = None) -> None:
+    """Write a stock Sigma-Delta netx file; print what was requantised."""
+    import lava_aug as la
+
+    typical = None if images is None else read_images(images, train=True)[0]
+    found = la.export_sdnn(net, output, images=typical, threshold=threshold or 0.0)
+    out.print(table_of(found.cells(), f"{net.method}, as a Sigma-Delta network"))
+    for note in found.notes:
+        out.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def write_nir(net: Any, output: Path) -> None:
+    """Write a NIR graph; print what readers lose that do not know our metadata."""
+    import lava_aug as la
+    from lava_aug.nir_losses import losses
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.ExportWarning)  # printed instead
+        la.to_nir(net, output)
+    for loss in losses(net):
+        out.print(f"- lost on other readers: {loss}", markup=False, soft_wrap=True)
+
+
+FORMATS = {
+    "nir": Format(write_nir, "NIR graph, for the many tools that read it"),
+    "netx-sdnn": Format(
+        write_sdnn,
+        "Sigma-Delta network for unmodified lava.lib.dl.netx.hdf5.Network",
+        frozenset({"images", "threshold"}),
+    ),
+}
+"""Formats by name."""
+
+FORMATS_HELP = "; ".join(f"{name}: {found.help}" for name, found in FORMATS.items())
+
+
+def export(
+    network: NetworkArgument,
+    to: Annotated[str, typer.Option("--to", help=FORMATS_HELP)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
+    images: Annotated[
+        str | None, typer.Option("--images", "-c", help="netx-sdnn: typical images, for ranges; as --calibration")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="netx-sdnn: changes below this part of a layer's largest activation wait; default 0"),
+    ] = None,
+) -> None:
+    """Write a network in the format of another program."""
+    import lava_aug as la
+
+    if to not in FORMATS:
+        raise InputError(f"--to {to!r}: expected one of {', '.join(FORMATS)}")
+    given = {name: value for name, value in (("images", images), ("threshold", threshold)) if value is not None}
+    unknown = sorted(set(given) - FORMATS[to].options)
+    if unknown:
+        raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(FORMATS[to].options) or 'no options'}")
+    FORMATS[to].write(la.load(network), output, **given)
+    out.print(f"Wrote {output}.")

@@ -1,0 +1,30 @@
+"""The command ``check``."""
+
+from typing import Annotated
+
+import typer
+
+from lava_aug.commands.console import bar, out
+from lava_aug.commands.inputs import NetworkArgument, StepsOption, read_images
+
+
+def check(
+    network: NetworkArgument,
+    images: Annotated[str | None, typer.Option("--images", help="typical images, for potentials and payloads")] = None,
+    num_steps: StepsOption = None,
+    chips: Annotated[int, typer.Option("--chips", help="chips that the network may take")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Hold a network against the public limits of Loihi 2; exit code 1 if it is beyond one of them."""
+    import lava_aug as la
+
+    net = la.load(network)
+    x = None if images is None else read_images(images)[0]
+    with bar("planning") as progress:
+        found = la.check(net, x, num_steps, chips=chips, progress=progress)
+    if json:
+        out.print_json(data=found.to_dict())
+    else:
+        out.print(str(found), markup=False, soft_wrap=True)
+    if not found.ok:
+        raise typer.Exit(1)

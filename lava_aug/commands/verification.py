@@ -1,0 +1,70 @@
+"""The command ``verify``."""
+
+from typing import Annotated
+
+import typer
+
+from lava_aug.commands.console import bar, out
+from lava_aug.commands.inputs import (
+    IMAGES_HELP,
+    MeanOption,
+    NetworkArgument,
+    StdOption,
+    StepsOption,
+    WeightsOption,
+    normalization,
+    read_images,
+    read_model,
+)
+from lava_aug.errors import InputError
+
+
+def verify(
+    network: NetworkArgument,
+    images: Annotated[
+        str | None, typer.Option("--images", help=f"{IMAGES_HELP}; default random ones, all black and all white")
+    ] = None,
+    num_images: Annotated[
+        int | None, typer.Option(help="so many random images, or the first of --images; default 4, or all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the random images")] = 0,
+    num_steps: StepsOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="what it was converted from: show the errors by layer too"),
+    ] = None,
+    weights: WeightsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    no_lava: Annotated[bool, typer.Option("--no-lava", help="leave Lava out")] = False,
+    timeout: Annotated[float | None, typer.Option(help="seconds that each run on Lava may take")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Check that specification, simulator, file and Lava give the same: exit code 0, or 1 and the first difference."""
+    import lava_aug as la
+
+    if weights is not None and model is None:
+        raise InputError("--weights: expected the model that they belong to; give it with --model")
+    if images is not None and num_images is not None and num_images < 1:
+        raise InputError(f"--num-images: expected at least 1, found {num_images}")
+    net = la.load(network)
+    chosen = {} if num_images is None else {"num_images": num_images}
+    with bar("verifying") as progress:
+        found = la.verify(
+            net,
+            None if images is None else read_images(images)[0][:num_images],
+            num_steps,
+            model=None if model is None else read_model(model, weights),
+            normalize=normalization(mean, std),
+            lava=not no_lava,
+            seed=seed,
+            timeout=timeout,
+            progress=progress,
+            **chosen,
+        )
+    if json:
+        out.print_json(data=found.to_dict())
+    else:
+        out.print(str(found), markup=False, soft_wrap=True)
+    if not found.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,77 @@
+"""What is public about the limits of Intel's Loihi 2, each with its source, and what is not.
+
+No number here was measured: nothing of ours has run on the chip. Intel gives the full documentation to members of its
+research community (INRC) only, so that the limits are those of publications and of Lava's open sources.
+"""
+
+import dataclasses
+
+SOURCES = {
+    "brief": 'Intel Labs, "Taking Neuromorphic Computing to the Next Level with Loihi 2", technology brief, 2021',
+    "WikiChip": "WikiChip, Loihi 2 - Intel, https://en.wikichip.org/wiki/intel/loihi_2, 2021",
+    "Open Neuromorphic": "Open Neuromorphic, Loihi 2 - Intel, "
+    "https://open-neuromorphic.org/neuromorphic-computing/hardware/loihi-2-intel/",
+    "Tom's Hardware": "A. Shilov, Intel Reveals 4nm Loihi 2 Neuromorphic Research Chip, Tom's Hardware, 2021",
+    "Lava Dense": "lava-nc 0.10.0, lava/proc/dense/models.py, PyDelayDenseModelBitAcc",
+    "Lava GradedVec": "lava-nc 0.10.0, lava/proc/graded/models.py, PyGradedVecModelFixed",
+    "Lava LIF": "lava-nc 0.10.0, lava/proc/lif/models.py, PyLifModelBitAcc",
+    "netx": "lava-dl 0.6.0, lava/lib/dl/netx/utils.py, num_delay_bits",
+    "nengo-loihi": "nengo-loihi 1.1.0, nengo_loihi/block.py, of the first Loihi",
+}
+"""Who says what, by a short name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes
+    ----------
+    what : str
+        What is limited.
+    value : int
+        The largest that fits.
+    unit : str
+        Unit of the value; empty for plain counts.
+    sources : tuple of str
+        Who says so, names in `SOURCES`.
+    loihi1 : int or None
+        The same of the first Loihi, for comparison, where it is known.
+    """
+
+    what: str
+    value: int
+    unit: str
+    sources: tuple[str, ...]
+    loihi1: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:,} {self.unit}".rstrip()
+
+
+LIMITS = {
+    "cores": Limit("neuromorphic cores of a chip", 128, "", ("brief", "WikiChip"), 128),
+    "neurons": Limit("neurons of a chip", 1_000_000, "", ("brief", "Open Neuromorphic"), 131_072),
+    "synapses": Limit("synapses of a chip", 120_000_000, "", ("brief", "Open Neuromorphic"), 130_000_000),
+    "neurons_per_core": Limit("neurons of a core", 8192, "", ("WikiChip",), 1024),
+    "memory": Limit("memory of a core, for all purposes", 192 * 1024, "bytes", ("brief", "Tom's Hardware")),
+    "neuron_state": Limit("state of a neuron", 4096, "bytes", ("brief", "Tom's Hardware"), 24),
+    "payload": Limit("payload of a graded spike", 32, "bits", ("brief", "Open Neuromorphic"), 1),
+    "lava_payload": Limit("payload of a graded spike in Lava", 24, "bits", ("Lava GradedVec",)),
+    "weight": Limit("signed weight in Lava, besides its exponent", 8, "bits", ("Lava Dense",)),
+    "state": Limit("membrane potential in Lava", 24, "bits", ("Lava LIF",), 24),
+    "delay": Limit("delay of a synapse (6 bits; netx keeps one value back)", 62, "time steps", ("Lava Dense", "netx")),
+    "axons": Limit("axons into, or out of, a core of the first Loihi", 4096, "", ("nengo-loihi",), 4096),
+}
+"""Every limit by name. Memory is counted in units of 1,024 bytes, on which the sources are silent."""
+
+NOT_PUBLIC = (
+    "how synapses lie in memory: estimates count the bits of the weights alone, once without indices for the least "
+    "(convolutions share their weights) and once for every synapse for the most",
+    "what a neuron's state takes: estimates count 4 bytes for each variable",
+    "what axons, routing tables and microcode take: estimates leave them out",
+    "how many axons a core has: the first Loihi's number stands in for it",
+    "which instructions microcode has, beyond arithmetic, comparison and control flow: a division may be a loop",
+    "how a neuron could keep its inputs apart, which max pooling needs",
+)
+"""What is not public, and what the estimates do instead."""

@@ -1,0 +1,87 @@
+"""Which networks stock Sigma-Delta netx can hold: layers one after the other, with ReLUs; others are refused."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lava_aug.errors import NetworkError
+from lava_aug.layers import Conv, Dense, SumPool
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, RateNeuron
+
+SYNAPSES_TAKEN = (Conv, Dense, SumPool)
+NEURONS_TAKEN = (RateNeuron, DoubleThresholdNeuron, AugmentedNeuron)
+
+
+def check_exportable(net: Network) -> None:
+    """NetworkError, with the layer's name, if stock netx cannot express a network."""
+    if net.is_float:
+        raise NetworkError(
+            "export: the network computes in floating point; convert it with weight_bits=8, as netx reads integers"
+        )
+    before = INPUT
+    for layer in net:
+        _check_place(net, layer, before)
+        _check_synapse(net, layer, before)
+        if layer is not net.readout:
+            _check_neuron(net, layer)
+        _check_constant(net, layer)
+        before = layer.name
+
+
+def refused(layer: Layer, found: str) -> NetworkError:
+    """The error for a layer."""
+    return NetworkError(
+        f"layer {layer.name!r}: {found}; a stock Sigma-Delta file holds convolutions of maps, average pooling and "
+        "dense layers, one after the other, with ReLU neurons, and a dense readout"
+    )
+
+
+def _check_place(net: Network, layer: Layer, before: str) -> None:
+    connection, *more = layer.connections
+    if more:
+        raise refused(layer, f"it adds up {1 + len(more)} connections")
+    if connection.source != before:
+        raise refused(layer, f"it takes spikes of {connection.source!r} instead of {before!r}")
+
+
+def _check_synapse(net: Network, layer: Layer, before: str) -> None:
+    synapse, shape = layer.connections[0].synapse, net.shapes[before]
+    if not isinstance(synapse, SYNAPSES_TAKEN):
+        raise refused(layer, f"synapses of type {synapse.type_name!r} have no counterpart")
+    if isinstance(synapse, Dense) and math.prod(shape) != synapse.weight.shape[1]:
+        raise refused(layer, f"its matrix goes along the last axis of {shape}")
+    if not isinstance(synapse, Dense) and len(shape) != 3:
+        raise refused(layer, f"it slides along rows {shape}")
+    if layer is net.readout and not isinstance(synapse, Dense):
+        raise refused(layer, "the readout is not dense")
+    if not isinstance(synapse, SumPool) and not synapse.weight.any():
+        raise refused(layer, "all of its weights are 0")
+
+
+def _check_neuron(net: Network, layer: Layer) -> None:
+    neuron: Any = layer.neuron
+    if not isinstance(neuron, NEURONS_TAKEN):
+        raise refused(layer, f"neurons of type {neuron.type_name!r} have no counterpart")
+    if neuron.n_max is not None:
+        raise refused(layer, "its neurons have an upper bound (ReLU6, clamp)")
+    if getattr(neuron, "signed", False) and not isinstance(layer.connections[0].synapse, SumPool):
+        raise refused(layer, "its neurons are signed (a layer without ReLU)")
+
+
+def _check_constant(net: Network, layer: Layer) -> None:
+    values = {"threshold": getattr(layer.neuron, "vth", None), "bias": layer.bias}
+    for name, value in values.items():
+        try:
+            by_channel(0 if value is None else value, net.current_shapes[layer.name])
+        except ValueError:
+            raise refused(layer, f"its {name} differs from place to place") from None
+
+
+def by_channel(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A number or array as one number for each channel, float64 ``(channels,)``; ValueError if places differ."""
+    whole = np.broadcast_to(np.asarray(value, np.float64), shape).reshape(shape[0], -1)
+    if np.ptp(whole, axis=1).any():
+        raise ValueError("places differ")
+    return np.array(whole[:, 0])

@@ -1,0 +1,185 @@
+"""What stock Sigma-Delta networks compute: the fixed-point arithmetic of lava-nc 0.10 under lava-dl 0.6's netx.
+
+Sources, in those wheels: ``lava/proc/sdn/models.py`` (neurons), ``lava/proc/conv/models.py`` and
+``lava/proc/dense/models.py`` (synapses), ``lava/lib/dl/netx/hdf5.py`` (which parameters they get). With
+``spike_exp = 6``, netx's default, and ``state_exp = 6``, which is fixed there, a time step t of Lava, from 1, is::
+
+    input      act = x << 12
+    layer      a = W * (what the layer before sent in step t - 1)       convolutions: wrapped to 24 bits
+               sigma = sigma + a
+               act = max(0, sigma + (bias << 12))
+    both       delta = act - (act of step t - 1) + residue
+               sent = delta       if |delta| >= vThMant << 12,  0 otherwise
+               residue = delta - sent
+               send sent >> 6
+    readout    sigma = sigma + a;  send sigma
+
+Everything starts at 0, and nothing is ever reset. What ``>> 6`` rounds off is not kept in the residue: each message
+for a change that is no multiple of 64 leaves the receiver's sum up to 1 too small, for good (`docs/sdnn.md`).
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from lava_aug.layers import Conv, Dense, Shape
+
+SPIKE_EXP = 6
+"""Binary places of a message: netx's default, and no file can change it."""
+
+STATE_EXP = 6
+"""Binary places that an activation has more than a message."""
+
+BIAS_EXP = SPIKE_EXP + STATE_EXP
+"""Binary places of an activation: those that files' integer biases and thresholds are shifted by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaDeltaLayer:
+    """One layer of a stock network.
+
+    Attributes
+    ----------
+    name : str
+        For reports; the file does not hold it.
+    synapse : Conv or Dense
+        Integer weights in our axes.
+    bias : numpy.ndarray or None
+        Integers, one for each output channel.
+    threshold : int
+        ``vThMant``.
+    shape : tuple of int
+        What it sends, in our axes.
+    """
+
+    name: str
+    synapse: Conv | Dense
+    bias: np.ndarray | None
+    threshold: int
+    shape: Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaDeltaOutput:
+    """What a stock network gave. N images follow each other every ``steps_per_image`` time steps.
+
+    Attributes
+    ----------
+    readout : numpy.ndarray
+        What the last layer sent in each of Lava's steps, int64 ``(steps, outputs)``.
+    events : dict of str to numpy.ndarray
+        Non-zero messages of the input and of each layer but the last, in order, in each of Lava's steps, int64
+        ``(steps,)``.
+    num_images, steps_per_image, depth : int
+        The last step of image i, from 0, reaches the readout in step ``(i + 1) * steps_per_image + depth``, from 1.
+    seconds : float
+        What it took; 0 if that was not measured.
+    """
+
+    readout: np.ndarray
+    events: dict[str, np.ndarray]
+    num_images: int
+    steps_per_image: int
+    depth: int
+    seconds: float = 0.0
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The readout for each image, in the last step that belongs to it: ``(N, outputs)``."""
+        return self.readout[self.depth + self.steps_per_image - 1 :: self.steps_per_image][: self.num_images]
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The index of the largest readout, ``(N,)``."""
+        return self.answers.argmax(axis=1)
+
+    @property
+    def events_per_image(self) -> float:
+        """Messages of all layers without the input's, per image; those that turn off the last image are left out."""
+        steps = self.num_images * self.steps_per_image
+        counts = [found[: steps + depth].sum() for depth, found in enumerate(self.events.values()) if depth]
+        return float(sum(counts)) / self.num_images
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaDeltaNetwork:
+    """A stock network: layers one after the other, the last a readout.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Shape of an image, in our axes.
+    layers : tuple of SigmaDeltaLayer
+        In order.
+    """
+
+    input_shape: Shape
+    layers: tuple[SigmaDeltaLayer, ...]
+
+    @property
+    def depth(self) -> int:
+        """By how many of Lava's steps the readout works later than the input."""
+        return len(self.layers)
+
+    def simulate(self, images: Any, steps_per_image: int = 1) -> SigmaDeltaOutput:
+        """What unmodified netx gives on Lava for images that follow each other without reset, bit for bit.
+
+        Parameters
+        ----------
+        images : array of uint8, shape (N, *input_shape)
+            Pixels.
+        steps_per_image : int
+            Time steps for which each is shown.
+
+        Returns
+        -------
+        SigmaDeltaOutput
+            ``N * steps_per_image + depth`` steps; after the last image the input is 0.
+        """
+        x = np.repeat(np.asarray(images, np.int64), steps_per_image, axis=0)
+        x = np.concatenate([x, np.zeros((self.depth, *self.input_shape), np.int64)])
+        s = encoded(x << BIAS_EXP, 0)
+        events = {"input": _events(s)}
+        for layer in self.layers[:-1]:
+            s = encoded(activations(layer, s), layer.threshold)
+            events[layer.name] = _events(s)
+        readout = np.cumsum(currents(self.layers[-1].synapse, s), axis=0)
+        return SigmaDeltaOutput(readout, events, len(images), steps_per_image, self.depth)
+
+
+def activations(layer: SigmaDeltaLayer, s: np.ndarray) -> np.ndarray:
+    """``act`` in every step, for messages in every step: ``(steps, *input) -> (steps, *shape)``, int64."""
+    sigma = np.cumsum(currents(layer.synapse, s), axis=0)
+    if layer.bias is not None:
+        bias = layer.bias.astype(np.int64) << BIAS_EXP
+        sigma += bias.reshape(-1, *[1] * (len(layer.shape) - 1))
+    return np.maximum(sigma, 0, out=sigma)
+
+
+def encoded(act: np.ndarray, threshold: int) -> np.ndarray:
+    """Messages in every step, for activations in every step."""
+    sent = np.diff(act, axis=0, prepend=0)
+    if threshold:
+        residue, limit = np.zeros(act.shape[1:], np.int64), threshold << BIAS_EXP
+        for step in sent:  # rows are changed in place
+            step += residue
+            residue = np.where(np.abs(step) >= limit, 0, step)
+            step -= residue
+    return sent >> STATE_EXP
+
+
+def currents(synapse: Conv | Dense, s: np.ndarray) -> np.ndarray:
+    """What a synapse hands on in every step: the sum over the step before, int64."""
+    import torch
+
+    late = np.zeros_like(s)
+    late[1:] = s[:-1]
+    with torch.no_grad():  # in float64, where sums of 24-bit messages and 8-bit weights are exact
+        found = synapse.torch(torch.float64, "cpu")(torch.from_numpy(late).double())
+    a = found.numpy().astype(np.int64)
+    return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if isinstance(synapse, Conv) else a
+
+
+def _events(s: np.ndarray) -> np.ndarray:
+    return np.count_nonzero(s.reshape(len(s), -1), axis=1).astype(np.int64)

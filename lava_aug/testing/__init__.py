@@ -1,0 +1,42 @@
+"""Tests of Lava Processes: arrays in, arrays out, in one line, bounded in time.
+
+::
+
+    trace = run_process(AugmentedIF(shape=(3,), vth=10), a_in=inputs, probe=["v", "n"])
+    assert trace.s_out.tolist() == ...
+
+Works for any Lava Process with in and out ports, Lava's own included. pytest loads `lava_aug.testing.plugin` by itself:
+the marker ``lava``, fixtures, a time limit for each test, and a check that nothing is left behind. Names are imported
+when they are first used, so that neither Lava nor torch is loaded by the plugin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lava_aug.testing.agreement import assert_models_agree
+    from lava_aug.testing.driving import run_process
+    from lava_aug.testing.leftovers import nothing_left
+    from lava_aug.testing.traces import Trace, assert_traces_equal
+
+_MODULE_OF = {
+    "Trace": "traces",
+    "assert_models_agree": "agreement",
+    "assert_traces_equal": "traces",
+    "nothing_left": "leftovers",
+    "run_process": "driving",
+}
+
+__all__ = ["Trace", "assert_models_agree", "assert_traces_equal", "nothing_left", "run_process"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'lava_aug.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"lava_aug.testing.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,109 @@
+"""`assert_models_agree`: several ProcessModels of one Process, with the same inputs."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lava_aug.errors import BackendError, InputError, LavaAugError
+from lava_aug.testing.driving import TIMEOUT, run_process
+from lava_aug.testing.traces import Trace, assert_traces_equal
+
+MARGIN = 30.0
+"""Seconds that starting and ending the process around a run may take."""
+
+
+def assert_models_agree(
+    process: Any,
+    inputs: Mapping[str, Any],
+    *,
+    tags: Iterable[str] = (),
+    models: Iterable[Any] = (),
+    run_cfgs: Iterable[Any] = (),
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    timeout: float = TIMEOUT,
+    **options: Any,
+) -> Trace:
+    """Run a Process with several of its ProcessModels, and compare what they send.
+
+    Parameters
+    ----------
+    process : AbstractProcess, a sequence of them, or a function that makes one of these
+        What has not run. Each run has a forked process of its own, in which it starts afresh, so that one Process does
+        for all of them; none of them changes anything here.
+    inputs : mapping of str to array, shape (T, *shape)
+        As for `run_process`.
+    tags, models, run_cfgs : iterables
+        Which models to compare: each is one run with this option of `run_process`. The first of all is the standard.
+    rtol, atol : float
+        As for `assert_traces_equal`.
+    timeout : float
+        Seconds for each run.
+    **options
+        Other options of `run_process`, such as ``num_steps`` and ``probe``.
+
+    Returns
+    -------
+    Trace
+        That of the first run.
+
+    Raises
+    ------
+    AssertionError
+        If two traces differ; the message names the models and the first difference.
+    InputError, BackendError
+        As `run_process`; or if fewer than two models are given.
+    """
+    variants = [("tag", tag) for tag in tags] + [("model", model) for model in models]
+    variants += [("run_cfg", run_cfg) for run_cfg in run_cfgs]
+    if len(variants) < 2:
+        raise InputError(f"assert_models_agree: expected at least two of tags, models and run_cfgs, found {variants}")
+    traces = [
+        _elsewhere(lambda v=v: _run(process, inputs, {**options, v[0]: v[1], "timeout": timeout}), timeout)
+        for v in variants
+    ]
+    labels = [f"{kind} {getattr(value, '__name__', value)!s}" for kind, value in variants]
+    for trace, label in zip(traces[1:], labels[1:], strict=True):
+        assert_traces_equal(trace, traces[0], rtol=rtol, atol=atol, names=(label, labels[0]))
+    return traces[0]
+
+
+def _run(process: Any, inputs: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    made: Any = process() if callable(process) else process
+    return dict(run_process(made, inputs, **options))
+
+
+def _elsewhere(run: Callable[[], dict[str, Any]], timeout: float) -> Trace:
+    """What a function returns or raises in a forked process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(run, sender))
+    child.start()
+    sender.close()
+    try:
+        if not receiver.poll(timeout + MARGIN):
+            raise BackendError(f"assert_models_agree: no answer within {timeout + MARGIN:g} seconds")
+        found = receiver.recv()
+    except EOFError:
+        child.join()
+        raise BackendError(f"assert_models_agree: the run ended with exit code {child.exitcode}") from None
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        receiver.close()
+        child.join()
+    if isinstance(found, BaseException):
+        raise found
+    return Trace(found)
+
+
+def _answer(run: Callable[[], dict[str, Any]], sender: Any) -> None:
+    try:
+        found: Any = run()
+    except LavaAugError as error:
+        found = error
+    except Exception as error:
+        found = BackendError(f"assert_models_agree: {type(error).__name__}: {error}")
+    sender.send(found)
+    sender.close()

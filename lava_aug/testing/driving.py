@@ -1,0 +1,253 @@
+"""`run_process`: drive any Lava Process, or a chain of them, with arrays."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lava_aug.errors import BackendError, BackendWarning, InputError
+from lava_aug.fixed_point import PORT_BITS, signed_range
+from lava_aug.lava_import import import_lava
+from lava_aug.recording import Tape
+from lava_aug.spec import is_int
+from lava_aug.supervision import supervise
+from lava_aug.testing.traces import Trace
+
+import_lava()
+
+from lava.magma.core.process.ports.ports import InPort, OutPort  # noqa: E402
+from lava.magma.core.process.process import AbstractProcess  # noqa: E402
+from lava.magma.core.process.variable import Var  # noqa: E402
+from lava.magma.core.run_conditions import RunSteps  # noqa: E402
+
+from lava_aug.processes import ImageSource, Probe  # noqa: E402
+from lava_aug.processes.image_source.models import PyImageSourceFixed, PyImageSourceFloat  # noqa: E402
+from lava_aug.processes.probe.models import PyProbe  # noqa: E402
+from lava_aug.testing.models import configuration, number_kind  # noqa: E402
+from lava_aug.testing.wiring import connect, resolve, unconnected  # noqa: E402
+
+TIMEOUT = 30.0
+"""Seconds that a run may take unless told otherwise."""
+
+
+def run_process(
+    process: AbstractProcess | Sequence[AbstractProcess],
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    num_steps: int | None = None,
+    probe: Iterable[str] = (),
+    tag: str | None = None,
+    model: Any = None,
+    run_cfg: Any = None,
+    before: Mapping[int, Callable[[], None]] | None = None,
+    timeout: float = TIMEOUT,
+    **ports: Any,
+) -> Trace:
+    """Run a Process with arrays for its InPorts, and return what it sent, and stop it whatever happens.
+
+    Parameters
+    ----------
+    process : AbstractProcess or sequence of them
+        Any Process with ports, which has not run. Those of a sequence are connected one after the other, unless they
+        are already. What is connected to them runs along.
+    inputs : mapping of str to array, shape (T, *shape), optional
+        What InPorts get, step by step; zeros afterwards. InPorts that are left out stay unconnected and read zeros.
+    num_steps : int, optional
+        Time steps; default those of the longest input.
+    probe : iterable of str
+        Names of Vars, and of OutPorts besides those of the last process, which always are in the trace. Vars can only
+        be read while Lava pauses, so with any of them it pauses after every step.
+    tag : str, optional
+        Which ProcessModels to take; default ``"fixed_pt"`` if all processes have one, otherwise what Lava takes.
+    model : ProcessModel class, or mapping of Process class to ProcessModel class, optional
+        Which ProcessModel to take for the process (of a sequence: the last one), or for each class.
+    run_cfg : RunConfig, optional
+        Instead of ``tag``, for instance `lava_aug.FastSimCfg`.
+    before : mapping of int to callable, optional
+        Called before the step, counted from 0, while Lava pauses: here Vars can be set.
+    timeout : float
+        Seconds that it all may take.
+    **ports
+        As ``inputs``: ``a_in=array``.
+
+    Returns
+    -------
+    Trace
+        What every OutPort sent in, and every Var was after, each step, by name.
+
+    Raises
+    ------
+    InputError
+        If a name, a shape or a number does not fit.
+    BackendError
+        If a ProcessModel raises (with its traceback), dies, does not send, or is not found.
+
+    Notes
+    -----
+    Of several processes, inputs go to the first that has an unconnected port of the name, and probes to the last;
+    ``"name.port"``, with the name of a Process, says which one is meant. Ports must be dense. A Process can run once:
+    make a new one for the next run.
+
+    Examples
+    --------
+    ::
+
+        trace = run_process(LIF(shape=(3,), vth=10), a_in=currents, probe=["v"])
+        trace.s_out, trace.v
+    """
+    processes = [process] if isinstance(process, AbstractProcess) else list(process)
+    _check_processes(processes)
+    connect(processes)
+    given = _inputs(processes, {**(inputs or {}), **ports})
+    steps = _num_steps(num_steps, [values for _, values in given])
+    _check_before(before or {}, steps)
+    wanted = _wanted(processes, probe)
+    config = configuration(processes, tag, model, run_cfg)
+    forced: dict[Any, Any] = {}
+    for port, values in given:
+        _feed(port, values, config, forced)
+    tapes = {name: _tape(port, steps, forced) for name, port in wanted.items() if isinstance(port, OutPort)}
+    config.exception_proc_model_map = {**config.exception_proc_model_map, **forced}
+    reads = {name: var for name, var in wanted.items() if name not in tapes}
+    values = _run(processes[-1], steps, config, reads, dict(before or {}), timeout, tapes)
+    found = {name: tapes[name].read() if name in tapes else values[name] for name in wanted}
+    return Trace(found)
+
+
+# What is given
+
+
+def _check_processes(processes: list[Any]) -> None:
+    if not processes:
+        raise InputError("run_process: expected a Process or several, found none")
+    for process in processes:
+        if not isinstance(process, AbstractProcess):
+            raise InputError(f"run_process: expected a Lava Process, found {process!r}")
+        if process.runtime is not None:
+            raise InputError(f"run_process: {process.name} has run already; make a new one for every run")
+
+
+def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, np.ndarray]]:
+    """Ports and what they get."""
+    found = []
+    for name, values in inputs.items():
+        port = resolve([*reversed(processes)], name, (InPort,), accept=unconnected)
+        if not unconnected(port):
+            raise InputError(f"run_process: {name} is connected already, it cannot get an array as well")
+        values = np.asarray(values)
+        if values.ndim == 0 or values.shape[1:] != port.shape or not len(values) or values.dtype.kind not in "iufb":
+            raise InputError(
+                f"run_process: {name}: expected numbers of shape (T, {', '.join(map(str, port.shape))}), "
+                f"found {values.dtype} {values.shape}"
+            )
+        found.append((port, values))
+    return found
+
+
+def _num_steps(num_steps: Any, inputs: list[np.ndarray]) -> int:
+    if num_steps is None:
+        if not inputs:
+            raise InputError("run_process: expected inputs, or num_steps; found neither")
+        return max(map(len, inputs))
+    if not is_int(num_steps) or num_steps < 1:
+        raise InputError(f"run_process: num_steps: expected an integer of at least 1, found {num_steps!r}")
+    return num_steps
+
+
+def _check_before(before: Mapping[int, Any], num_steps: int) -> None:
+    wrong = [step for step in before if not is_int(step) or not 0 < step < num_steps]
+    if wrong:
+        raise InputError(f"run_process: before: expected steps from 1 to {num_steps - 1}, found {wrong}")
+
+
+def _wanted(processes: list[Any], probe: Iterable[str]) -> dict[str, Any]:
+    """Ports and Vars of the trace by name: the last process's OutPorts, then what was asked for."""
+    if isinstance(probe, str):
+        raise InputError(f"run_process: probe: expected names in a list, found {probe!r}")
+    last = {port.name: port for port in processes[-1].out_ports}
+    return last | {name: resolve(processes, name, (OutPort, Var)) for name in probe}
+
+
+# Around the process
+
+
+def _feed(port: Any, values: np.ndarray, config: Any, forced: dict[Any, Any]) -> None:
+    """Connect a source of the port's kind of number."""
+    kind = number_kind(port.process, port.name, config) or ("f" if values.dtype.kind == "f" else "i")
+    sent = values.astype(np.float64) if kind == "f" else _as_integers(port, values)
+    source = ImageSource(images=sent, num_steps=1)
+    source.s_out.connect(port)
+    forced[source] = PyImageSourceFloat if kind == "f" else PyImageSourceFixed
+
+
+def _as_integers(port: Any, values: np.ndarray) -> np.ndarray:
+    """Lava would cut off fractions and wrap large integers without a word."""
+    low, high = signed_range(PORT_BITS)
+    wrong = (values < low) | (values > high) | (values != np.rint(values)) if values.dtype.kind != "b" else values < 0
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(
+            f"run_process: {port.process.name}.{port.name} takes integers of {PORT_BITS} bits, found {values[where]} "
+            f"in step {where[0]}, element {where[1:]}; use other inputs, or another model (tag='floating_pt')"
+        )
+    return values.astype(np.int64)
+
+
+def _tape(port: Any, num_steps: int, forced: dict[Any, Any]) -> Tape:
+    tape = Tape(port.shape, num_steps)
+    probe = Probe(tape=tape)
+    port.connect(probe.s_in)
+    forced[probe] = PyProbe
+    return tape
+
+
+# Running
+
+
+def _run(
+    process: Any,
+    num_steps: int,
+    config: Any,
+    reads: dict[str, Any],
+    before: dict[int, Callable[[], None]],
+    timeout: float,
+    tapes: dict[str, Tape],
+) -> dict[str, np.ndarray]:
+    values: dict[str, list[Any]] = {name: [] for name in reads}
+    pauses = sorted({*(range(1, num_steps) if reads else ()), *before, num_steps})
+    deadline = time.monotonic() + timeout
+    with warnings.catch_warnings():
+        # Ports were left out on purpose.
+        warnings.filterwarnings("ignore", ".* is not connected and will read zeros", BackendWarning)
+        try:
+            with supervise(process, timeout=timeout):
+                for start, end in zip([0, *pauses], pauses, strict=False):
+                    if start in before:
+                        before[start]()
+                    process.run(condition=RunSteps(end - start), run_cfg=config)
+                    for name, var in reads.items():
+                        values[name].append(var.get())
+                    if time.monotonic() > deadline:
+                        raise BackendError(
+                            f"run_process: {end} of {num_steps} steps took more than {timeout:g} seconds"
+                        )
+        except BackendError as error:
+            raise BackendError(f"{error}{_silent(tapes, num_steps)}") from error
+    kinds = {name: number_kind(var.process, var.name, config) for name, var in reads.items()}
+    return {name: _as_kind(np.array(each), kinds[name]) for name, each in values.items()}
+
+
+def _silent(tapes: dict[str, Tape], num_steps: int) -> str:
+    """Which ports have sent less than others: a hint at what went wrong."""
+    noted = {name: tape.noted for name, tape in tapes.items()}
+    if not noted or min(noted.values()) == num_steps:
+        return ""
+    sent = ", ".join(f"{name} {count}" for name, count in noted.items())
+    return f"\n(Time steps in which ports have sent, of {num_steps}: {sent})"
+
+
+def _as_kind(values: np.ndarray, kind: str | None) -> np.ndarray:
+    """Lava reads Vars as floats."""
+    return values.astype(np.int64) if kind == "i" else values.astype(np.float64)

@@ -1,0 +1,1 @@
+"""`process.py`: ports and Vars; `models.py`: receive, step, send."""
