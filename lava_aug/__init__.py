@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lava_aug import plot
     from lava_aug.cases import Case, cases_named
     from lava_aug.compare import Comparison
     from lava_aug.conversion import convert
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lava_aug.nir_files import from_nir, to_nir
     from lava_aug.planning import Plan
     from lava_aug.preflight import Preflight, check
+    from lava_aug.report import report_html, to_csv, write_report
     from lava_aug.results import Output
     from lava_aug.run_configs import FastSimCfg
     from lava_aug.sdnn import SigmaDeltaExport, export_sdnn
@@ -75,6 +77,7 @@ _HOMES = {
     "nir_files": ("from_nir", "to_nir"),
     "planning": ("Plan",),
     "preflight": ("Preflight", "check"),
+    "report": ("report_html", "to_csv", "write_report"),
     "results": ("Output",),
     "run_configs": ("FastSimCfg",),
     "sdnn": ("SigmaDeltaExport", "export_sdnn"),
@@ -87,6 +90,7 @@ _HOMES = {
     "verification": ("Verification", "verify"),
     "zoo": ("Pretrained", "pretrained"),
 }
+_PUBLIC_MODULES = frozenset({"plot"})
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -128,20 +132,26 @@ __all__ = [
     "from_nir",
     "load",
     "load_netx",
+    "plot",
     "pretrained",
+    "report_html",
     "run",
     "run_sdnn",
     "save",
     "settle",
     "simulate",
     "supervise",
+    "to_csv",
     "to_nir",
     "tune",
     "verify",
+    "write_report",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"lava_aug.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'lava_aug' has no attribute {name!r}")
     value = getattr(import_module(f"lava_aug.{_MODULE_OF[name]}"), name)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lava_aug.commands import conversion, demo, experiments, export, networks, preflight, verification
+from lava_aug.commands import conversion, demo, experiments, export, networks, preflight, report, verification
 from lava_aug.commands.console import err
 from lava_aug.errors import LavaAugError
 
@@ -18,6 +18,7 @@ COMMANDS = (
     preflight.check,
     networks.simulate,
     networks.run,
+    report.report,
     verification.verify,
     export.export,
 )

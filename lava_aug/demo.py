@@ -116,8 +116,8 @@ def _draw(comparison: Comparison, path: Path) -> None:
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    plot.accuracy(comparison, left)
-    plot.accuracy(comparison, right, against="events")
+    plot.accuracy_over_steps(comparison, left)
+    plot.accuracy_over_events(comparison, right)
     right.set_ylabel("")
     figure.suptitle(f"scikit-learn digits, {comparison.num_images} test images, 8-bit weights")
     figure.savefig(path, dpi=120)

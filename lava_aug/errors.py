@@ -28,7 +28,7 @@ class ExportError(LavaAugError, ValueError):
 
 
 class FileError(LavaAugError, OSError):
-    """A network file cannot be read or written."""
+    """A file cannot be read or written, or holds something else."""
 
 
 class BackendError(LavaAugError, RuntimeError):

@@ -1,8 +1,8 @@
 """Finding the resolution and the number of steps: accuracy against events or steps, and the best that is allowed."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import nn
@@ -19,6 +19,8 @@ from lava_aug.texts import table
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
 Objective = Literal["events", "steps"]
+
+P = TypeVar("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,32 @@ class Point:
     def resolution(self) -> float:
         """Threshold / balanced threshold."""
         return self.network.resolution
+
+
+def pareto_front(
+    points: Iterable[P], cost: Callable[[P], tuple[float, float]], accuracy: Callable[[P], float]
+) -> list[P]:
+    """The points that no other beats in both accuracy and cost, cheapest first.
+
+    Parameters
+    ----------
+    points : iterable
+        What there is to choose from.
+    cost : callable
+        Of a point: what it costs, and a second cost that decides between points that are equal otherwise.
+    accuracy : callable
+        Of a point.
+
+    Examples
+    --------
+    >>> pareto_front([(5, 0.8), (9, 0.7), (7, 0.9)], cost=lambda p: (p[0], 0), accuracy=lambda p: p[1])
+    [(5, 0.8), (7, 0.9)]
+    """
+    found: list[P] = []
+    for point in sorted(points, key=lambda p: (cost(p)[0], -accuracy(p), cost(p)[1])):
+        if not found or accuracy(point) > accuracy(found[-1]):
+            found.append(point)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +104,7 @@ class Tuned:
     @property
     def front(self) -> tuple[Point, ...]:
         """The Pareto front: points that no other beats in both accuracy and cost, cheapest first."""
-        found: list[Point] = []
-        for point in sorted(self.points, key=lambda p: (self._cost(p)[0], -p.accuracy, self._cost(p)[1])):
-            if not found or point.accuracy > found[-1].accuracy:
-                found.append(point)
-        return tuple(found)
+        return tuple(pareto_front(self.points, self._cost, lambda point: point.accuracy))
 
     @property
     def best(self) -> Point:
