@@ -1,4 +1,4 @@
-"""Train the networks that come with the package.
+"""Train the networks that come with the package, and others for CIFAR-10.
 
     uv run python benchmarks/train.py mnist-lenet --data ROOT
 
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from lava_aug.datasets import load_images, split
 from lava_aug.errors import InputError
-from lava_aug.zoo import WEIGHTS, ZOO
+from lava_aug.zoo import RECIPES, WEIGHTS
 
 BATCH_SIZE = 128
 WEIGHT_DECAY = 5e-4
@@ -136,7 +136,7 @@ def train(
 def main() -> None:
     """Train, save the weights, report."""
     parser = argparse.ArgumentParser(description="Train a network that comes with the package.")
-    parser.add_argument("name", choices=ZOO)
+    parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data, torchvision's root")
     parser.add_argument("--out", type=Path, help="where the weights go; default: into the package")
     parser.add_argument("--epochs", type=int, help="passes over the training images; default: the network's own")
@@ -150,7 +150,7 @@ def main() -> None:
     how = TRAININGS[args.name]
     if args.epochs is not None:
         how = dataclasses.replace(how, epochs=args.epochs)
-    entry = ZOO[args.name]
+    entry = RECIPES[args.name]
     try:
         learned, chosen = split(load_images(entry.data, args.data, train=True), how.per_class)
         test = load_images(entry.data, args.data)

@@ -52,13 +52,11 @@ def write_report(
         raise InputError(f"name: expected that of a file, without folder, found {stem!r}")
     page = Path(directory) / f"{stem}.html"
     plain = [c.to_dict() for c in found]
-    texts = {
-        page: report_html(found),
-        page.with_name(f"{stem}.json"): json.dumps(plain[0] if len(plain) == 1 else plain, ensure_ascii=False) + "\n",
-        page.with_name(f"{stem}.csv"): to_csv(found),
-    }
-    for path, text in texts.items():
-        write_whole(path, text)
+    # The numbers first: whatever happens to the figures, they are kept.
+    text = json.dumps(plain[0] if len(plain) == 1 else plain, ensure_ascii=False) + "\n"
+    write_whole(page.with_name(f"{stem}.json"), text)
+    write_whole(page.with_name(f"{stem}.csv"), to_csv(found))
+    write_whole(page, report_html(found))
     return page
 
 

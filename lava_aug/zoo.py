@@ -1,6 +1,7 @@
-"""Trained networks that come with the package: three architectures, four sets of weights."""
+"""Trained networks that come with the package, and the architectures that its benchmarks train."""
 
 import dataclasses
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,26 +149,16 @@ class Recipe:
     shape: tuple[int, ...]
 
 
-ZOO: dict[str, Recipe] = {
+RECIPES: dict[str, Recipe] = {
     "mnist-lenet": Recipe(LeNet, "MNIST", (1, 28, 28)),
     "fashion-lenet": Recipe(lambda: LeNet(32, 64), "FashionMNIST", (1, 28, 28)),
     "cifar10-vgg": Recipe(VGG, "CIFAR10", (3, 32, 32)),
     "cifar10-resnet": Recipe(ResNet, "CIFAR10", (3, 32, 32)),
 }
-"""The trained networks by name."""
+"""What ``benchmarks/train.py`` can train."""
 
-
-def recipe(name: str) -> Recipe:
-    """The entry of the zoo with this name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if name not in ZOO:
-        raise InputError(f"pretrained network {name!r}: expected one of {', '.join(ZOO)}")
-    return ZOO[name]
+ZOO = {name: found for name, found in RECIPES.items() if (WEIGHTS / f"{name}.pt").is_file()}
+"""The networks that come along, trained."""
 
 
 def pretrained(name: str) -> Pretrained:
@@ -176,7 +167,7 @@ def pretrained(name: str) -> Pretrained:
     Parameters
     ----------
     name : str
-        "mnist-lenet", "fashion-lenet", "cifar10-vgg" or "cifar10-resnet".
+        "mnist-lenet" or "fashion-lenet".
 
     Returns
     -------
@@ -192,13 +183,16 @@ def pretrained(name: str) -> Pretrained:
 
     Notes
     -----
-    The weights were trained by ``benchmarks/train.py``; accuracies are in ``docs/results.md``.
+    The weights were trained by ``benchmarks/train.py``; MNIST 99.53 %, Fashion-MNIST 93.60 % on the 10,000 test
+    images.
     """
-    entry = recipe(name)
+    if name not in ZOO:
+        raise InputError(f"pretrained network {name!r}: expected one of {', '.join(ZOO)}")
+    entry = ZOO[name]
     path = WEIGHTS / f"{name}.pt"
     model = entry.make()
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise FileError(f"weights of {name!r}: {str(path)!r} cannot be read; install the package again") from error
     return Pretrained(name, model.eval(), entry.data, entry.shape)

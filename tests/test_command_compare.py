@@ -101,7 +101,7 @@ def test_networks_of_the_zoo_know_their_data() -> None:
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no data": ((MODEL, "--data", "nowhere"), "--data 'nowhere': expected a file, or one of MNIST"),
-    "no such data": (("mnist-lenet", "-w", "d.pt", "--data", "nowhere"), "mnist-lenet"),
+    "no such data": (("mnist-lenet", "--data", "nowhere"), "MNIST"),
     "nothing to calibrate with": ((MODEL, "--data", "d.npz"), "--calibration: expected images to calibrate with"),
     "no labels": ((MODEL, "--data", "c.npy", "-c", "c.npy"), "expected labels with the images"),
     "no method": ((MODEL, *GOOD, "--methods", "magic"), "methods: expected some of rate, termapping, augmapping"),

@@ -59,3 +59,11 @@ def write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {str(path)!r}: {error}") from error
     out.print(f"Wrote {path}.")
+
+
+def show_page(path: Path) -> None:
+    """Show an HTML file in the browser."""
+    import webbrowser
+
+    if not webbrowser.open(path.resolve().as_uri()):
+        err.print("[bold yellow]Warning:[/] no browser was found to show it")

@@ -1,6 +1,5 @@
 """The command ``compare``: experiments that go on where they were."""
 
-import json
 import re
 import shlex
 import sys
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import err, out, stages, table_of
+from lava_aug.commands.console import err, out, show_page, stages, table_of
 from lava_aug.commands.inputs import (
     LabelsOption,
     MeanOption,
@@ -64,6 +63,7 @@ def compare(
     scheduler: Annotated[str | None, typer.Option(help="the cluster's address, such as tcp://127.0.0.1:8786")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="processes; default one a core")] = None,
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+    show: Annotated[bool, typer.Option("--open", help="show the report in the browser")] = False,
 ) -> None:
     """Compare rate, TerMapping and AugMapping with the ANN; called again, it goes on where it was."""
     import lava_aug as la
@@ -107,9 +107,11 @@ def compare(
     for row in found.rows:
         if row.overflows:
             out.print(f"[bold yellow]Warning:[/] {row.title}: {row.overflows:,} values were clipped", soft_wrap=True)
-    path = output / f"{title}.json"
-    _write(path, json.dumps(found.to_dict()))
-    out.print(f"Wrote {path}.")
+    with err.status("drawing figures"):
+        page = la.write_report(found, output, name=title)
+    out.print(f"Wrote {page}, and the same as .json and .csv.", markup=False, soft_wrap=True)
+    if show:
+        show_page(page)
 
 
 def _heading(found: Any) -> str:
@@ -152,15 +154,3 @@ def _evenly(count: int, wanted: int | None) -> np.ndarray:
     """Indices of so many of all: files may be sorted by class."""
     wanted = count if wanted is None else min(wanted, count)
     return np.arange(wanted) * count // wanted
-
-
-def _write(path: Path, text: str) -> None:
-    """A file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

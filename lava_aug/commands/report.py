@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import err, out
+from lava_aug.commands.console import err, out, show_page
 
 
 def report(
@@ -14,8 +14,6 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
 ) -> None:
     """Make a page with tables and figures of comparisons, and their curves as CSV beside it."""
-    import webbrowser
-
     import lava_aug as la
     from lava_aug.report import read_comparisons, write_whole
 
@@ -26,5 +24,5 @@ def report(
     for path, text in texts.items():
         write_whole(path, text)
     out.print(f"Wrote {', '.join(map(str, texts))}.", markup=False, soft_wrap=True)
-    if show and not webbrowser.open(output.resolve().as_uri()):
-        err.print("[bold yellow]Warning:[/] no browser was found to show it")
+    if show:
+        show_page(output)
