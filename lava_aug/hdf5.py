@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, LavaAugError
+from lava_aug.hdf5_raw import RawFile
 from lava_aug.spec import Spec
 from lava_aug.texts import brief
 
@@ -90,6 +91,7 @@ class Reader:
         self.where = where
         self._group = group
         self._budget = budget or Budget()
+        self._raw = RawFile(group.file)
         self._unread = set(group)
 
     def __contains__(self, name: str) -> bool:
@@ -174,11 +176,13 @@ class Reader:
         self._check_storage(name, dataset)
         if dataset.shape not in ((), (1,)):
             raise FileError(f"{self.where}: expected {name!r} to be one text, found shape {dataset.shape}")
-        length = _length_of_text(dataset)
-        if length is None or length > MAX_TEXT_BYTES:
-            found = "nothing that can be found" if length is None else f"{length:,} bytes"
-            raise FileError(f"{self.where}: {name!r} is a text of {found}, expected at most {MAX_TEXT_BYTES:,}")
-        return self._decoded(name, np.ravel(dataset[()])[0])
+        place = dataset.id.get_offset()
+        if place is None:
+            raise FileError(f"{self.where}: expected {name!r} to be one text in one piece")
+        try:
+            return self._decoded(name, self._raw.text(place, MAX_TEXT_BYTES))
+        except FileError as error:
+            raise FileError(f"{self.where}: {name!r}: {error}") from None
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._member(name)
@@ -196,7 +200,7 @@ class Reader:
     def _check_storage(self, name: str, dataset: h5py.Dataset) -> None:
         """Where and how the data lie: in this file, with known filters, in blocks that can be read."""
         where = f"{self.where}: dataset {name!r}"
-        if dataset.is_virtual or dataset.external:
+        if dataset.external:
             raise FileError(f"{where} refers to another file, which is not followed")
         filters: Any = dataset.id.get_create_plist()
         for index in range(filters.get_nfilters()):
@@ -223,19 +227,10 @@ class Reader:
             raise FileError(f"{self.where}: {name!r} is missing; there are {brief(sorted(self._group))}")
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
+        address = self._group.id.links.get_info(name.encode()).u
+        if self._raw.is_virtual(address):
+            raise FileError(f"{self.where}: dataset {name!r} refers to another file, which is not followed")
         return self._group[name]
-
-
-def _length_of_text(dataset: h5py.Dataset) -> int | None:
-    """What a text without a fixed length claims to be long, in bytes; None if it is not stored as one piece.
-
-    HDF5 makes room for as much before it looks whether there is so much, and would do so for 4 GB. Such an element
-    starts with its length, in 4 bytes, least first (``H5T__vlen_disk_getlen`` in HDF5's ``src/H5Tvlen.c``).
-    """
-    offset = dataset.id.get_offset()
-    if offset is None:
-        return None
-    return int.from_bytes(os.pread(dataset.file.id.get_vfd_handle(), 4, offset), "little")
 
 
 def opened(path: str | os.PathLike[str], read: Callable[[h5py.File], Found]) -> Found:

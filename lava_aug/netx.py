@@ -88,7 +88,9 @@ def load(path: str | os.PathLike[str]) -> Network:
 
 
 def _write(file: h5py.File, net: Network) -> None:
-    file.attrs["format"] = np.bytes_(FORMAT)  # of fixed length: of others nobody can ask how long they claim to be
+    file.attrs["format"] = np.bytes_(
+        FORMAT.encode()
+    )  # of fixed length: of others nobody can ask how long they claim to be
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["method"] = np.bytes_(net.method.encode())
     file.attrs["resolution"] = net.resolution

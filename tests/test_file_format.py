@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -90,10 +91,10 @@ def test_limits() -> None:
 def test_number_formats(tmp_path: Path) -> None:
     """As the page has them."""
     save(network(), tmp_path / "a.net")
+    names = ("1/weight", "1/groups", "1/quantum", "1/type", "6/bias")
     with h5py.File(tmp_path / "a.net") as file:
-        kinds = {
-            name: file[f"layer/{name}"].dtype for name in ("1/weight", "1/groups", "1/quantum", "1/type", "6/bias")
-        }  # pyright: ignore
+        layers: Any = file["layer"]
+        kinds = {name: layers[name].dtype for name in names}
     assert kinds == {
         "1/weight": np.int8,
         "1/groups": np.int64,

@@ -167,7 +167,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; of a file at most 201,326,592 are read"),
     "group": (_edit(lambda f: (f["layer/5"].pop("quantum"), f.create_group("layer/5/quantum"))), "found a group"),
     "other format": (
-        _edit(lambda f: f.attrs.create("format", np.bytes_("nir"))),
+        _edit(lambda f: f.attrs.create("format", np.bytes_(b"nir"))),
         "'format' is 'nir', expected 'lava-aug'",
     ),
     "version": (_edit(lambda f: f.attrs.modify("format_version", 7)), "unknown format version 7"),

@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
         "layer 0 (input): weight: expected one number, found shape (2,)",
     ),
     "ours": (
-        lambda f: f.attrs.create("format", np.bytes_("lava-aug")),
+        lambda f: f.attrs.create("format", np.bytes_(b"lava-aug")),
         "attribute 'format' is 'lava-aug'; use lava_aug.load",
     ),
 }
