@@ -1,9 +1,9 @@
 """lava-dl's networks against the ground truths that its wheel brings along, under FastSimCfg and with stock models.
 
-    uv run python benchmarks/ground_truths.py                      # all; ntidigits takes minutes
+    uv run python benchmarks/ground_truths.py                      # all; ntidigits with stock models takes minutes
     uv run python benchmarks/ground_truths.py pilotnet_lif --fast  # one, under FastSimCfg only
 
-netx builds the networks, and Lava runs them; ours are the models of Conv and Dense alone. What is compared:
+netx builds the networks, and Lava runs them; ours are the models of Conv, Dense and DelayDense alone. What is compared:
 
 - pilotnet_lif: currents and potentials after 8 and after 16 steps, which is one image, in all hidden layers but the
   first, whose spikes are what the currents of the second are made of (reading its 76,032 neurons takes Lava longer than

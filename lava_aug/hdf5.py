@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, LavaAugError
+from lava_aug.hdf5_raw import RawFile
 from lava_aug.spec import Spec
 from lava_aug.texts import brief
 
@@ -29,6 +30,9 @@ MAX_TEXTS = 1 << 12
 
 MAX_TEXT_BYTES = 1 << 12
 """Longest text."""
+
+TEXT_BYTES = 16
+"""Of an array's element that is a text without a fixed length: its length, and where it is."""
 
 MAX_BLOCKS = 1 << 14
 """Most blocks that an array is stored in: HDF5 keeps about 4 kB for each, whether it holds anything or not."""
@@ -89,6 +93,7 @@ class Reader:
         self.where = where
         self._group = group
         self._budget = budget or Budget()
+        self._raw = RawFile(group.file)
         self._unread = set(group)
 
     def __contains__(self, name: str) -> bool:
@@ -120,26 +125,19 @@ class Reader:
         return [self.group(name) for name in names]
 
     def value(self, name: str) -> Any:
-        """A dataset: a number, text or list of texts as Python has them, else an array.
-
-        Texts have a fixed length, or, as lava-dl also writes them, any, if there is but one.
-        """
+        """A dataset: a number, text or list of texts as Python has them, else an array."""
         found = self.texts(name)
-        if not isinstance(found, np.ndarray):
-            return found
-        if found.dtype != object:
-            return found.item() if found.ndim == 0 else found
-        return found.item() if found.ndim == 0 else found.ravel().tolist()
+        if found.ndim == 0:
+            return found.item()
+        return found.ravel().tolist() if found.dtype == object else found
 
     def texts(self, name: str) -> np.ndarray:
         """A dataset as an array; texts, of fixed length or of any, are an array of objects."""
         dataset = self._member(name)
         info = h5py.check_string_dtype(dataset.dtype) if isinstance(dataset, h5py.Dataset) else None
         if info is not None and info.length is None:
-            self._check_long_texts(name, dataset)
-        else:
-            dataset = self._dataset(name)
-        found = np.asarray(dataset[()])
+            return self._long_texts(name, dataset)
+        found = np.asarray(self._dataset(name)[()])
         if info is None:
             return found
         decoded = [self._decoded(name, text) for text in np.ravel(found)]
@@ -180,18 +178,22 @@ class Reader:
         except UnicodeDecodeError:
             raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
 
-    def _check_long_texts(self, name: str, dataset: h5py.Dataset) -> None:
+    def _long_texts(self, name: str, dataset: h5py.Dataset) -> np.ndarray:
         """Texts without a fixed length: few enough, and none longer than it may be."""
         self._check_storage(name, dataset)
         size = math.prod(dataset.shape or ())
         if dataset.shape is None or size > MAX_TEXTS:
             raise FileError(f"{self.where}: dataset {name!r} claims {size:,} texts; at most {MAX_TEXTS:,} are read")
-        lengths = _lengths_of_texts(dataset)
-        longest = None if lengths is None else int(lengths.max(initial=0))
-        if longest is None or longest > MAX_TEXT_BYTES:
-            found = "nothing that can be found" if longest is None else f"{longest:,} bytes"
-            raise FileError(f"{self.where}: {name!r} is a text of {found}, expected at most {MAX_TEXT_BYTES:,}")
-        self._budget.take(longest * size, f"{self.where}: dataset {name!r}")
+        place = dataset.id.get_offset()
+        if place is None:
+            raise FileError(f"{self.where}: expected the texts of {name!r} in one piece")
+        try:
+            found = [self._raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
+        except FileError as error:
+            raise FileError(f"{self.where}: {name!r}: {error}") from None
+        self._budget.take(sum(map(len, found)), f"{self.where}: dataset {name!r}")
+        decoded = [self._decoded(name, text) for text in found]
+        return np.array(decoded, object).reshape(dataset.shape)
 
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._member(name)
@@ -209,7 +211,7 @@ class Reader:
     def _check_storage(self, name: str, dataset: h5py.Dataset) -> None:
         """Where and how the data lie: in this file, with known filters, in blocks that can be read."""
         where = f"{self.where}: dataset {name!r}"
-        if dataset.is_virtual or dataset.external:
+        if dataset.external:
             raise FileError(f"{where} refers to another file, which is not followed")
         filters: Any = dataset.id.get_create_plist()
         for index in range(filters.get_nfilters()):
@@ -236,24 +238,10 @@ class Reader:
             raise FileError(f"{self.where}: {name!r} is missing; there are {brief(sorted(self._group))}")
         if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
+        address = self._group.id.links.get_info(name.encode()).u
+        if self._raw.is_virtual(address):
+            raise FileError(f"{self.where}: dataset {name!r} refers to another file, which is not followed")
         return self._group[name]
-
-
-def _lengths_of_texts(dataset: h5py.Dataset) -> np.ndarray | None:
-    """What texts without a fixed length claim to be long, in bytes; None if they are not stored as one piece.
-
-    HDF5 makes room for as much before it looks whether there is so much, and would do so for 4 GB. Such an
-    element has 16 bytes and starts with its length, in 4 bytes, least first (``H5T__vlen_disk_getlen`` in HDF5's
-    ``src/H5Tvlen.c``).
-    """
-    offset = dataset.id.get_offset()
-    if offset is None:
-        return None
-    size = math.prod(dataset.shape)
-    stored = os.pread(dataset.file.id.get_vfd_handle(), 16 * size, offset)
-    if len(stored) < 16 * size:
-        return None
-    return np.frombuffer(stored, "<u4")[::4]
 
 
 @contextmanager

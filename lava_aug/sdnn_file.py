@@ -20,7 +20,7 @@ FORMAT = "netx-sdnn"
 
 def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
     """Fill an empty file."""
-    file.attrs["format"] = FORMAT
+    file.attrs["format"] = np.bytes_(FORMAT.encode())
     _start(file, 0, "input", network.input_shape)
     _neuron(file, 0, 0)
     index, before = 1, network.input_shape

@@ -2,6 +2,7 @@
 
 import functools
 import random
+import re
 import shutil
 import time
 import zlib
@@ -178,10 +179,10 @@ def wrong_type(file: h5py.File, rng: random.Random) -> None:
 def wrong_shape(file: h5py.File, rng: random.Random) -> None:
     """The same numbers in another shape, or more of them."""
     name = _dataset(file, rng, longer=True)
-    dataset: Any = file[name]
-    if dataset.size > MOST:
+    found: Any = file[name]
+    if found.size is None or found.size > MOST:
         return
-    old = np.ravel(np.asarray(file[name]))
+    old = np.ravel(np.asarray(found))
     shapes = [(old.size,), (1, old.size), (old.size, 1), (1,) * 31 + (old.size,)]
     data = rng.choice(
         [old.reshape(rng.choice(shapes)), np.repeat(old, rng.randint(2, 500)), old[:1], old[: old.size // 2]]
@@ -342,6 +343,19 @@ def flip(data: bytearray, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+def structure(data: bytearray, rng: random.Random) -> bytes:
+    """Bytes behind one of HDF5's own signatures: heaps, trees, tables, headers, and the file's."""
+    places = [match.start() for match in re.finditer(rb"GCOL|TREE|SNOD|HEAP|HDF\r", data)]
+    for _ in range(rng.choice([1, 1, 3])):
+        place = min(rng.choice(places) + rng.randrange(160), len(data) - 1)
+        data[place] = rng.choice([rng.randrange(256), 0, 255, data[place] ^ 1])
+    if rng.random() < 0.1:  # one refers to another, or to itself
+        addresses = [place.to_bytes(8, "little") for place in places]
+        found = rng.choice(places) + 8 * rng.randrange(1, 12)
+        data[found : found + 8] = rng.choice(addresses)
+    return bytes(data)
+
+
 def cut(data: bytearray, rng: random.Random) -> bytes:
     """The end is missing."""
     return bytes(data[: rng.randrange(len(data))])
@@ -369,7 +383,7 @@ def noise(data: bytearray, rng: random.Random) -> bytes:
 
 
 BYTE_DAMAGE: dict[str, Callable[[bytearray, random.Random], bytes]] = {
-    damage.__name__: damage for damage in (flip, cut, overwrite, insert, noise)
+    damage.__name__: damage for damage in (flip, structure, cut, overwrite, insert, noise)
 }
 """What is done to the bytes, by name."""
 
@@ -395,7 +409,7 @@ def damaged(seed: int, valid: list[Path], target: Path) -> str:
                 ):  # what the damage before made impossible
                     continue
     if not done or rng.random() < 0.1:
-        name = rng.choice([*BYTE_DAMAGE, "flip", "flip", "flip"])
+        name = rng.choice([*BYTE_DAMAGE, "flip", "flip", "structure", "structure"])
         target.write_bytes(BYTE_DAMAGE[name](bytearray(target.read_bytes()), rng))
         done.append(name)
     return f"{source.name}: {', '.join(done)}"

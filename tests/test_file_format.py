@@ -91,11 +91,10 @@ def test_limits() -> None:
 def test_number_formats(tmp_path: Path) -> None:
     """As the page has them."""
     save(network(), tmp_path / "a.net")
-    opened: Any = h5py.File(tmp_path / "a.net")
-    with opened as file:
-        kinds = {
-            name: file[f"layer/{name}"].dtype for name in ("1/weight", "1/groups", "1/quantum", "1/type", "6/bias")
-        }  # pyright: ignore
+    names = ("1/weight", "1/groups", "1/quantum", "1/type", "6/bias")
+    with h5py.File(tmp_path / "a.net") as file:
+        layers: Any = file["layer"]
+        kinds = {name: layers[name].dtype for name in names}
     assert kinds == {
         "1/weight": np.int8,
         "1/groups": np.int64,

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from lava_aug.errors import FileError
-from lava_aug.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS
+from lava_aug.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
+from lava_aug.hdf5_raw import RawFile
 from lava_aug.layers import ConvTranspose, Dense, Sparse
 from lava_aug.network import INPUT, Network
 from lava_aug.netx import load
 from lava_aug.spec import every, offending
+from lava_aug.stock_layers import Cuba
 from lava_aug.stock_netx import load_netx
 from lava_aug.synapse import absolute_sum
 from lava_aug.texts import brief
@@ -162,13 +164,72 @@ def test_a_text_that_claims_to_be_long(valid: list[Path], tmp_path: Path) -> Non
     assert data[offset : offset + 4] == b"\4\0\0\0"  # CUBA
     data[offset : offset + 4] = b"\xff" * 4
     path.write_bytes(data)
-    with pytest.raises(FileError, match=r"neuron: 'type' is a text of 4,294,967,295 bytes, expected at most 4,096"):
+    with pytest.raises(FileError, match=r"neuron: 'type': a text of 4,294,967,295 bytes, expected at most 4,096"):
         load_netx(path)
     with h5py.File(path, "r+") as file:
         del file["layer/1/neuron/type"]
         file.create_dataset("layer/1/neuron/type", shape=(), dtype=h5py.string_dtype())
-    with pytest.raises(FileError, match="'type' is a text of nothing that can be found"):
+    with pytest.raises(FileError, match="expected the texts of 'type' in one piece"):
         load_netx(path)
+
+
+def damage_heap(path: Path) -> None:
+    """Make the free space at the end of the global heap smaller than it is; HDF5 2.0 then reads zeros for ever."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL") + 16
+    while data[place : place + 2] != b"\0\0":
+        place += 16 + (int.from_bytes(data[place + 8 : place + 16], "little") + 7) // 8 * 8
+    free = int.from_bytes(data[place + 8 : place + 16], "little")
+    data[place + 8 : place + 16] = (free - 144).to_bytes(8, "little")
+    path.write_bytes(data)
+
+
+def test_a_heap_that_hdf5_does_not_return_from(valid: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    path.write_bytes(next(p for p in valid if p.name == "CUBA.net").read_bytes())
+    damage_heap(path)
+    assert load_netx(path) == fuzz.stock_network(Cuba)  # the texts before the free space are whole
+    with h5py.File(path, "r+") as file:
+        weight_in(file)
+    damage_heap(path)
+    with pytest.raises(FileError, match=r"layer 1 \(conv\): dataset 'weight' refers to another file"):
+        load_netx(path)
+
+
+def weight_in(file: Any) -> None:
+    """A virtual dataset for the weights of the second layer, and no text that has HDF5 read the heap."""
+    for name in [name for name in fuzz.members(file) if name.endswith("neuron/type")]:
+        del file[name]
+        file[name] = np.array([b"CUBA"])
+    layout = h5py.VirtualLayout(shape=(4,), dtype="i4")
+    layout[:] = h5py.VirtualSource("other.net", "weight", shape=(4,))
+    del file["layer/1/weight"]
+    file["layer/1"].create_virtual_dataset("weight", layout)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("track_order", [False, True])
+def test_objects_are_told_apart_in_every_version_of_the_format(libver: str, track_order: bool, tmp_path: Path) -> None:
+    """With attributes enough for several blocks of headers, and an offset of all addresses."""
+    options: dict[str, Any] = {"libver": libver, "track_order": track_order, "userblock_size": 512}
+    with h5py.File(tmp_path / "a.h5", "w", **options) as file:
+        file["text"], file["empty"] = "of any length", ""
+        file["group/rows"] = np.arange(5)
+        layout = h5py.VirtualLayout(shape=(4,), dtype="i4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", shape=(4,))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("blocks", data=np.arange(5000), chunks=(100,), compression="gzip")
+        for name in file:
+            for index in range(7 if libver == "latest" else 30):
+                file[name].attrs[f"a{index}"] = np.zeros(40)
+    with h5py.File(tmp_path / "a.h5") as file:
+        raw, reader = RawFile(file), Reader(file, "file")
+        names = [str(name) for name in file]
+        found = {name for name in names if raw.is_virtual(file.id.links.get_info(name.encode()).u)}
+        assert found == {"virtual"}
+        assert (reader.text("text"), reader.text("empty")) == ("of any length", "")
+        with pytest.raises(FileError, match=r"damaged: expected 16 bytes at 1099511627776, found 0"):
+            raw.at(1 << 40, 16)
 
 
 def test_bounds_on_weights_take_no_memory_for_places_that_are_empty() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, SKIPS, layer, networks, payloads_for, skip_net, small_net
 
-from lava_aug import compiled, netx, simulator, verification
+from lava_aug import compiled, hdf5, netx, simulator, verification
 from lava_aug.kernels import TorchKernel
 from lava_aug.layers import Dense, Relay
 from lava_aug.mismatch import FIELDS, Mismatch, first_mismatch, misfit
@@ -246,8 +246,11 @@ def test_a_writer_that_drops_a_bias_which_changes_nothing_on_these_images(monkey
 def test_a_writer_of_what_cannot_be_read(
     dataset: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = netx.put
-    monkeypatch.setattr(netx, "put", lambda group, name, v: original(group, name, value if name == dataset else v))
+    original = hdf5.put
+    for module in (hdf5, netx):
+        monkeypatch.setattr(
+            module, "put", lambda group, name, v: original(group, name, value if name == dataset else v)
+        )
     pair = without_lava(skip_net(SKIPS["all"]))["file"]
     assert not pair.equal
     assert pair.mismatch is None

@@ -13,7 +13,9 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.dense.process import DelayDense
 from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
+from typer.testing import CliRunner
 
+from lava_aug.cli import app
 from lava_aug.errors import InputError
 from lava_aug.processes.fast_models import PyFastDelayDenseFixed
 from lava_aug.run_configs import FastSimCfg
@@ -179,3 +181,18 @@ def test_spikes_without_payload_are_zero_or_one() -> None:
         net.run([[0, 3]])
     with pytest.raises(InputError, match="expected -8 to 7, found 0 to 9"):
         net.run([[0, 9]], input_message_bits=4)
+
+
+@pytest.mark.timeout(120)
+def test_the_command_runs_them(tmp_path: Path) -> None:
+    """One row is held for as many steps as a sample has in the file, or as are asked for."""
+    net, x = small().replace(sample_steps=7), integers((2, 4, 6), 0, 80)
+    net.write(tmp_path / "a.net")
+    np.save(tmp_path / "x.npy", x)
+    arguments = ["run", str(tmp_path / "a.net"), "--images", str(tmp_path / "x.npy"), "-o", str(tmp_path / "out.npz")]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0, found.output
+    assert "output 3, 7 time steps" in found.output
+    with np.load(tmp_path / "out.npz") as arrays:
+        np.testing.assert_array_equal(arrays["output"], net.run(x, 7))
+        assert f"{np.count_nonzero(arrays['output'])} non-zero in all" in found.output
