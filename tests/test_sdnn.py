@@ -1,5 +1,6 @@
 """The export to stock Sigma-Delta files, without Lava: what is in them, what they compute, and what is refused."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,9 @@ def test_chosen_gains_fit(seed: int, depth: int) -> None:
         FloatLayer(rng.normal(0, 0.3, (6, 5)), rng.normal(size=6), reach, reach * rng.uniform(1, 4))
         for reach in reaches
     ]
+    layers[-1] = dataclasses.replace(
+        layers[-1], matrix=100 * layers[-1].matrix
+    )  # a readout has a network's own weights
     gains = choose_gains(layers)
     assert len(gains) == depth - 1
     before = INPUT_GAIN
