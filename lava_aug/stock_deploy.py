@@ -12,8 +12,9 @@ from lava_aug.images import as_numpy
 from lava_aug.lava_import import import_lava
 from lava_aug.recording import Recording
 from lava_aug.spec import is_int
-from lava_aug.stock_layers import SHIFTED, SigmaDelta, StockInput
+from lava_aug.stock_layers import StockInput
 from lava_aug.stock_netx import StockNetwork
+from lava_aug.stock_neurons import SHIFTED, SigmaDelta
 
 import_lava()
 

@@ -20,16 +20,8 @@ from lava_aug.hdf5 import Reader, opened, parameters, put, put_spec
 from lava_aug.network import MAX_NEURONS, Network
 from lava_aug.netx import FORMAT, load
 from lava_aug.spec import Spec, integer, is_int
-from lava_aug.stock_layers import (
-    NOT_RUN,
-    STOCK_LAYERS,
-    STOCK_NEURONS,
-    Shape,
-    StockFlatten,
-    StockInput,
-    StockLayer,
-    StockNeuron,
-)
+from lava_aug.stock_layers import NOT_RUN, STOCK_LAYERS, Shape, StockFlatten, StockInput, StockLayer
+from lava_aug.stock_neurons import STOCK_NEURONS, StockNeuron
 from lava_aug.texts import brief, table
 
 

@@ -20,8 +20,9 @@ from lava_aug.layers import Conv, ConvTranspose, Dense, Scale, Sparse
 from lava_aug.network import INPUT, Network
 from lava_aug.netx import load, save
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
-from lava_aug.stock_layers import Cuba, SigmaDelta, StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput
 from lava_aug.stock_netx import StockNetwork, load_netx
+from lava_aug.stock_neurons import Cuba, SigmaDelta
 
 READERS: dict[str, Callable[[Path], Any]] = {"load": load, "load_netx": load_netx}
 """What reads files that nobody vouches for: it gives an object or a `LavaAugError`, whatever the file."""

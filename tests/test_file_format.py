@@ -15,8 +15,9 @@ from lava_aug.network import MAX_NEURONS, Layer
 from lava_aug.netx import save
 from lava_aug.neurons import NEURONS
 from lava_aug.spec import Spec
-from lava_aug.stock_layers import STOCK_LAYERS, STOCK_NEURONS, Cuba, SigmaDelta
+from lava_aug.stock_layers import STOCK_LAYERS
 from lava_aug.stock_netx import StockNetwork
+from lava_aug.stock_neurons import STOCK_NEURONS, Cuba, SigmaDelta
 
 PAGE = (Path(__file__).parent.parent / "docs" / "file-format.md").read_text(encoding="utf-8")
 

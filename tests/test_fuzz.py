@@ -18,8 +18,8 @@ from lava_aug.layers import ConvTranspose, Dense, Sparse
 from lava_aug.network import INPUT, Network
 from lava_aug.netx import load
 from lava_aug.spec import every, offending
-from lava_aug.stock_layers import Cuba
 from lava_aug.stock_netx import load_netx
+from lava_aug.stock_neurons import Cuba
 from lava_aug.synapse import absolute_sum
 from lava_aug.texts import brief
 

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from lava_aug.cli import app
 from lava_aug.errors import FileError, InputError, NetworkError
 from lava_aug.netx import load, save
-from lava_aug.stock_layers import Cuba, SigmaDelta, StockConv, StockDense, StockFlatten, StockInput, stock_weights
+from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
 from lava_aug.stock_netx import StockNetwork, load_either, load_netx
+from lava_aug.stock_neurons import Cuba, SigmaDelta
 
 
 @pytest.fixture

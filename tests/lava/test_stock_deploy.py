@@ -19,8 +19,9 @@ from lava_aug.cli import app
 from lava_aug.errors import InputError
 from lava_aug.processes.fast_models import PyFastDelayDenseFixed
 from lava_aug.run_configs import FastSimCfg
-from lava_aug.stock_layers import Cuba, SigmaDelta, StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput
 from lava_aug.stock_netx import StockNetwork, load_netx
+from lava_aug.stock_neurons import Cuba, SigmaDelta
 from lava_aug.supervision import supervise
 
 pytestmark = [
