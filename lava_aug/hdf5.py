@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, LavaAugError
+from lava_aug.files import whole_file
 from lava_aug.hdf5_raw import RawFile
 from lava_aug.spec import Spec
 from lava_aug.texts import brief
@@ -257,20 +258,6 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise FileError(f"{str(target)!r}: {error}") from None
     except Exception as error:  # h5py raises nearly everything on damaged files
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Where to write a file to: it takes the name that it was asked for once it is complete; FileError if it cannot."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(target)
-    except OSError as error:
-        raise FileError(f"cannot write {str(target)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_whole(path: str | os.PathLike[str], fill: Callable[[h5py.File], None]) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from lava_aug.compiled import CAPPED, EVENTS, SATURATED, SPIKE_SUM
 from lava_aug.early_exit import margins
-from lava_aug.network import INPUT, Network
-from lava_aug.results import COUNTS, Output
+from lava_aug.network import Network
+from lava_aug.results import Output, no_counts
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +27,7 @@ class Log:
     def __init__(self, net: Network, num_steps: int, num_images: int, record: tuple[str, ...]) -> None:
         self.net = net
         size = (num_steps, num_images)
-        firing = [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
-        named = [layer.name for layer in net]
-        keys = dict(zip(COUNTS, (firing, firing, named, named, named), strict=True))
-        self.counts = {field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()}
+        self.counts = no_counts(net, *size)
         self.v = np.zeros((*size, *net.shapes[net.readout.name]), np.float32 if net.is_float else np.int64)
         self.recorded = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in record}
         self.rows: slice | np.ndarray = slice(None)

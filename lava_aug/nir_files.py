@@ -20,7 +20,8 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import ExportWarning, FileError
-from lava_aug.hdf5 import Reader, opened, whole_file
+from lava_aug.files import whole_file
+from lava_aug.hdf5 import Reader, opened
 from lava_aug.network import Network
 from lava_aug.netx import header, read_network, write_network
 from lava_aug.nir_foreign import network_of

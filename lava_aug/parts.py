@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import torch
 from lava_aug.compiled import coefficient_counts
 from lava_aug.early_exit import margins
 from lava_aug.errors import BackendError, FileError, InputError
+from lava_aug.files import whole_file
 from lava_aug.images import payloads
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.netx import encoded
@@ -255,15 +255,8 @@ class Store:
         buffer = io.BytesIO()
         np.savez(buffer, **part)  # pyright: ignore[reportArgumentType]
         content = buffer.getvalue()
-        target = self._path(key)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
+        with whole_file(self._path(key)) as partial:
             partial.write_bytes(hashlib.sha256(content).digest() + content)
-            partial.replace(target)
-        except OSError as error:
-            raise FileError(f"cannot write {str(target)!r}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.part"

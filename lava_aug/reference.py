@@ -6,14 +6,14 @@ could pass 2**53 are refused when they are made.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lava_aug.layers import Synapse
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import State, Step, initial_state
-from lava_aug.results import COUNTS, Output
+from lava_aug.results import Output, firing_layers, no_counts
 
 
 class Moment(NamedTuple):
@@ -105,15 +105,9 @@ class _Log:
 
     def __init__(self, net: Network, x: np.ndarray, num_steps: int) -> None:
         size = (num_steps, len(x))
-        firing = [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
-        named = [layer.name for layer in net]
-        keys = dict(zip(COUNTS, (firing, firing, named, named, named), strict=True))
-        counts: dict[str, Any] = {
-            field: {name: np.zeros(size, np.int64) for name in names} for field, names in keys.items()
-        }
-        spikes = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in firing}
+        spikes = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in firing_layers(net)}
         v = np.zeros((*size, *net.shapes[net.readout.name]), _number_format(net))
-        self.output = Output(network=net, v=v, spikes=spikes, **counts)
+        self.output = Output(network=net, v=v, spikes=spikes, **no_counts(net, *size))
         self.units = {layer.name: [(c.source, _unit_weights(c.synapse)) for c in layer.connections] for layer in net}
         for t in range(num_steps):
             self._sent(t, INPUT, x.astype(v.dtype))

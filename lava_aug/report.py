@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lava_aug import report_figures, report_tables
 from lava_aug.compare import Comparison
 from lava_aug.errors import FileError, InputError, LavaAugError
+from lava_aug.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -54,9 +55,9 @@ def write_report(
     plain = [c.to_dict() for c in found]
     # The numbers first: whatever happens to the figures, they are kept.
     text = json.dumps(plain[0] if len(plain) == 1 else plain, ensure_ascii=False) + "\n"
-    write_whole(page.with_name(f"{stem}.json"), text)
-    write_whole(page.with_name(f"{stem}.csv"), to_csv(found))
-    write_whole(page, report_html(found))
+    write_text(page.with_name(f"{stem}.json"), text)
+    write_text(page.with_name(f"{stem}.csv"), to_csv(found))
+    write_text(page, report_html(found))
     return page
 
 
@@ -127,26 +128,6 @@ def read_comparisons(paths: Iterable[str | os.PathLike[str]]) -> list[Comparison
         If a file cannot be read, or holds something else.
     """
     return [comparison for path in paths for comparison in _read(Path(path))]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; its folder is made if it is not there.
-
-    Raises
-    ------
-    FileError
-        If that cannot be done.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {str(path)!r}: {error}") from error
 
 
 def _listed(comparisons: Comparison | Iterable[Comparison]) -> list[Comparison]:

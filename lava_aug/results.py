@@ -13,6 +13,18 @@ from lava_aug.network import INPUT, Network
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
 
 
+def firing_layers(net: Network) -> list[str]:
+    """The input, and the layers that send spikes."""
+    return [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
+
+
+def no_counts(net: Network, num_steps: int, num_images: int) -> dict[str, dict[str, np.ndarray]]:
+    """The counts of an `Output`, all zero: int64 ``(T, B)`` for each name."""
+    firing, layers = firing_layers(net), [layer.name for layer in net]
+    names = zip(COUNTS, (firing, firing, layers, layers, layers), strict=True)
+    return {field: {name: np.zeros((num_steps, num_images), np.int64) for name in found} for field, found in names}
+
+
 def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Labels as integers of the shape of the predictions, or InputError."""
     found = np.asarray(labels)

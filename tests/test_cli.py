@@ -1,16 +1,15 @@
 """Every command, with good input and with bad: a message, exit code 2, and no traceback."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from nets import small_net
 
 import lava_aug as la
-from lava_aug import cli
 from lava_aug.digits import DigitsNet, load_digits
 from lava_aug.early_exit import margins
 
@@ -26,16 +25,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
-
-
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    sys.argv = ["lava-aug", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 def test_info_prints_the_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

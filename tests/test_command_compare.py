@@ -1,15 +1,14 @@
 """The command `compare`: what it prints and writes, how it goes on, and what it says about wrong input."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import run
 
 import lava_aug as la
-from lava_aug import cli
 from lava_aug.commands import experiments
 from lava_aug.compare import Comparison
 from lava_aug.digits import DigitsNet, load_digits
@@ -31,20 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    sys.argv = ["lava-aug", "compare", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
-
-
 def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--steps", "5", "--aug-steps", "3", "--resolutions", "1,1/4", "--methods", "augmapping,rate")
     arguments = (MODEL, *GOOD, *options, "--images", "20", "--calibration-images", "30")
-    assert run(*arguments) == 0
+    assert run("compare", *arguments) == 0
     printed = capsys.readouterr().out
     found = Comparison.from_dict(json.loads((folder / "out" / "lava_aug.digits-DigitsNet.json").read_text()))
     assert [(row.title, row.num_steps) for row in found.rows] == [
@@ -63,13 +52,13 @@ def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixtu
     assert found.rows[2].accuracy.tolist() == expected.tolist()
     parts = {path: path.stat().st_mtime_ns for path in (folder / "out" / "parts").iterdir()}
     assert len(parts) == 3
-    assert run(*arguments) == 0
+    assert run("compare", *arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in (folder / "out" / "parts").iterdir()} == parts
 
 
 def test_ablations_have_a_file_of_their_own(folder: Path) -> None:
     options = ("--cases", "ablations", "--methods", "termapping", "--steps", "2", "--images", "5")
-    assert run(MODEL, *GOOD, *options) == 0
+    assert run("compare", MODEL, *GOOD, *options) == 0
     found = json.loads((folder / "out" / "lava_aug.digits-DigitsNet-ablations.json").read_text())
     titles = [row["title"] for row in found["rows"]]
     assert titles[:2] == ["TerMapping", "TerMapping, vth_lo = -vth"]
@@ -83,7 +72,7 @@ def test_an_interrupt_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(la, "compare_cases", interrupted)
-    assert run(MODEL, *GOOD) != 0
+    assert run("compare", MODEL, *GOOD) != 0
     assert "Finished parts are in out/parts; the same command goes on from there." in capsys.readouterr().err
 
 
@@ -119,7 +108,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_wrong_input_ends_in_a_message(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, message = BAD[case]
-    assert run(*arguments) == 2
+    assert run("compare", *arguments) == 2
     captured = capsys.readouterr()
     assert message in " ".join(captured.err.split())
     assert "Traceback" not in captured.err

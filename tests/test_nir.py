@@ -3,7 +3,6 @@
 import contextlib
 import math
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import nir
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, name_of, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ from nets import METHODS, SKIPS, images_for, layer, networks, skip_net, small_ne
 from torch.nn import functional as F
 
 import lava_aug as la
-from lava_aug import cli, nir_nodes
+from lava_aug import nir_nodes
 from lava_aug.errors import ExportError, ExportWarning, FileError
 from lava_aug.layers import Conv, Dense, Relay, Shape, Synapse
 from lava_aug.network import INPUT, Network
@@ -488,15 +488,6 @@ def test_a_path_that_is_no_file(tmp_path: Path) -> None:
 
 
 # On the command line
-
-
-def run(*arguments: str) -> int:
-    sys.argv = ["lava-aug", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 def test_export_writes_the_graph_and_says_what_is_lost(

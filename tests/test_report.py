@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import re
-import sys
 import webbrowser
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import run
 from comparisons import example
 from markupsafe import Markup
 
 import lava_aug as la
-from lava_aug import cli, report_figures, report_tables
-from lava_aug.report import COLUMNS, read_comparisons, write_whole
+from lava_aug import report_figures, report_tables
+from lava_aug.files import write_text
+from lava_aug.report import COLUMNS, read_comparisons
 
 SMALL: dict[str, Any] = {"rows": 2, "layers": 2, "steps": 4}
 
@@ -255,26 +256,16 @@ def test_there_is_something_to_report(tmp_path: Path) -> None:
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "x.txt"
-    write_whole(target, "old")
+    write_text(target, "old")
     with pytest.raises(UnicodeEncodeError):  # halfway
-        write_whole(target, "new \ud800")
+        write_text(target, "new \ud800")
     assert target.read_text() == "old"
     with pytest.raises(la.FileError, match=r"cannot write .*below.txt"):
-        write_whole(target / "below.txt", "new")
+        write_text(target / "below.txt", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
 
 
 # The command
-
-
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    sys.argv = ["lava-aug", "report", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -288,7 +279,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("a.json", "b.json", "-o", "new/out.html") == 0
+    assert run("report", "a.json", "b.json", "-o", "new/out.html") == 0
     assert "Wrote new/out.html, new/out.csv." in capsys.readouterr().out
     both = [bare("a"), bare("b")]
     assert Path("new/out.html").read_text(encoding="utf-8") == la.report_html(both)
@@ -301,13 +292,13 @@ def test_command_shows_the_page(
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or len(opened) < 2)
     monkeypatch.setattr(la, "report_html", lambda found: "".join(comparison.title for comparison in found))
-    assert run("b.json", "a.json") == 0
+    assert run("report", "b.json", "a.json") == 0
     assert Path("report.html").read_text() == "ba"
     assert not opened
-    assert run("a.json", "--open") == 0
+    assert run("report", "a.json", "--open") == 0
     assert opened == [(folder / "report.html").as_uri()]
     assert "no browser" not in capsys.readouterr().err
-    assert run("a.json", "--open") == 0
+    assert run("report", "a.json", "--open") == 0
     assert "no browser was found" in capsys.readouterr().err
 
 
@@ -329,7 +320,7 @@ def test_wrong_input_ends_in_a_message(
     Path("binary.json").write_bytes(b"\xff\xfe\x00")
     Path("other.json").write_text('{"rows": []}')
     Path("empty.json").write_text("[]")
-    assert run(*arguments) == 2
+    assert run("report", *arguments) == 2
     printed = capsys.readouterr().err
     assert message in " ".join(printed.split())
     assert "Traceback" not in printed

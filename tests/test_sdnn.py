@@ -1,7 +1,6 @@
 """The export to stock Sigma-Delta files, without Lava: what is in them, what they compute, and what is refused."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from command_line import run
 from examples import weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,6 @@ from hypothesis.extra import numpy as arrays
 from nets import images_for, layer, skip_net, small_net
 
 import lava_aug as la
-from lava_aug import cli
 from lava_aug.digits import load_digits, train
 from lava_aug.layers import Conv, Dense, Relay, SumPool
 from lava_aug.network import INPUT, Network
@@ -426,16 +425,6 @@ def test_thresholds_that_make_no_sense(threshold: Any, tmp_path: Path) -> None:
 
 
 # The command
-
-
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    sys.argv = ["lava-aug", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.fixture

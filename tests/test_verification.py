@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from examples import EXAMPLE_POPULATIONS, INTEGER_SYNAPSES, name_of, weights
 from faults import AT_THRESHOLD, IMAGES, ladder, late
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from test_heads import IMAGES as HEAD_IMAGES
 from test_heads import converted
 
 import lava_aug as la
-from lava_aug import cli, compiled, lava_import, verification
+from lava_aug import compiled, lava_import, verification
 from lava_aug.digits import DigitsNet, load_digits
 from lava_aug.images import random_images
 from lava_aug.layers import Dense, Relay, Shape, Synapse
@@ -158,16 +159,6 @@ def test_random_images_hold_the_extremes() -> None:
 # The command
 
 
-def run(*arguments: str) -> int:
-    """The exit code of ``lava-aug verify``."""
-    sys.argv = ["lava-aug", "verify", *arguments]
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     la.save(ladder(), tmp_path / "ladder.net")
@@ -178,11 +169,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_command_prints_the_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("ladder.net", "--no-lava", "--images", "images.npy", "-T", "4") == 0
+    assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy", "-T", "4") == 0
     assert capsys.readouterr().out == f"{verify(ladder(), IMAGES, 4, lava=False)}\n"
-    assert run("ladder.net", "--no-lava", "--images", "images.npy", "--num-images", "1") == 0
+    assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy", "--num-images", "1") == 0
     assert capsys.readouterr().out.startswith("1 images, 4 time steps")
-    assert run("ladder.net", "--no-lava", "--num-images", "2", "--seed", "7", "--json") == 0
+    assert run("verify", "ladder.net", "--no-lava", "--num-images", "2", "--seed", "7", "--json") == 0
     expected = verify(ladder(), num_images=2, seed=7, lava=False)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected.to_dict()))
 
@@ -191,9 +182,9 @@ def test_the_command_fails_if_something_differs(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled.CompiledPopulation, "step", late(compiled.CompiledPopulation.step))
-    assert run("ladder.net", "--no-lava", "--images", "images.npy") == 1
+    assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy") == 1
     assert f"spec != simulator: {AT_THRESHOLD}\n" in capsys.readouterr().out
-    assert run("ladder.net", "--no-lava", "--images", "images.npy", "--json") == 1
+    assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy", "--json") == 1
     assert json.loads(capsys.readouterr().out)["pairs"][0]["mismatch"]["before"]["v"] == 20
 
 
@@ -205,7 +196,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
     net = la.convert(model, digits.train_images[:60], normalize=(0.3, 0.5))
     la.save(net, "digits.net")
     options = ("-m", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "--mean", "0.3", "--std", "0.5")
-    assert run("digits.net", "--no-lava", "--num-images", "1", *options) == 0
+    assert run("verify", "digits.net", "--no-lava", "--num-images", "1", *options) == 0
     expected = la.diagnose(net, model, random_images(net, 1), normalize=(0.3, 0.5))
     assert str(expected) in capsys.readouterr().out
 
@@ -225,7 +216,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
 def test_the_command_refuses_wrong_input(
     arguments: tuple[str, ...], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*arguments) == 2
+    assert run("verify", *arguments) == 2
     captured = capsys.readouterr()
     assert message in " ".join(captured.err.split())
     assert "Traceback" not in captured.err

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,6 +43,29 @@ def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> 
     for row in cells[1:]:
         table.add_row(*row)
     return table
+
+
+class Verdict(Protocol):
+    """What a check found."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """It, for machines."""
+        ...
+
+
+def show_verdict(found: Verdict, json: bool) -> None:
+    """Print what a check found, as JSON if so asked; exit code 1 if not all is well."""
+    if json:
+        out.print_json(data=found.to_dict())
+    else:
+        out.print(str(found), markup=False, soft_wrap=True)
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:

@@ -9,6 +9,7 @@ import typer
 from lava_aug.commands.console import bar, out, table_of
 from lava_aug.commands.inputs import ImagesOption, LabelsOption, NetworkArgument, ResultOption, StepsOption, read_images
 from lava_aug.errors import InputError
+from lava_aug.files import whole_file
 
 SHOWN_STEPS = 32
 """Time steps of a long run that are listed."""
@@ -169,11 +170,5 @@ def write_result(result: Any, path: Path) -> None:
 
 def write_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
     """Write arrays to an ``.npz``, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
-        np.savez_compressed(partial, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import bar, out
+from lava_aug.commands.console import bar, show_verdict
 from lava_aug.commands.inputs import NetworkArgument, StepsOption, read_images
 
 
@@ -22,9 +22,4 @@ def check(
     x = None if images is None else read_images(images)[0]
     with bar("planning") as progress:
         found = la.check(net, x, num_steps, chips=chips, progress=progress)
-    if json:
-        out.print_json(data=found.to_dict())
-    else:
-        out.print(str(found), markup=False, soft_wrap=True)
-    if not found.ok:
-        raise typer.Exit(1)
+    show_verdict(found, json)

@@ -15,14 +15,15 @@ def report(
 ) -> None:
     """Make a page with tables and figures of comparisons, and their curves as CSV beside it."""
     import lava_aug as la
-    from lava_aug.report import read_comparisons, write_whole
+    from lava_aug.files import write_text
+    from lava_aug.report import read_comparisons
 
     found = read_comparisons(files)
     with err.status("drawing figures"):
         page = la.report_html(found)
     texts = {output: page, output.with_suffix(".csv"): la.to_csv(found)}
     for path, text in texts.items():
-        write_whole(path, text)
+        write_text(path, text)
     out.print(f"Wrote {', '.join(map(str, texts))}.", markup=False, soft_wrap=True)
     if show:
         show_page(output)

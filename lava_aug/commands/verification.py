@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import bar, out
+from lava_aug.commands.console import bar, show_verdict
 from lava_aug.commands.inputs import (
     IMAGES_HELP,
     MeanOption,
@@ -62,9 +62,4 @@ def verify(
             progress=progress,
             **chosen,
         )
-    if json:
-        out.print_json(data=found.to_dict())
-    else:
-        out.print(str(found), markup=False, soft_wrap=True)
-    if not found.ok:
-        raise typer.Exit(1)
+    show_verdict(found, json)
