@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.compare import TOLERANCE, Curve
+from lava_aug.experiments.comparison import TOLERANCE, Curve
 from lava_aug.texts import table
 
 BEST = "*"

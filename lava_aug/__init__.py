@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lava_aug import plot
-    from lava_aug.cases import Case, cases_named
-    from lava_aug.compare import Comparison
-    from lava_aug.conversion import convert
-    from lava_aug.deploy import run
-    from lava_aug.diagnosis import Diagnosis, diagnose
+    from lava_aug.backend.deploy import run
+    from lava_aug.backend.run_configs import FastSimCfg
+    from lava_aug.backend.supervision import supervise
+    from lava_aug.checks.planning import Plan
+    from lava_aug.checks.preflight import Preflight, check
+    from lava_aug.checks.verification import Verification, verify
+    from lava_aug.conversion.converter import convert
     from lava_aug.errors import (
         BackendError,
         BackendWarning,
@@ -27,35 +29,33 @@ if TYPE_CHECKING:
         RunInterruptedError,
         SpecError,
     )
-    from lava_aug.experiments import compare_cases
+    from lava_aug.experiments.cases import Case, cases_named
+    from lava_aug.experiments.comparison import Comparison
+    from lava_aug.experiments.diagnosis import Diagnosis, diagnose
+    from lava_aug.experiments.running import compare_cases
+    from lava_aug.experiments.tuning import Tuned, tune
+    from lava_aug.formats.netx import load, save
     from lava_aug.network import Connection, Layer, Network
-    from lava_aug.netx import load, save
-    from lava_aug.netx_runs import run_sdnn
-    from lava_aug.nir_files import from_nir, to_nir
-    from lava_aug.planning import Plan
-    from lava_aug.preflight import Preflight, check
-    from lava_aug.report import report_html, to_csv, write_report
+    from lava_aug.nir.files import from_nir, to_nir
+    from lava_aug.reports.pages import report_html, to_csv, write_report
     from lava_aug.results import Output
-    from lava_aug.run_configs import FastSimCfg
-    from lava_aug.sdnn import SigmaDeltaExport, export_sdnn
-    from lava_aug.settling import Settled, settle
-    from lava_aug.sigma_delta import SigmaDeltaOutput
-    from lava_aug.simulator import simulate
-    from lava_aug.stock_netx import StockNetwork, load_netx
-    from lava_aug.supervision import supervise
-    from lava_aug.tuning import Tuned, tune
-    from lava_aug.verification import Verification, verify
+    from lava_aug.sdnn.export import SigmaDeltaExport, export_sdnn
+    from lava_aug.sdnn.runs import run_sdnn
+    from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
+    from lava_aug.simulation.settling import Settled, settle
+    from lava_aug.simulation.simulator import simulate
+    from lava_aug.stock.files import StockNetwork, load_netx
     from lava_aug.zoo import Pretrained, pretrained
 
 __version__ = "0.1.0"
 
 # A public function never bears the name of a module: importing the module would hide the function.
 _HOMES = {
-    "cases": ("Case", "cases_named"),
-    "compare": ("Comparison",),
-    "conversion": ("convert",),
-    "deploy": ("run",),
-    "diagnosis": ("Diagnosis", "diagnose"),
+    "experiments.cases": ("Case", "cases_named"),
+    "experiments.comparison": ("Comparison",),
+    "conversion.converter": ("convert",),
+    "backend.deploy": ("run",),
+    "experiments.diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
         "BackendError",
         "BackendWarning",
@@ -70,24 +70,24 @@ _HOMES = {
         "RunInterruptedError",
         "SpecError",
     ),
-    "experiments": ("compare_cases",),
-    "netx": ("load", "save"),
-    "netx_runs": ("run_sdnn",),
+    "experiments.running": ("compare_cases",),
+    "formats.netx": ("load", "save"),
+    "sdnn.runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
-    "nir_files": ("from_nir", "to_nir"),
-    "planning": ("Plan",),
-    "preflight": ("Preflight", "check"),
-    "report": ("report_html", "to_csv", "write_report"),
+    "nir.files": ("from_nir", "to_nir"),
+    "checks.planning": ("Plan",),
+    "checks.preflight": ("Preflight", "check"),
+    "reports.pages": ("report_html", "to_csv", "write_report"),
     "results": ("Output",),
-    "run_configs": ("FastSimCfg",),
-    "sdnn": ("SigmaDeltaExport", "export_sdnn"),
-    "settling": ("Settled", "settle"),
-    "sigma_delta": ("SigmaDeltaOutput",),
-    "simulator": ("simulate",),
-    "stock_netx": ("StockNetwork", "load_netx"),
-    "supervision": ("supervise",),
-    "tuning": ("Tuned", "tune"),
-    "verification": ("Verification", "verify"),
+    "backend.run_configs": ("FastSimCfg",),
+    "sdnn.export": ("SigmaDeltaExport", "export_sdnn"),
+    "simulation.settling": ("Settled", "settle"),
+    "sdnn.sigma_delta": ("SigmaDeltaOutput",),
+    "simulation.simulator": ("simulate",),
+    "stock.files": ("StockNetwork", "load_netx"),
+    "backend.supervision": ("supervise",),
+    "experiments.tuning": ("Tuned", "tune"),
+    "checks.verification": ("Verification", "verify"),
     "zoo": ("Pretrained", "pretrained"),
 }
 _PUBLIC_MODULES = frozenset({"plot"})

@@ -1,7 +1,7 @@
 """Synapses compiled by numba, for one sample in float32: gathering columns for BLAS, and adding up event by event.
 
-All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.kernels`. They start no
-threads and survive a fork.
+All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.simulation.kernels`. They
+start no threads and survive a fork.
 """
 
 import math

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from lava_aug import digits, plot
-from lava_aug.cases import TITLES, default_cases
-from lava_aug.compare import STEPS, Comparison
-from lava_aug.conversion import convert
+from lava_aug.conversion.converter import convert
 from lava_aug.errors import BackendError, FileError
-from lava_aug.experiments import compare_cases
-from lava_aug.netx import load, save
+from lava_aug.experiments.cases import TITLES, default_cases
+from lava_aug.experiments.comparison import STEPS, Comparison
+from lava_aug.experiments.running import compare_cases
+from lava_aug.formats.netx import load, save
 from lava_aug.results import Output
-from lava_aug.simulator import simulate
+from lava_aug.simulation.simulator import simulate
 
 LAVA_IMAGES = 100
 LAVA_STEPS = 4
@@ -126,7 +126,7 @@ def _draw(comparison: Comparison, path: Path) -> None:
 def _on_lava(path: Path, data: digits.Digits) -> tuple[LavaCheck | None, str]:
     """Run the saved file on Lava and hold every number against the simulator's."""
     try:
-        from lava_aug.deploy import run
+        from lava_aug.backend.deploy import run
     except BackendError as error:
         return None, str(error)
     images, labels = data.test_images[:LAVA_IMAGES], data.test_labels[:LAVA_IMAGES]

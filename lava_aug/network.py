@@ -15,7 +15,7 @@ from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, 
 from lava_aug.texts import table
 
 if TYPE_CHECKING:
-    from lava_aug.planning import Plan
+    from lava_aug.checks.planning import Plan
 
 INPUT = "input"
 """Name under which layers refer to the images."""
@@ -264,8 +264,8 @@ class Network(Spec):
         return sum(int(c.synapse.fan_out(self.shapes[c.source]).sum()) for c in self[name].connections)
 
     def plan(self, images: Any = None, num_steps: int | None = None, **options: Any) -> "Plan":
-        """Which widths the network needs, on images and in the worst case: see `lava_aug.planning.plan`."""
-        from lava_aug.planning import plan
+        """Which widths the network needs, on images and in the worst case: see `lava_aug.checks.planning.plan`."""
+        from lava_aug.checks.planning import plan
 
         return plan(self, images, num_steps, **options)
 

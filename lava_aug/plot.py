@@ -1,9 +1,16 @@
 """Figures. Every function draws on given axes, or on new ones, and returns them."""
 
-from lava_aug.activity_plots import coefficient_histogram, neuron_trace, raster
-from lava_aug.comparison_plots import accuracy_over_events, accuracy_over_steps, curves, early_exit, layer_error, pareto
-from lava_aug.drawing import COLORS, MARKERS
-from lava_aug.network_plots import network_graph
+from lava_aug.figures.activity import coefficient_histogram, neuron_trace, raster
+from lava_aug.figures.comparisons import (
+    accuracy_over_events,
+    accuracy_over_steps,
+    curves,
+    early_exit,
+    layer_error,
+    pareto,
+)
+from lava_aug.figures.drawing import COLORS, MARKERS
+from lava_aug.figures.networks import network_graph
 
 __all__ = [
     "COLORS",

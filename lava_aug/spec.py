@@ -2,7 +2,7 @@
 
 A `Spec` is a frozen, keyword-only dataclass. Its fields are made with `integer`, `number`, `numbers`, `boolean`,
 `text`, `pair`, `shape` and `array`; each checks and normalises its value when the object is made, so that an object,
-once made, is valid. Files (`lava_aug.netx`) walk the same declarations and have no code per type.
+once made, is valid. Files (`lava_aug.formats.netx`) walk the same declarations and have no code per type.
 """
 
 import dataclasses

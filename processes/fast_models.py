@@ -24,7 +24,7 @@ from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_w
 
 from lava_aug import layers, winograd
 from lava_aug.compiled_synapses import convolve_events_last, gather_rows
-from lava_aug.kernels import ExactKernel, SampleKernel
+from lava_aug.simulation.kernels import ExactKernel, SampleKernel
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 

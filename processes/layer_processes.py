@@ -13,7 +13,7 @@ from lava_aug.processes.neuron_process import NeuronProcess
 from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
 from lava_aug.processes.synapses.process import Synapses
-from lava_aug.recording import Recording
+from lava_aug.simulation.recording import Recording
 
 PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {
     RateNeuron: IntegrateFire,

@@ -1,6 +1,8 @@
-"""Calling the command line as a shell does, in this process."""
+"""Calling the command line as a shell does, in this process; and running programs in others."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 from lava_aug import cli
 
@@ -13,3 +15,10 @@ def run(*arguments: str) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
+
+
+def run_python(code: str, where: Path) -> str:
+    """What a program prints, run by an interpreter of its own in a folder."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.compare import Comparison, LayerStatistics, Row
-from lava_aug.early_exit import Exit
+from lava_aug.experiments.comparison import Comparison, LayerStatistics, Row
+from lava_aug.simulation.early_exit import Exit
 
 CASES: dict[str, dict[str, Any]] = {
     "AugMapping 1/8": {"method": "augmapping", "resolution": 0.125},

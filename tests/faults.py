@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from nets import layer
 
+from lava_aug.checks.mismatch import Mismatch
 from lava_aug.layers import Dense
-from lava_aug.mismatch import Mismatch
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, Neuron, ReadoutNeuron
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lava_aug.float_layers import FloatGraph, FloatLayer, Term
+from lava_aug.conversion.float_layers import FloatGraph, FloatLayer, Term
+from lava_aug.conversion.tracing import trace
 from lava_aug.network import INPUT
-from lava_aug.tracing import trace
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
 

@@ -5,26 +5,37 @@ import random
 import re
 import shutil
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
+import nir
 import numpy as np
 from nets import SKIPS, layer, skip_net
 
-from lava_aug.errors import LavaAugError
-from lava_aug.hdf5 import MAX_FILE_BYTES
-from lava_aug.layers import Conv, ConvTranspose, Dense, Scale, Sparse
+from lava_aug.errors import ExportWarning, LavaAugError
+from lava_aug.formats.hdf5 import MAX_FILE_BYTES
+from lava_aug.formats.netx import load, save
+from lava_aug.layers import Conv, ConvTranspose, Dense, Scale, Sparse, SumPool
 from lava_aug.network import INPUT, Network
-from lava_aug.netx import load, save
-from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
-from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.stock_netx import StockNetwork, load_netx
-from lava_aug.stock_neurons import Cuba, SigmaDelta
+from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.nir.files import from_nir, to_nir
+from lava_aug.stock.files import StockNetwork, load_netx
+from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.stock.neurons import Cuba, SigmaDelta
 
-READERS: dict[str, Callable[[Path], Any]] = {"load": load, "load_netx": load_netx}
+
+def read_nir(path: Path) -> Network:
+    """`from_nir`, without its warnings of what it assumes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)
+        return from_nir(path)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {"load": load, "load_netx": load_netx, "from_nir": read_nir}
 """What reads files that nobody vouches for: it gives an object or a `LavaAugError`, whatever the file."""
 
 BLOCK = 1 << 24
@@ -115,7 +126,31 @@ def valid_files(folder: Path) -> list[Path]:
                     text = bytes(file[name][0])  # pyright: ignore
                     del file[name]
                     file[name] = text.decode()
-    return sorted(folder.glob("*.net"))
+    save_graphs(folder)
+    return sorted(folder.glob("*.n[ei]?"))
+
+
+def graph_network(neuron: Neuron) -> Network:
+    """What NIR has nodes for."""
+    kernel = np.arange(1, 19).reshape(2, 1, 3, 3)
+    return Network(
+        input_shape=(1, 6, 6),
+        layers=(
+            layer("conv", INPUT, Conv(weight=kernel, padding=(1, 1)), neuron, bias=np.array([[[3]], [[-2]]])),
+            layer("pool", "conv", SumPool(kernel_size=(2, 2), stride=(2, 2)), neuron),
+            layer("out", "pool", Dense(weight=np.arange(54).reshape(3, 18)), bias=np.array([1, 2, 3])),
+        ),
+    )
+
+
+def save_graphs(folder: Path) -> None:
+    """Graphs of NIR: ours, and one as other tools write it, without metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)
+        ours, foreign = to_nir(graph_network(AugmentedNeuron(vth=9))), to_nir(graph_network(RateNeuron(vth=9)))
+    foreign.metadata = {}
+    nir.write(folder / "ours.nir", ours)
+    nir.write(folder / "foreign.nir", foreign)
 
 
 def members(file: h5py.File) -> list[str]:
@@ -133,6 +168,11 @@ Damage = Callable[[h5py.File, random.Random], None]
 def _dataset(file: h5py.File, rng: random.Random, longer: bool = False) -> str:
     names = [name for name in members(file) if isinstance(file[name], h5py.Dataset)]
     return rng.choice([name for name in names if not longer or name.endswith(("weight", "bias", "shape"))] or names)
+
+
+def _nodes(file: h5py.File) -> str:
+    """The group that has the layers."""
+    return "layer" if "layer" in file else "node/nodes"
 
 
 def _replaced(file: h5py.File, name: str, **options: Any) -> Any:
@@ -242,10 +282,12 @@ def big_block(file: h5py.File, rng: random.Random) -> None:
 def layers_without_end(file: h5py.File, rng: random.Random) -> None:
     """Very many groups, texts or attributes."""
     for index in range(rng.choice([10, 300])):
-        file.create_group(f"layer/{100 + index * rng.randint(1, 2)}")
-    if "inputs" in (group := file["layer/1"]):  # pyright: ignore[reportOperatorIssue]
+        file.create_group(f"{_nodes(file)}/{100 + index * rng.randint(1, 2)}")
+    if "layer/1/inputs" in file:
         _replaced(file, "layer/1/inputs", data=np.array([b"a"] * rng.choice([2, 5000, 1 << 20])))
-    group.attrs["x"] = np.zeros(1000)
+    elif "node/edges" in file:
+        _replaced(file, "node/edges", data=np.array([[b"input", b"output"]] * rng.choice([2, 5000, 1 << 19])))
+    file[_nodes(file)].attrs["x"] = np.zeros(1000)
 
 
 def link(file: h5py.File, rng: random.Random) -> None:
@@ -253,11 +295,11 @@ def link(file: h5py.File, rng: random.Random) -> None:
     name = rng.choice(members(file))
     target = rng.choice(
         [
-            h5py.SoftLink(rng.choice(["/layer", f"/{name}", "/nowhere", "../.."])),
+            h5py.SoftLink(rng.choice([f"/{_nodes(file)}", f"/{name}", "/nowhere", "../.."])),
             h5py.ExternalLink(
-                rng.choice(["/etc/passwd", "other.net", file.filename]), rng.choice(["/", "/layer", name])
+                rng.choice(["/etc/passwd", "other.net", file.filename]), rng.choice(["/", f"/{_nodes(file)}", name])
             ),
-            file["layer"],
+            file[_nodes(file)],
             file,
         ]
     )

@@ -11,7 +11,7 @@ from nets import small_net
 
 import lava_aug as la
 from lava_aug.digits import DigitsNet, load_digits
-from lava_aug.early_exit import margins
+from lava_aug.simulation.early_exit import margins
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from command_line import run
 
 import lava_aug as la
 from lava_aug.commands import experiments
-from lava_aug.compare import Comparison
 from lava_aug.digits import DigitsNet, load_digits
+from lava_aug.experiments.comparison import Comparison
 
 MODEL = "lava_aug.digits:DigitsNet"
 GOOD = ("-w", "d.pt", "--data", "d.npz", "-c", "c.npy", "-o", "out")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lava_aug.compare import STEPS, Comparison, LayerStatistics, Row, powers_of_two
-from lava_aug.early_exit import Exit
 from lava_aug.errors import InputError
+from lava_aug.experiments.comparison import STEPS, Comparison, LayerStatistics, Row, powers_of_two
+from lava_aug.simulation.early_exit import Exit
 
 
 def row(title: str, accuracy: list[float]) -> Row:

@@ -8,18 +8,6 @@ from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lava_aug.compiled import (
-    CAPPED,
-    EVENTS,
-    LARGEST,
-    PARAMETERS,
-    SATURATED,
-    SPIKE_SUM,
-    CompiledPopulation,
-    is_compiled,
-    weighted_events,
-)
-from lava_aug.kernels import SampleKernel
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import (
     MAX_N_MAX,
@@ -31,6 +19,18 @@ from lava_aug.neurons import (
     RateNeuron,
     State,
 )
+from lava_aug.simulation.compiled import (
+    CAPPED,
+    EVENTS,
+    LARGEST,
+    PARAMETERS,
+    SATURATED,
+    SPIKE_SUM,
+    CompiledPopulation,
+    is_compiled,
+    weighted_events,
+)
+from lava_aug.simulation.kernels import SampleKernel
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float]
 BATCH, SIZE = 2, 16

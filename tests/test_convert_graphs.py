@@ -14,11 +14,11 @@ from operation_models import CASES
 from torch import nn
 
 from lava_aug import ConversionError, Network, convert, settle, simulate
-from lava_aug.calibration import Calibration, measure
-from lava_aug.methods import METHODS
+from lava_aug.conversion.calibration import Calibration, measure
+from lava_aug.conversion.methods import METHODS
+from lava_aug.conversion.quantize import searched_scale
+from lava_aug.conversion.tracing import Normalization, trace
 from lava_aug.neurons import MaxPoolNeuron
-from lava_aug.quantize import searched_scale
-from lava_aug.tracing import Normalization, trace
 
 METHOD = pytest.mark.parametrize("method", METHODS)
 

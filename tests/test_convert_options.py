@@ -9,7 +9,8 @@ from convert_models import IMAGES, correlation, expected, largest_error, logits,
 from float_graph import lively, output_of
 from torch import nn
 
-from lava_aug import ConversionError, ConversionWarning, Network, convert, pooling, simulate
+from lava_aug import ConversionError, ConversionWarning, Network, convert, simulate
+from lava_aug.conversion import pooling
 from lava_aug.layers import Conv, Dense, SumPool
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
 

@@ -6,8 +6,16 @@ import torch
 from nets import layer, skip_net
 from torch import nn
 
-from lava_aug.ann import ann_cost, ann_logits
-from lava_aug.energy import FLOAT_ADDITION, FLOAT_PRODUCT, ann_energy, multiplies, payload_limit, prices, product
+from lava_aug.experiments.ann import ann_cost, ann_logits
+from lava_aug.experiments.energy import (
+    FLOAT_ADDITION,
+    FLOAT_PRODUCT,
+    ann_energy,
+    multiplies,
+    payload_limit,
+    prices,
+    product,
+)
 from lava_aug.layers import Conv, Dense, Relay, Scale, SumPool
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron

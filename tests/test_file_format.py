@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from fuzz import network, stock_network
 
-from lava_aug.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_TEXTS
+from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_TEXTS
+from lava_aug.formats.netx import save
 from lava_aug.layers import SYNAPSES
 from lava_aug.network import MAX_NEURONS, Layer
-from lava_aug.netx import save
 from lava_aug.neurons import NEURONS
 from lava_aug.spec import Spec
-from lava_aug.stock_layers import STOCK_LAYERS
-from lava_aug.stock_netx import StockNetwork
-from lava_aug.stock_neurons import STOCK_NEURONS, Cuba, SigmaDelta
+from lava_aug.stock.files import StockNetwork
+from lava_aug.stock.layers import STOCK_LAYERS
+from lava_aug.stock.neurons import STOCK_NEURONS, Cuba, SigmaDelta
 
 PAGE = (Path(__file__).parent.parent / "docs" / "file-format.md").read_text(encoding="utf-8")
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from lava_aug.errors import FileError
-from lava_aug.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
-from lava_aug.hdf5_raw import RawFile
+from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
+from lava_aug.formats.hdf5_raw import RawFile
+from lava_aug.formats.netx import load
 from lava_aug.layers import ConvTranspose, Dense, Sparse
 from lava_aug.network import INPUT, Network
-from lava_aug.netx import load
 from lava_aug.spec import every, offending
-from lava_aug.stock_netx import load_netx
-from lava_aug.stock_neurons import Cuba
+from lava_aug.stock.files import load_netx
+from lava_aug.stock.neurons import Cuba
 from lava_aug.synapse import absolute_sum
 from lava_aug.texts import brief
 
@@ -34,8 +34,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_files_that_damage_starts_from_are_valid(valid: list[Path]) -> None:
     read = {path.name: [r for r in fuzz.READERS if fuzz.attempt(r, path).kind == "read"] for path in valid}
-    stock = ["load_netx"]
-    assert read == {"CUBA.net": stock, "SDNN.net": stock, "ours.net": ["load"], "skips.net": ["load"]}
+    ours, stock, graphs = ["load"], ["load_netx"], ["from_nir"]
+    networks = {"CUBA.net": stock, "SDNN.net": stock, "ours.net": ours, "skips.net": ours}
+    assert read == networks | {"foreign.nir": graphs, "ours.nir": graphs}
 
 
 def test_damaged_files_give_our_error_or_an_object(valid: list[Path], tmp_path: Path) -> None:
@@ -54,9 +55,10 @@ def test_damaged_files_give_our_error_or_an_object(valid: list[Path], tmp_path: 
 def test_every_kind_of_damage_does_something(name: str, valid: list[Path], tmp_path: Path) -> None:
     """A generator whose damage never takes effect would prove nothing."""
     outcomes = set()
+    ours = next(path for path in valid if path.name == "ours.net")
     for seed in range(20):
         target = tmp_path / f"{seed}.net"
-        target.write_bytes(valid[2].read_bytes())  # ours.net
+        target.write_bytes(ours.read_bytes())
         with h5py.File(target, "r+") as file:
             try:
                 fuzz.DAMAGE[name](file, random.Random(seed))

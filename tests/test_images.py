@@ -12,7 +12,7 @@ from lava_aug.images import payloads
 from lava_aug.layers import Dense
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import ReadoutNeuron
-from lava_aug.simulator import simulate
+from lava_aug.simulation.simulator import simulate
 
 LEVELS = np.arange(252).reshape(42, 6).astype(np.uint8)
 

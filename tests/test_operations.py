@@ -10,7 +10,7 @@ from float_graph import images_of, output_of, traced
 from operation_models import CASES, Case
 
 from lava_aug import convert, simulate
-from lava_aug.methods import METHODS
+from lava_aug.conversion.methods import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 

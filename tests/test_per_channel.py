@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import images_for, layer
 
-from lava_aug.compiled import CompiledPopulation
 from lava_aug.errors import NetworkError, SpecError
+from lava_aug.figures.traces import trace
+from lava_aug.formats.netx import load, save
 from lava_aug.layers import Conv, Dense, Relay, Shape
 from lava_aug.network import INPUT, Network
-from lava_aug.netx import load, save
 from lava_aug.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
@@ -26,9 +26,9 @@ from lava_aug.neurons import (
     State,
     initial_state,
 )
-from lava_aug.settling import settle
-from lava_aug.simulator import simulate
-from lava_aug.traces import trace
+from lava_aug.simulation.compiled import CompiledPopulation
+from lava_aug.simulation.settling import settle
+from lava_aug.simulation.simulator import simulate
 
 TOP = 2**23 - 1
 SIZE = (2, 3)

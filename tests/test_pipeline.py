@@ -10,9 +10,9 @@ from lava_aug.delays import DelayLine
 from lava_aug.layers import Relay
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron
-from lava_aug.pipeline import Pipeline
-from lava_aug.recording import Recording
-from lava_aug.simulator import simulate
+from lava_aug.simulation.pipeline import Pipeline
+from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.simulator import simulate
 
 
 def recorded(net: Network, images: np.ndarray, num_steps: int) -> dict[str, Recording]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lava_aug as la
-from lava_aug import pooling
-from lava_aug.float_layers import Needs
+from lava_aug.conversion import pooling
+from lava_aug.conversion.float_layers import Needs
+from lava_aug.conversion.pooling import folded_synapse
 from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
-from lava_aug.pooling import folded_synapse
 
 Pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

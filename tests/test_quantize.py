@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lava_aug.conversion.quantize import MAX_SCALE, check_scale, integer_scale, power_of_two, rounded
 from lava_aug.errors import ConversionError
-from lava_aug.quantize import MAX_SCALE, check_scale, integer_scale, power_of_two, rounded
 
 BIAS_LIMIT = 2**23 - 1
 

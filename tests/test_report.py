@@ -16,9 +16,9 @@ from comparisons import example
 from markupsafe import Markup
 
 import lava_aug as la
-from lava_aug import report_figures, report_tables
 from lava_aug.files import write_text
-from lava_aug.report import COLUMNS, read_comparisons
+from lava_aug.reports import figures, tables
+from lava_aug.reports.pages import COLUMNS, read_comparisons
 
 SMALL: dict[str, Any] = {"rows": 2, "layers": 2, "steps": 4}
 
@@ -70,7 +70,7 @@ def large() -> str:
 
 
 def test_headline() -> None:
-    accuracies, costs = report_tables.headline(example(rows=2, layers=2, steps=6))
+    accuracies, costs = tables.headline(example(rows=2, layers=2, steps=6))
     row = example(rows=2, layers=2, steps=6).rows[0]
     assert list(accuracies.head) == ["case", "1", "2", "4", "6"]
     assert [found[0] for found in accuracies.rows] == ["ANN", "AugMapping 1/8", "AugMapping 1/4"]
@@ -88,7 +88,7 @@ def test_headline() -> None:
 
 def test_layers_sum_up_all_steps() -> None:
     comparison = example(**SMALL)
-    first, second = report_tables.layers(comparison)
+    first, second = tables.layers(comparison)
     assert (first.caption, second.caption) == ("AugMapping 1/8, 4 time steps", "AugMapping 1/4, 4 time steps")
     layer = comparison.rows[0].layers["conv1"]
     sums = [layer.events.sum(), layer.spike_sum.sum(), layer.synops.sum()]
@@ -96,13 +96,13 @@ def test_layers_sum_up_all_steps() -> None:
 
 
 def test_configuration_is_flat_and_complete() -> None:
-    facts = {row[0]: row[1] for row in report_tables.configuration(example(**SMALL)).rows}
+    facts = {row[0]: row[1] for row in tables.configuration(example(**SMALL)).rows}
     assert facts["seed"] == "7"
     assert facts["versions.torch"] == "2.3.1"
     assert facts["command"] == "lava-aug compare mnist-lenet --data ROOT"
     assert facts["raster.row"] == "AugMapping 1/8"
     assert facts["ANN's multiply-accumulates"] == "2,345,678 per image"
-    assert list(report_tables.cases(example(**SMALL)).rows[1]) == [
+    assert list(tables.cases(example(**SMALL)).rows[1]) == [
         *("AugMapping 1/4", "method augmapping, resolution 0.25", "3", "13.5"),
     ]
 
@@ -112,7 +112,7 @@ def test_configuration_is_flat_and_complete() -> None:
     [(None, "-"), (0.1 + 0.2, "0.3"), ((1, 0.5, "a"), "1, 0.5, a"), (True, "True"), (3, "3")],
 )
 def test_values_as_texts(value: object, expected: str) -> None:
-    assert report_tables.text(value) == expected
+    assert tables.text(value) == expected
 
 
 # The page
@@ -124,10 +124,10 @@ def test_everything_is_in_the_page(large: str) -> None:
     # four curves and early exits; one histogram and one raster for every layer that fires
     assert len(page.named("figure")) == len(page.named("figcaption")) == 5 + 3 + 3
     assert len(page.named("pre")) == 6
-    for table in (*report_tables.headline(comparison), *report_tables.layers(comparison)):
+    for table in (*tables.headline(comparison), *tables.layers(comparison)):
         for row in table.rows:
             assert set(row) <= set(page.cells)
-    for table in (report_tables.cases(comparison), report_tables.configuration(comparison)):
+    for table in (tables.cases(comparison), tables.configuration(comparison)):
         for row in table.rows:
             assert set(row) <= set(page.cells)
 
@@ -188,14 +188,14 @@ def test_figures_take_on_the_pages_colours_and_have_names_of_their_own() -> None
         ax.legend()  # pyright: ignore[reportAttributeAccessIssue]
         ax.set_title("gone")  # pyright: ignore[reportAttributeAccessIssue]
 
-    svg = report_figures.drawn(draw, (2, 1), 'a "line"', "p7")
+    svg = figures.drawn(draw, (2, 1), 'a "line"', "p7")
     assert isinstance(svg, Markup)
     assert svg.startswith('<svg viewBox="0 0 144 72" role="img" aria-label="a &#34;line&#34;" xmlns=')
     assert "var(--ink)" in svg
     assert "#000000" not in svg
     assert not re.search(r' id="(?!p7-)', svg)
     assert "gone" not in svg
-    assert report_figures.drawn(draw, (2, 1), 'a "line"', "p7") == svg
+    assert figures.drawn(draw, (2, 1), 'a "line"', "p7") == svg
 
 
 def test_without_exits_and_raster_there_are_no_empty_figures() -> None:

@@ -11,7 +11,7 @@ from lava_aug.errors import InputError
 from lava_aug.layers import Conv
 from lava_aug.network import INPUT, Network
 from lava_aug.results import Output, joined
-from lava_aug.simulator import simulate
+from lava_aug.simulation.simulator import simulate
 
 
 def by_hand() -> Output:

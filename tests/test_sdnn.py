@@ -20,7 +20,8 @@ from lava_aug.digits import load_digits, train
 from lava_aug.layers import Conv, Dense, Relay, SumPool
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, ReadoutNeuron
-from lava_aug.requantization import (
+from lava_aug.sdnn.export import requantized
+from lava_aug.sdnn.requantization import (
     INPUT_GAIN,
     MAX_MESSAGE,
     MAX_STATE,
@@ -33,8 +34,7 @@ from lava_aug.requantization import (
     readout_scale,
     rounding_error,
 )
-from lava_aug.sdnn import requantized
-from lava_aug.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork, encoded
+from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork, encoded
 
 
 def map_net(**conv: Any) -> Network:

@@ -15,8 +15,8 @@ from lava_aug.errors import InputError, NetworkError
 from lava_aug.layers import Dense, Relay
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron, RateNeuron, ReadoutNeuron
-from lava_aug.settling import check_theorem, settle
-from lava_aug.simulator import simulate
+from lava_aug.simulation.settling import check_theorem, settle
+from lava_aug.simulation.simulator import simulate
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,15 +12,15 @@ import pytest
 import torch
 from nets import images_for, small_net
 
-from lava_aug.conversion import convert
+from lava_aug.checks.reference import interpret
+from lava_aug.conversion.converter import convert
 from lava_aug.digits import load_digits, train
-from lava_aug.early_exit import margins
 from lava_aug.errors import InputError
-from lava_aug.kernels import exact_arithmetic
 from lava_aug.network import Network
-from lava_aug.reference import interpret
 from lava_aug.results import COUNTS
-from lava_aug.simulator import Course, Simulator, simulate
+from lava_aug.simulation.early_exit import margins
+from lava_aug.simulation.kernels import exact_arithmetic
+from lava_aug.simulation.simulator import Course, Simulator, simulate
 
 
 def test_number_of_steps() -> None:
@@ -59,7 +59,7 @@ def test_default_batch_size_bounds_the_memory(monkeypatch: pytest.MonkeyPatch) -
     net, images = small_net(), images_for(small_net())
     for elements, sizes in ((13 * 3, [3, 5]), (13 * 3 - 1, [2, 4, 5]), (1, [1, 2, 3, 4, 5]), (10**6, [5])):
         calls: list[int] = []
-        monkeypatch.setattr(importlib.import_module("lava_aug.simulator"), "BATCH_ELEMENTS", elements)
+        monkeypatch.setattr(importlib.import_module("lava_aug.simulation.simulator"), "BATCH_ELEMENTS", elements)
         simulate(net, images, progress=lambda done, _, calls=calls: calls.append(done))
         assert calls == sizes
 
@@ -111,8 +111,8 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.kernels import exact_arithmetic
-from lava_aug.simulator import simulate
+from lava_aug.simulation.kernels import exact_arithmetic
+from lava_aug.simulation.simulator import simulate
 
 matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
 matmul.fp32_precision, conv.fp32_precision = "tf32", "bf16"
@@ -142,7 +142,7 @@ def test_early_exit_is_the_full_run_cut_off(
     exiting: tuple[Network, np.ndarray], batch_size: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled:
-        monkeypatch.setattr(importlib.import_module("lava_aug.populations"), "is_compiled", lambda *_: False)
+        monkeypatch.setattr(importlib.import_module("lava_aug.simulation.populations"), "is_compiled", lambda *_: False)
     net, images = exiting
     full = simulate(net, images, 8, record=True)
     margin = float(np.median(margins(full.logits[2])))

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from lava_aug.cli import app
 from lava_aug.errors import FileError, InputError, NetworkError
-from lava_aug.netx import load, save
-from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
-from lava_aug.stock_netx import StockNetwork, load_either, load_netx
-from lava_aug.stock_neurons import Cuba, SigmaDelta
+from lava_aug.formats.netx import load, save
+from lava_aug.stock.files import StockNetwork, load_either, load_netx
+from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
+from lava_aug.stock.neurons import Cuba, SigmaDelta
 
 
 @pytest.fixture

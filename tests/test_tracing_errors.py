@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from float_graph import Model, images_of
 from torch import nn
 
+from lava_aug.conversion.tracing import trace
 from lava_aug.errors import ConversionError
-from lava_aug.tracing import trace
 
 SHAPE = (2, 6, 8)
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from float_graph import SHAPE, Model, images_of, lively, the_term, traced
 from torch import nn
 
+from lava_aug.conversion.tracing import trace
 from lava_aug.layers import Relay
-from lava_aug.tracing import trace
 
 
 class Block(nn.Module):

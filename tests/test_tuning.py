@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lava_aug as la
-from lava_aug.tuning import Point, Tuned
+from lava_aug.experiments.tuning import Point, Tuned
 
 
 def points(*found: tuple[int, float, float]) -> tuple[Point, ...]:

@@ -18,14 +18,16 @@ from test_heads import IMAGES as HEAD_IMAGES
 from test_heads import converted
 
 import lava_aug as la
-from lava_aug import compiled, lava_import, verification
+from lava_aug.backend import lava_import
+from lava_aug.checks import verification
+from lava_aug.checks.verification import verify
 from lava_aug.digits import DigitsNet, load_digits
 from lava_aug.images import random_images
 from lava_aug.layers import Dense, Relay, Shape, Synapse
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import Neuron
 from lava_aug.results import Output
-from lava_aug.verification import verify
+from lava_aug.simulation import compiled
 
 INTEGER_POPULATIONS = [(neuron, shape) for neuron, shape in EXAMPLE_POPULATIONS if not neuron.is_float]
 
@@ -86,7 +88,7 @@ def test_without_lava_the_result_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     def missing() -> None:
         raise la.BackendError("there is no Lava here")
 
-    monkeypatch.delitem(sys.modules, "lava_aug.deploy", raising=False)
+    monkeypatch.delitem(sys.modules, "lava_aug.backend.deploy", raising=False)
     monkeypatch.setattr(lava_import, "import_lava", missing)
     found = verify(small_net())
     assert found.ok

@@ -13,16 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, SKIPS, layer, networks, payloads_for, skip_net, small_net
 
-from lava_aug import compiled, hdf5, netx, simulator, verification
-from lava_aug.kernels import TorchKernel
+from lava_aug.checks import verification
+from lava_aug.checks.mismatch import FIELDS, Mismatch, first_mismatch, misfit
+from lava_aug.checks.reference import interpret
+from lava_aug.checks.verification import Pair, verify
+from lava_aug.formats import hdf5, netx
 from lava_aug.layers import Dense, Relay
-from lava_aug.mismatch import FIELDS, Mismatch, first_mismatch, misfit
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
-from lava_aug.reference import interpret
 from lava_aug.results import Output
-from lava_aug.simulator import simulate
-from lava_aug.verification import Pair, verify
+from lava_aug.simulation import compiled, simulator
+from lava_aug.simulation.kernels import TorchKernel
+from lava_aug.simulation.simulator import simulate
 
 
 def without_lava(net: Network, images: Any = None, num_steps: int | None = None) -> dict[str, Pair]:

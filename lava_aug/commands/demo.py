@@ -12,8 +12,8 @@ def demo(
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the files it writes")] = Path(),
 ) -> None:
     """Train a small CNN on digits, convert it by all methods, compare them, and run one on Lava."""
-    from lava_aug.compare import STARS
     from lava_aug.demo import demo as run_demo
+    from lava_aug.experiments.comparison import STARS
 
     found = run_demo(directory, say=lambda text: err.print(f"[dim]{text} …[/]"))
     title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"

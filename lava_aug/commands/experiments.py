@@ -67,8 +67,8 @@ def compare(
 ) -> None:
     """Compare rate, TerMapping and AugMapping with the ANN; called again, it goes on where it was."""
     import lava_aug as la
-    from lava_aug.cases import Choice
-    from lava_aug.compare import UNTIL, powers_of_two
+    from lava_aug.experiments.cases import Choice
+    from lava_aug.experiments.comparison import UNTIL, powers_of_two
 
     choice = Choice(_words(methods), _resolutions(resolutions), num_steps, augmapping_steps)
     net_model = read_model(model, weights)

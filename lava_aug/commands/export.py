@@ -34,7 +34,7 @@ def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: flo
 def write_nir(net: Any, output: Path) -> None:
     """Write a NIR graph; print what readers lose that do not know our metadata."""
     import lava_aug as la
-    from lava_aug.nir_losses import losses
+    from lava_aug.nir.losses import losses
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", la.ExportWarning)  # printed instead

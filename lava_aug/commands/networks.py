@@ -29,7 +29,7 @@ def info(
 ) -> None:
     """Show the layers of a network file, ours or lava-dl's."""
     import lava_aug as la
-    from lava_aug.stock_netx import load_either
+    from lava_aug.stock.files import load_either
 
     net = load_either(network, num_layers)
     if not plan:
@@ -93,7 +93,7 @@ def run(
 ) -> None:
     """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
     import lava_aug as la
-    from lava_aug.stock_netx import load_either
+    from lava_aug.stock.files import load_either
 
     net = load_either(network, num_layers)
     x, y = read_images(images, labels)

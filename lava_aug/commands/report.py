@@ -16,7 +16,7 @@ def report(
     """Make a page with tables and figures of comparisons, and their curves as CSV beside it."""
     import lava_aug as la
     from lava_aug.files import write_text
-    from lava_aug.report import read_comparisons
+    from lava_aug.reports.pages import read_comparisons
 
     found = read_comparisons(files)
     with err.status("drawing figures"):

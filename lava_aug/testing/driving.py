@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from lava_aug.backend.lava_import import import_lava
+from lava_aug.backend.supervision import supervise
 from lava_aug.errors import BackendError, BackendWarning, InputError
 from lava_aug.fixed_point import PORT_BITS, signed_range
-from lava_aug.lava_import import import_lava
-from lava_aug.recording import Tape
+from lava_aug.simulation.recording import Tape
 from lava_aug.spec import is_int
-from lava_aug.supervision import supervise
 from lava_aug.testing.traces import Trace
 
 import_lava()

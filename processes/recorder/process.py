@@ -4,7 +4,7 @@ from lava.magma.core.process.ports.ports import InPort
 from lava.magma.core.process.process import LogConfig
 
 from lava_aug.processes.base import Process
-from lava_aug.recording import Recording
+from lava_aug.simulation.recording import Recording
 
 
 class Recorder(Process):

@@ -11,14 +11,14 @@ from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lava_aug.pipeline import Pipeline
 from lava_aug.processes.base import check_fixed
 from lava_aug.processes.layer_processes import LayerProcesses
 from lava_aug.processes.spiking_network.process import SpikingNetwork
+from lava_aug.simulation.pipeline import Pipeline
 
 
 class FusedModel(PyLoihiProcessModel):
-    """All layers in one Lava process; the arithmetic is `lava_aug.pipeline.Pipeline`."""
+    """All layers in one Lava process; the arithmetic is `lava_aug.simulation.pipeline.Pipeline`."""
 
     s_in: Any = None
     v_out: Any = None

@@ -8,7 +8,7 @@ from lava.magma.core.process.process import LogConfig
 from lava_aug.errors import SpecError
 from lava_aug.network import Network
 from lava_aug.processes.base import Process
-from lava_aug.recording import Recording
+from lava_aug.simulation.recording import Recording
 
 
 class SpikingNetwork(Process):

@@ -11,9 +11,9 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from lava_aug.delays import DelayLine
-from lava_aug.kernels import SampleKernel
 from lava_aug.processes.base import check_fixed
 from lava_aug.processes.synapses.process import Synapses
+from lava_aug.simulation.kernels import SampleKernel
 
 
 class SynapsesModel(PyLoihiProcessModel):

@@ -4,8 +4,8 @@ from importlib.metadata import distributions
 
 import pytest
 
-from lava_aug.kernels import warm_up
-from lava_aug.lava_import import import_lava
+from lava_aug.backend.lava_import import import_lava
+from lava_aug.simulation.kernels import warm_up
 
 if any(distributions(name="lava-nc")):
     import_lava()  # before tests import Lava themselves, which Python 3.11 and newer refuse without help

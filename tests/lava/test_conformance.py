@@ -10,11 +10,13 @@ from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from nets import METHODS, SKIPS, images_for, layer, skip_net, three_methods
 
-from lava_aug.deploy import Deployment, run
+from lava_aug.backend.deploy import Deployment, run
+from lava_aug.backend.supervision import supervise
+from lava_aug.checks.reference import interpret
+from lava_aug.formats.netx import load, save
 from lava_aug.images import payloads
 from lava_aug.layers import SYNAPSES, Conv, Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.network import INPUT, Connection, Layer, Network
-from lava_aug.netx import load, save
 from lava_aug.neurons import (
     NEURONS,
     AugmentedNeuron,
@@ -26,10 +28,8 @@ from lava_aug.neurons import (
     initial_state,
 )
 from lava_aug.processes import PROCESSES
-from lava_aug.reference import interpret
 from lava_aug.results import Output
-from lava_aug.simulator import simulate
-from lava_aug.supervision import supervise
+from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava

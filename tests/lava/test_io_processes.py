@@ -11,7 +11,7 @@ from lava_aug.layers import Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
 from lava_aug.processes.image_source.models import PyImageSourceFixed
 from lava_aug.processes.synapses.models import PySynapsesFixed
-from lava_aug.recording import Recording
+from lava_aug.simulation.recording import Recording
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava

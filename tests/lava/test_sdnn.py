@@ -16,8 +16,8 @@ from lava_aug.digits import load_digits, train
 from lava_aug.layers import Conv, Dense, SumPool
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron
-from lava_aug.requantization import is_kept
-from lava_aug.sdnn import requantized
+from lava_aug.sdnn.export import requantized
+from lava_aug.sdnn.requantization import is_kept
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of lava-dl, when it is imported
 

@@ -15,14 +15,14 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from typer.testing import CliRunner
 
+from lava_aug.backend.run_configs import FastSimCfg
+from lava_aug.backend.supervision import supervise
 from lava_aug.cli import app
 from lava_aug.errors import InputError
 from lava_aug.processes.fast_models import PyFastDelayDenseFixed
-from lava_aug.run_configs import FastSimCfg
-from lava_aug.stock_layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.stock_netx import StockNetwork, load_netx
-from lava_aug.stock_neurons import Cuba, SigmaDelta
-from lava_aug.supervision import supervise
+from lava_aug.stock.files import StockNetwork, load_netx
+from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.stock.neurons import Cuba, SigmaDelta
 
 pytestmark = [
     pytest.mark.lava,

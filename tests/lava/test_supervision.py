@@ -20,10 +20,10 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.lif.process import LIF
 from nets import images_for, small_net
 
-from lava_aug import deploy, supervision
+from lava_aug.backend import deploy, supervision
+from lava_aug.backend.supervision import supervise
 from lava_aug.errors import BackendError, BackendWarning, RunInterruptedError
-from lava_aug.simulator import simulate
-from lava_aug.supervision import supervise
+from lava_aug.simulation.simulator import simulate
 from lava_aug.testing.leftovers import segments
 
 pytestmark = pytest.mark.lava
@@ -163,7 +163,7 @@ def script(body: str, *, limit: float = 60, **options: Any) -> subprocess.Comple
 PREAMBLE = f"""
     import sys, os, signal, time, threading
     sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
-    from lava_aug.supervision import supervise
+    from lava_aug.backend.supervision import supervise
     from faulty.process import chain
     from lava.magma.core.run_conditions import RunSteps, RunContinuous
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -247,7 +247,7 @@ def test_a_script_without_a_main_guard_is_named(tmp_path: Path) -> None:
     """Lava executes every file in a Process's folder: the script itself, if the Process is defined there."""
     (tmp_path / "unguarded.py").write_text(
         "import sys\n"
-        "from lava_aug.supervision import supervise\n"
+        "from lava_aug.backend.supervision import supervise\n"
         "from lava.magma.core.run_conditions import RunSteps\n"
         "from lava.magma.core.run_configs import Loihi2SimCfg\n"
         "from own import Own\n"

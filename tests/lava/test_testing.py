@@ -229,7 +229,7 @@ def test_the_pages_examples_run(tmp_path: Path) -> None:
     """As one program, in a file: Lava looks for ProcessModels next to Processes, not here."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 4
-    code = "from lava_aug.lava_import import import_lava\nimport_lava()\n" + "\n".join(blocks)
+    code = "from lava_aug.backend.lava_import import import_lava\nimport_lava()\n" + "\n".join(blocks)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
     )

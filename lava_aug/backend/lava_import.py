@@ -1,0 +1,80 @@
+"""Importing Lava: it sets multiprocessing's start method, and does not take no for an answer, nor Python 3.11."""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lava_aug.errors import BackendError
+
+MENDED = "lava.magma.compiler.var_model"
+"""Lava's one module that cannot be imported from Python 3.11 on."""
+
+
+def import_lava() -> None:
+    """Import Lava, or say in one sentence why that cannot be.
+
+    Raises
+    ------
+    BackendError
+        If Lava is not installed, or multiprocessing's start method has been set to something else than fork.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    if method not in (None, "fork"):
+        raise BackendError(
+            f"Lava needs multiprocessing's start method 'fork', but it has been set to {method!r}; "
+            "import lava_aug.backend.deploy before whatever sets it, or leave it alone"
+        )
+    try:
+        if method is not None:
+            multiprocessing.set_start_method(None, force=True)  # Lava sets it to fork, and fails if it is set
+        with _hashable_defaults() if sys.version_info >= (3, 11) else contextlib.nullcontext():
+            import lava.magma.core.process.process  # pyright: ignore[reportUnusedImport]
+            import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
+    except ImportError as error:
+        raise BackendError(
+            "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) exist for Python 3.10 only; "
+            f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which gives the same, "
+            "or install Lava by hand as the README says under Limits."
+        ) from error
+    finally:
+        if multiprocessing.get_start_method(allow_none=True) is None and method is not None:
+            multiprocessing.set_start_method(method)
+
+
+@contextlib.contextmanager
+def _hashable_defaults() -> Iterator[None]:
+    """Lets Lava have dataclasses as defaults of dataclass fields, which Python 3.11 refuses unless they are hashable.
+
+    Those of `MENDED` are hashable while it lasts. Afterwards everything is as it was.
+    """
+    original, hashable = dataclasses.dataclass, []
+
+    def mended(cls: Any = None, /, **options: Any) -> Any:
+        if cls is None:
+            return lambda cls: mended(cls, **options)
+        made = original(cls, **options)
+        if made.__module__ == MENDED and made.__hash__ is None:
+            made.__hash__ = object.__hash__
+            hashable.append(made)
+        return made
+
+    dataclasses.dataclass = mended
+    try:
+        yield
+    finally:
+        dataclasses.dataclass = original
+        _give_back(mended, original)
+        for made in hashable:
+            made.__hash__ = None
+
+
+def _give_back(mended: Callable[..., Any], original: Callable[..., Any]) -> None:
+    """Replace the decorator in modules that have taken it meanwhile."""
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", {})
+        for name in [name for name, value in list(names.items()) if value is mended]:
+            names[name] = original

@@ -1,0 +1,291 @@
+"""`verify`: the specification, the simulator, the saved and reloaded file, and Lava, held against each other."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lava_aug.checks.mismatch import Mismatch, first_mismatch, misfit
+from lava_aug.checks.reference import interpret
+from lava_aug.checks.structure import differences
+from lava_aug.errors import BackendError, InputError, LavaAugError
+from lava_aug.experiments.diagnosis import Diagnosis, diagnose
+from lava_aug.formats.netx import load, save
+from lava_aug.images import NUM_RANDOM, Progress, check_num_steps, payloads, random_images
+from lava_aug.network import Network
+from lava_aug.results import COUNTS, Output
+from lava_aug.simulation.simulator import simulate
+
+SPEC = "spec"
+"""Name of the run that all others are compared with: `lava_aug.checks.reference`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The specification and one other run.
+
+    Attributes
+    ----------
+    name : str
+        The other run: ``"simulator"``, ``"file"``, ``"Lava hierarchical"`` or ``"Lava fused"``.
+    mismatch : Mismatch or None
+        The first value that differs.
+    parameters : tuple of str
+        Of ``"file"``: every parameter that saving and loading changed, whether or not that showed in a run.
+    error : str
+        Why it gave nothing to compare, if it failed; with the traceback of a Lava process that raised.
+    left_out : str
+        Why it did not run, if it was not to, or could not.
+    """
+
+    name: str
+    mismatch: Mismatch | None = None
+    parameters: tuple[str, ...] = ()
+    error: str = ""
+    left_out: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether it ran, and nothing differs."""
+        return not (self.mismatch or self.parameters or self.error or self.left_out)
+
+    def lines(self) -> Iterator[str]:
+        """One line, or one for each thing that is wrong; none if it was left out."""
+        if self.equal:
+            yield f"{SPEC} = {self.name}"
+        for parameter in self.parameters:
+            yield f"{SPEC} != {self.name}: {parameter}"
+        if self.error:
+            yield f"{SPEC} != {self.name}: failed: {self.error.splitlines()[0]}"
+        if self.mismatch:
+            lava = f" (Lava's step {self.mismatch.lava_step})" if self.name in LAVA else ""
+            yield f"{SPEC} != {self.name}: {self.mismatch}{lava}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What `verify` found; `str` makes a text of it, one line for each pair that is equal.
+
+    Attributes
+    ----------
+    num_images, num_steps : int
+        What ran.
+    num_values : int
+        Numbers that were compared in every pair: spikes, readouts and counts.
+    pairs : tuple of Pair
+        The specification with every other run, those left out too.
+    groups : tuple of tuple of str
+        Runs that gave the same, in every number. One that stands alone against all others is where to look.
+    diagnosis : Diagnosis or None
+        How far the network is from the model that it was converted from, if that was given.
+    """
+
+    num_images: int
+    num_steps: int
+    num_values: int
+    pairs: tuple[Pair, ...]
+    groups: tuple[tuple[str, ...], ...]
+    diagnosis: Diagnosis | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that ran is equal; what was left out does not count."""
+        return all(pair.equal or pair.left_out for pair in self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        found = dataclasses.asdict(self)
+        for pair, plain in zip(self.pairs, found["pairs"], strict=True):
+            plain["equal"] = pair.equal
+        return {"ok": self.ok, **found}
+
+    def __str__(self) -> str:
+        title = f"{self.num_images} images, {self.num_steps} time steps, {self.num_values:,} values in each pair"
+        lines = [title, *(line for pair in self.pairs for line in pair.lines()), *self._left_out()]
+        if len(self.groups) > 1:
+            lines.append("agree with each other: " + "; ".join(", ".join(group) for group in self.groups))
+        return "\n".join(lines + ([] if self.diagnosis is None else ["", str(self.diagnosis)]))
+
+    def _left_out(self) -> Iterator[str]:
+        """A line for each reason."""
+        reasons = dict.fromkeys(pair.left_out for pair in self.pairs if pair.left_out)
+        for reason in reasons:
+            yield f"left out: {', '.join(pair.name for pair in self.pairs if pair.left_out == reason)}: {reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What all runs get."""
+
+    net: Network
+    x: np.ndarray
+    num_steps: int
+    timeout: float | None
+
+
+def verify(
+    net: Network,
+    images: Any = None,
+    num_steps: int | None = None,
+    *,
+    model: nn.Module | None = None,
+    normalize: tuple[Any, Any] | None = None,
+    lava: bool = True,
+    num_images: int = NUM_RANDOM,
+    seed: int = 0,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Whether a network does the same wherever it runs: in every layer, step and neuron.
+
+    The specification (`lava_aug.checks.reference`) is compared with the simulator, with the network that `save` and
+    `load` give back, and with Lava, every layer in Processes of its own and all layers fused in one. Compared are all
+    spikes of all layers, the readout after every step, all counts, and every parameter of the reloaded network.
+
+    Parameters
+    ----------
+    net : Network
+        A fixed-point network.
+    images : array or tensor, shape (B, *net.input_shape), optional
+        uint8, or floating point in [0, 1]; by default those of `random_images`. Some are enough: the specification
+        takes its time.
+    num_steps : int, optional
+        Time steps per image; default ``net.num_steps``.
+    model : torch.nn.Module, optional
+        What the network was converted from: then its distance from the model is measured too, layer by layer, as
+        `lava_aug.diagnose` does. It is never zero, and does not decide whether the runs are equal.
+    normalize : (mean, std), optional
+        The model's normalisation, as given to `convert`.
+    lava : bool
+        Whether to run on Lava; where Lava is not available, these runs are left out, and the result says so.
+    num_images, seed : int
+        For random images.
+    timeout : float, optional
+        Seconds that each run on Lava may take; default no limit.
+    progress : callable, optional
+        Called with the number of runs that are done and of all runs.
+
+    Returns
+    -------
+    Verification
+        Equal or not, pair by pair, and the first value that differs.
+
+    Raises
+    ------
+    InputError
+        If the network computes in floating point, in which nothing is equal bit for bit; if images or numbers are not
+        usable; or if the network was not converted from the model.
+    """
+    if net.is_float:
+        raise InputError(
+            "verify: expected a fixed-point network, found floating-point weights, which are rounded differently in "
+            "float32 (simulator) and float64 (Lava); convert with weight_bits=8"
+        )
+    images = random_images(net, num_images, seed) if images is None else images
+    task = _Task(net, payloads(net, images), check_num_steps(net, num_steps), timeout)
+    diagnosis = None if model is None else diagnose(net, model, task.x, task.num_steps, normalize=normalize)
+    outputs = {SPEC: interpret(net, task.x, task.num_steps)}
+    pairs = []
+    for index, name in enumerate(RUNS, start=1):
+        pairs.append(_compared(name, task, outputs, lava=lava))
+        if progress is not None:
+            progress(index, len(RUNS))
+    return Verification(
+        num_images=len(task.x),
+        num_steps=task.num_steps,
+        num_values=_num_values(outputs[SPEC]),
+        pairs=tuple(pairs),
+        groups=_groups(outputs),
+        diagnosis=diagnosis,
+    )
+
+
+def _compared(name: str, task: _Task, outputs: dict[str, Output], *, lava: bool) -> Pair:
+    """A pair; what the run gave goes to the outputs, if it can be compared."""
+    missing = _lava_missing(lava) if name in LAVA else ""
+    if missing:
+        return Pair(name, left_out=missing)
+    parameters: list[str] = []
+    try:
+        found = RUNS[name](task, parameters)
+    except LavaAugError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return Pair(name, parameters=tuple(parameters), error=str(error))
+    problem = misfit(outputs[SPEC], found)
+    if problem is not None:
+        return Pair(name, parameters=tuple(parameters), error=problem)
+    outputs[name] = found
+    return Pair(name, first_mismatch(outputs[SPEC], found, task.x), tuple(parameters))
+
+
+def _lava_missing(wanted: bool) -> str:
+    """Why nothing runs on Lava; nothing if it does."""
+    if not wanted:
+        return "not asked for"
+    try:
+        import lava_aug.backend.deploy  # noqa: F401
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+def _simulated(task: _Task, parameters: list[str]) -> Output:
+    del parameters
+    return simulate(task.net, task.x, task.num_steps, record=True)
+
+
+def _reloaded(task: _Task, parameters: list[str]) -> Output:
+    """The reloaded network in the specification's run: so what differs is the file's doing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "verify.net"
+        save(task.net, path)
+        net = load(path)
+    parameters += differences(task.net, net)
+    if net.input_shape != task.net.input_shape:
+        raise InputError(f"the reloaded network takes images {net.input_shape} instead of {task.net.input_shape}")
+    return interpret(net, task.x, task.num_steps)
+
+
+def _on_lava(fused: bool) -> Callable[[_Task, list[str]], Output]:
+    def run(task: _Task, parameters: list[str]) -> Output:
+        del parameters
+        from lava_aug.backend import deploy
+
+        options: dict[str, Any] = {"record": True, "fused": fused, "timeout": task.timeout}
+        return deploy.run(task.net, task.x, task.num_steps, **options)
+
+    return run
+
+
+LAVA = ("Lava hierarchical", "Lava fused")
+"""The runs that need Lava."""
+
+RUNS: dict[str, Callable[[_Task, list[str]], Output]] = {
+    "simulator": _simulated,
+    "file": _reloaded,
+    LAVA[0]: _on_lava(fused=False),
+    LAVA[1]: _on_lava(fused=True),
+}
+"""What is compared with the specification; each gets a list for parameters that differ."""
+
+
+def _num_values(output: Output) -> int:
+    return output.v.size + sum(found.size for field in (*COUNTS, "spikes") for found in getattr(output, field).values())
+
+
+def _groups(outputs: dict[str, Output]) -> tuple[tuple[str, ...], ...]:
+    """Runs that gave the same, together."""
+    groups: list[list[str]] = []
+    for name, output in outputs.items():
+        same = (group for group in groups if not outputs[group[0]].differences(output))
+        group = next(same, None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    return tuple(map(tuple, groups))

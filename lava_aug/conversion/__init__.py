@@ -1,0 +1,1 @@
+"""From a PyTorch model to a `Network`: tracing, lowering, calibration, rounding."""

@@ -1,0 +1,252 @@
+"""Float layers -> layers of a network: quanta, thresholds, and the neuron of the chosen method."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from lava_aug import fixed_point
+from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.composition import Factors, along_channels, per_channel
+from lava_aug.conversion.float_layers import FloatLayer, Term
+from lava_aug.conversion.methods import METHODS, Options
+from lava_aug.conversion.quantize import MAX_SCALE
+from lava_aug.conversion.rounding import Rounding
+from lava_aug.layers import Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer
+from lava_aug.neurons import MaxPoolNeuron, ReadoutNeuron
+
+FINEST_CHANNEL = 16
+"""A channel that is hardly ever active has a tiny threshold of its own; so many of them is the most that one unit of
+input may make, so that the weights still fit their bits."""
+
+READOUT_STEPS = 256
+"""Time steps for which the readout's 24 bits must last, at the largest logit that calibration images gave."""
+
+
+class Builder:
+    """Makes the layers of a network, one after the other.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple of int
+        Shape of the images and of what every layer sends.
+    ranges : dict of str to Range
+        From calibration images.
+    balanced : dict of str to numpy.ndarray
+        Balanced threshold of every layer: one value, or one for each channel.
+    options : Options
+        What was asked for.
+
+    Attributes
+    ----------
+    quanta : dict of str to float or numpy.ndarray
+        What a spike of the images and of every layer so far stands for.
+    remarks : list of str
+        What the user should be warned about.
+    """
+
+    def __init__(
+        self, shapes: dict[str, Shape], ranges: dict[str, Range], balanced: dict[str, np.ndarray], options: Options
+    ) -> None:
+        self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
+        self.method = METHODS[options.method]
+        self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
+        self.rounding = Rounding(shapes, ranges, self.quanta, options)
+        self.remarks: list[str] = []
+
+    def layer(self, layer: FloatLayer) -> Layer:
+        """A layer that is not the last one."""
+        if layer.activation.max_pool is not None:
+            made = self._max_pool(layer)
+        else:
+            made = self._relay(layer) or self._spiking(layer)
+        self.quanta[layer.name] = made.quantum
+        return made
+
+    # Layers without weights
+
+    def _max_pool(self, layer: FloatLayer) -> Layer:
+        (term,) = layer.terms
+        assert layer.activation.max_pool is not None
+        neuron = MaxPoolNeuron(
+            **layer.activation.max_pool, message_bits=self.options.message_bits, floating=self.options.is_float
+        )
+        connections = (Connection(term.source, Relay()),)
+        return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=self.quanta[term.source])
+
+    def _relay(self, layer: FloatLayer) -> Layer | None:
+        """Exact sums: a graded relay, or the method's own neuron, whose threshold is the largest sum."""
+        quantum = self._relayed_quantum(layer)
+        if quantum is None:
+            return None
+        largest = max(int(t.synapse.weight_sum) * (INPUT_LEVELS if t.source == INPUT else 1) for t in layer.terms)
+        vth = 1 if self.method.needs.graded else largest
+        parameters: dict[str, Any] = {"vth": float(vth) if self.options.is_float else vth}
+        if vth == 1:
+            parameters["v0"] = 0
+        if self.method.needs.graded:
+            parameters["vth_lo"] = None
+        return Layer(
+            name=layer.name,
+            connections=tuple(Connection(t.source, self._whole(t.synapse)) for t in layer.terms),
+            neuron=self.method.neuron(parameters, not layer.activation.relu, self.options),
+            quantum=_plain(quantum * vth),
+            note=_note(layer),
+        )
+
+    def _whole(self, synapse: Synapse) -> Synapse:
+        """Whole-numbered weights in the network's number format."""
+        if isinstance(synapse, (Relay, SumPool)):
+            return synapse
+        weight: Any = getattr(synapse, "weight", None)
+        return synapse.replace(weight=weight.astype(np.float32 if self.options.is_float else np.int64))  # pyright: ignore
+
+    def _relayed_quantum(self, layer: FloatLayer) -> Factors | None:
+        """Quantum of a layer of exact sums; None if the layer has to be one with weights."""
+        exact = all(_is_whole(term.synapse) and term.gain > 0 for term in layer.terms)
+        if not exact or layer.bias is not None or layer.activation.ceiling is not None:
+            return None
+        if len(layer.terms) == 1:
+            return self._through(layer.terms[0], layer.shape)
+        return self._concatenated(layer)
+
+    def _through(self, term: Term, shape: Shape) -> Factors | None:
+        quantum = self.quanta[term.source]
+        if np.ndim(quantum) == 0:
+            return quantum * term.gain
+        wide = self.shapes[term.source]
+        if isinstance(term.synapse, (Relay, SumPool)):
+            channels = per_channel(quantum, wide)
+            return None if channels is None else along_channels(channels, shape) * term.gain
+        if not isinstance(term.synapse, Sparse):
+            return None
+        sent = np.broadcast_to(quantum, wide).reshape(-1)[term.synapse.columns]
+        found = np.zeros(math.prod(shape))
+        found[term.synapse.rows] = sent
+        if (found[term.synapse.rows] != sent).any() or not found.all():
+            return None
+        channels = per_channel(found.reshape(shape), shape)
+        return None if channels is None else along_channels(channels, shape) * term.gain
+
+    def _concatenated(self, layer: FloatLayer) -> Factors | None:
+        """One quantum for each channel, if every channel comes from one source, as it is."""
+        found = np.zeros(layer.shape[0])
+        for term in layer.terms:
+            synapse, wide = term.synapse, self.shapes[term.source]
+            channels = per_channel(self.quanta[term.source], wide)
+            if channels is None or not isinstance(synapse, Scale) or (synapse.weight != 1).any():
+                return None
+            part = found[synapse.offset : synapse.offset + len(channels)]
+            if part.any():
+                return None
+            part[:] = channels * term.gain
+        return along_channels(found, layer.shape) if found.all() else None
+
+    # Layers with weights
+
+    def _spiking(self, layer: FloatLayer) -> Layer:
+        theta, n_max = self._quantum(layer)
+        terms = [self.rounding.in_units(layer, term, 1 / theta) for term in layer.terms]
+        bias = None if layer.bias is None else layer.bias / theta
+        scale = self.rounding.scale(layer, terms, bias, self._finest(layer, theta))
+        connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
+        return Layer(
+            name=layer.name,
+            connections=connections,
+            neuron=self.method.neuron(parameters, not layer.activation.relu, self.options),
+            quantum=_plain(theta),
+            bias=bias,
+            note=_note(layer),
+        )
+
+    def _finest(self, layer: FloatLayer, theta: Factors) -> int:
+        """The largest threshold with room for 1 / resolution of them in one step.
+
+        Where several connections meet, the finest weights ask for a large threshold. Half of the 24 bits have to last
+        for ``num_steps`` steps of the largest input that calibration images gave.
+        """
+        by_step = MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))
+        if len(layer.terms) > 1:
+            room = fixed_point.signed_range(fixed_point.STATE_BITS)[1] / 2
+            arrives = self.options.num_steps * self.ranges[layer.name].reach / float(np.min(theta))
+            by_step = min(by_step, room / max(arrives, 1e-30))
+        return max(1, int(by_step))
+
+    def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
+        """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
+        found = self.options.resolution_of(layer.name) * self._threshold(layer)
+        if found.size > 1:  # one for each channel
+            found = np.maximum(found, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
+        theta: Factors = along_channels(found, layer.shape) if found.size > 1 else float(found[0])
+        ceiling = layer.activation.ceiling
+        if ceiling is None:
+            return theta, None
+        count = np.maximum(1, np.floor(ceiling / np.asarray(theta) + 1e-9)).astype(np.int64)
+        widened = ceiling / count
+        return (float(widened), int(count)) if count.ndim == 0 else (widened, count)
+
+    def _threshold(self, layer: FloatLayer) -> np.ndarray:
+        """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""
+        balanced, maximum = self.balanced[layer.name], self.ranges[layer.name].maximum
+        if maximum.max() <= 0:
+            self.remarks.append(
+                f"layer {layer.name!r} is never active on the calibration images; its threshold is set to 1. "
+                "Use more calibration images, or check the model"
+            )
+            return np.ones(1)
+        found = np.where(balanced > 0, balanced, maximum)
+        # Channels that are never active take a usual threshold: with the largest one, their weights in the next layer
+        # would be the largest too, and take the bits of all others.
+        return np.where(found > 0, found, np.median(found[found > 0]))
+
+    # The last layer
+
+    def readout(self, layer: FloatLayer) -> Layer:
+        """The last layer integrates: one unit of its ``v`` stands for ``quantum``."""
+        quantum = self._relayed_quantum(layer)
+        if quantum is not None and np.ndim(quantum) == 0:
+            connections = tuple(Connection(t.source, self._whole(t.synapse)) for t in layer.terms)
+            bias = None
+        else:
+            connections, bias, quantum = self._weighted_readout(layer)
+        return Layer(
+            name=layer.name,
+            connections=connections,
+            neuron=ReadoutNeuron(floating=self.options.is_float),
+            quantum=_plain(quantum),
+            bias=bias,
+            note=_note(layer),
+        )
+
+    def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], np.ndarray | None, float]:
+        largest = float(self.ranges[layer.name].maximum.max())
+        terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
+        unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0  # pyright: ignore
+        terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]  # pyright: ignore
+        bias = None if layer.bias is None else layer.bias / unit
+        room = unit * fixed_point.signed_range(fixed_point.STATE_BITS)[1] / READOUT_STEPS
+        finest = MAX_SCALE if largest == 0 else max(1, int(min(MAX_SCALE, room / largest)))
+        one = dataclasses.replace(self.options, weight_scales="layer", power_of_two_vth=False)
+        rounding = Rounding(self.shapes, self.ranges, self.quanta, one)
+        scale = rounding.scale(layer, terms, bias, finest)
+        connections, bias = rounding.rounded(layer, terms, bias, scale)
+        return connections, bias, unit / scale
+
+
+def _is_whole(synapse: Synapse) -> bool:
+    """Whether a synapse adds up spikes without rounding."""
+    if isinstance(synapse, (Relay, SumPool)):
+        return True
+    return isinstance(synapse, (Scale, Sparse)) and bool((synapse.weight == np.rint(synapse.weight)).all())
+
+
+def _plain(quantum: Factors) -> Any:
+    """A quantum as a number where it is one."""
+    return float(quantum) if np.ndim(quantum) == 0 else quantum
+
+
+def _note(layer: FloatLayer) -> str | None:
+    return f"{', '.join(layer.folded)} folded in" if layer.folded else None

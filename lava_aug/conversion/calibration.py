@@ -1,0 +1,243 @@
+"""Threshold balancing: how large each layer's output gets on calibration images."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
+from lava_aug.errors import ConversionError, InputError
+from lava_aug.images import Progress, as_numpy, check_range
+from lava_aug.network import INPUT, INPUT_LEVELS
+
+
+def calibration_images(calibration: Any) -> torch.Tensor:
+    """Calibration data as one tensor ``(B, *shape)``, uint8 or float32 in [0, 1].
+
+    Parameters
+    ----------
+    calibration : tensor, array, DataLoader or other iterable of batches
+        Batches may be tuples, whose first element is taken. A list or tuple is one array of images.
+
+    Raises
+    ------
+    ConversionError
+        If there are no images, or type, range or shapes are wrong.
+    """
+    try:
+        if hasattr(calibration, "shape") or isinstance(calibration, (list, tuple)):
+            batches = [as_numpy(calibration, "calibration")]
+        elif isinstance(calibration, Iterable):
+            batches = [as_numpy(b[0] if isinstance(b, (tuple, list)) else b, "calibration") for b in calibration]
+        else:
+            raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {calibration!r}")
+        for batch in batches:
+            check_range(batch, "calibration")
+    except InputError as error:
+        raise ConversionError(str(error)) from None
+    shapes = {batch.shape[1:] for batch in batches}
+    if len(shapes) > 1:
+        raise ConversionError(f"calibration: batches hold images of different shapes: {sorted(shapes)}")
+    if not batches or not sum(len(batch) for batch in batches if batch.ndim):
+        raise ConversionError("calibration: expected at least one image, found none; some hundred are a good number")
+    images = np.concatenate(batches)
+    if images.ndim < 2:
+        raise ConversionError(f"calibration: expected shape (B, *image shape), found {images.shape}")
+    return torch.tensor(images) if images.dtype == np.uint8 else torch.tensor(images, dtype=torch.float32)
+
+
+def as_intensity(images: torch.Tensor) -> torch.Tensor:
+    """float32 in [0, 1]."""
+    return images.to(torch.float32) / INPUT_LEVELS if images.dtype == torch.uint8 else images
+
+
+class TopValues:
+    """Exact percentiles of streams of known length, in memory for the values above them only.
+
+    Parameters
+    ----------
+    count : int
+        Number of values to come, in each stream.
+    percentile : float
+        0 .. 100, interpolated linearly between neighbours, as `numpy.percentile` does.
+    streams : int
+        Number of streams that come side by side.
+    """
+
+    def __init__(self, count: int, percentile: float, streams: int = 1) -> None:
+        position = percentile / 100 * (count - 1)
+        self.size = count - math.floor(position)
+        self.weight = position - math.floor(position)
+        self.top = torch.empty(streams, 0)
+
+    def add(self, values: torch.Tensor) -> None:
+        """Take in more values, ``(streams, number)`` or, for one stream, of any shape."""
+        values = values.reshape(len(self.top), -1)
+        if len(values) == 1 and self.top.shape[1] == self.size:
+            values = values[values > self.top[0, -1]][None]
+        merged = torch.cat([self.top, values], dim=1)
+        self.top = torch.topk(merged, min(self.size, merged.shape[1]), dim=1).values
+
+    @property
+    def percentile(self) -> np.ndarray:
+        """The percentile of each stream, once all values are in."""
+        low = self.top[:, -1].double()
+        high = self.top[:, -2].double() if self.size > 1 else low
+        return (low + (high - low) * self.weight).numpy()
+
+    @property
+    def maximum(self) -> np.ndarray:
+        """The largest value of each stream."""
+        return self.top[:, 0].double().numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """How large a layer's output gets on calibration images.
+
+    Attributes
+    ----------
+    percentile, maximum : numpy.ndarray
+        Of ``|output|``: one value, or one for each channel.
+    mean : numpy.ndarray
+        Mean output of every neuron.
+    reach : float
+        The largest magnitude of what arrives, before the activation.
+    """
+
+    percentile: np.ndarray
+    maximum: np.ndarray
+    mean: np.ndarray
+    reach: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What `measure` looks for, and in what.
+
+    Attributes
+    ----------
+    images : tensor, shape (B, *shape)
+        From `calibration_images`.
+    percentile : float
+        0 .. 100; 100 is the maximum.
+    per_channel : bool
+        Whether every channel is looked at by itself.
+    batch_size : int
+        Images run through the model at once.
+    progress : callable, optional
+        Called with the number of finished images and of all images.
+    """
+
+    images: torch.Tensor
+    percentile: float
+    per_channel: bool
+    batch_size: int
+    progress: Progress | None = None
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """The images as float32 in [0, 1]; tells about them once they are done."""
+        for start in range(0, len(self.images), self.batch_size):
+            batch = self.images[start : start + self.batch_size]
+            yield as_intensity(batch)
+            if self.progress is not None:
+                self.progress(start + len(batch), len(self.images))
+
+
+def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
+    """Ranges of the outputs of all layers, and the mean of the images under `INPUT`.
+
+    The layers are also held against the model itself, on the first batch: what has been made of the model must be the
+    model.
+
+    Raises
+    ------
+    ConversionError
+        If an output is NaN or infinite, or the layers do not give what the model gives.
+    """
+    tops: dict[str, TopValues] = {}
+    sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
+    reaches: dict[str, float] = {}
+
+    def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
+        if not torch.isfinite(value).all():
+            raise ConversionError(f"layer {layer.name!r}: output is NaN or infinite on calibration images")
+        streams = value.shape[1] if calibration.per_channel else 1
+        count = value[0].numel() * len(calibration.images) // streams
+        top = tops.setdefault(layer.name, TopValues(count, calibration.percentile, streams))
+        top.add(value.abs().transpose(0, 1) if calibration.per_channel else value.abs())
+        sums[layer.name] = sums.get(layer.name, 0) + value.double().sum(0)
+        reaches[layer.name] = max(reaches.get(layer.name, 0.0), x.abs().max().item())
+
+    for index, batch in enumerate(calibration.batches()):
+        found = graph.run(batch, look)
+        sums[INPUT] = sums[INPUT] + batch.double().sum(0)
+        if index == 0:
+            _check_faithful(graph, batch, found)
+    means = {name: (values / len(calibration.images)).numpy() for name, values in sums.items()}
+    none = np.zeros(1)
+    return {
+        INPUT: Range(none, none, means[INPUT], 1.0),
+        **{name: Range(top.percentile, top.maximum, means[name], reaches[name]) for name, top in tops.items()},
+    }
+
+
+FAITHFUL = 1e-3
+"""Largest difference between layers and model, as a part of the model's largest output: far above what rounding in
+float32 makes of some hundred layers, far below what any mistake makes."""
+
+
+def _check_faithful(graph: FloatGraph, batch: torch.Tensor, found: torch.Tensor) -> None:
+    wanted = graph.expected(batch).reshape(len(batch), -1)
+    error = (found.reshape(len(batch), -1) - wanted).abs().max().item()
+    if not error <= FAITHFUL * max(wanted.abs().max().item(), 1e-6):
+        raise ConversionError(
+            f"the layers made of the model differ from it by up to {error:.3g} on calibration images, where its output "
+            f"reaches {wanted.abs().max().item():.3g}; this is a mistake of lava-aug: please report it with the model"
+        )
+
+
+BINS, CANDIDATES = 2048, 64
+
+
+def best_thresholds(
+    graph: FloatGraph, ranges: dict[str, Range], calibration: Calibration, num_steps: int
+) -> dict[str, np.ndarray]:
+    """For neurons that fire at most once per step: the threshold that makes the least squared error.
+
+    After T steps such a neuron stands for one of the values ``k * lambda / T``, ``k = 0 .. T``: a large lambda makes
+    them coarse, a small one clips. Of `CANDIDATES` parts of the maximum the best one is taken, by the histogram of the
+    outputs.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Balanced thresholds: one value, or one for each channel.
+    """
+    counts = {name: torch.zeros(len(found.maximum), BINS) for name, found in ranges.items() if name != INPUT}
+
+    def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
+        del x
+        rows = value.abs().transpose(0, 1) if calibration.per_channel else value.abs()[None]
+        largest = torch.as_tensor(ranges[layer.name].maximum, dtype=torch.float32).clamp(min=1e-30)
+        rows = rows.reshape(len(largest), -1)
+        bins = (rows / largest[:, None] * BINS).long().clamp(max=BINS - 1)
+        counts[layer.name].scatter_add_(1, bins, torch.ones_like(rows))
+
+    for batch in calibration.batches():
+        graph.run(batch, look)
+    return {
+        name: ranges[name].maximum * _best_parts(found.double().numpy(), num_steps) for name, found in counts.items()
+    }
+
+
+def _best_parts(counts: np.ndarray, num_steps: int) -> np.ndarray:
+    """The part of the maximum with the least error, for each row of a histogram."""
+    values = (np.arange(BINS) + 0.5) / BINS
+    parts = np.arange(1, CANDIDATES + 1) / CANDIDATES
+    expressed = np.floor(values / parts[:, None] * num_steps + 0.5).clip(0, num_steps) * parts[:, None] / num_steps
+    errors = counts @ ((values - expressed) ** 2).T
+    return parts[errors.argmin(axis=1)]

@@ -1,0 +1,195 @@
+"""PyTorch model -> `Network`: threshold balancing, quantisation, and the neuron of the chosen method."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from lava_aug import fixed_point
+from lava_aug.conversion.building import Builder
+from lava_aug.conversion.calibration import (
+    Calibration,
+    as_intensity,
+    best_thresholds,
+    calibration_images,
+    measure,
+)
+from lava_aug.conversion.float_layers import FloatGraph
+from lava_aug.conversion.methods import METHODS, Options, check
+from lava_aug.conversion.tracing import Normalization, trace
+from lava_aug.errors import ConversionError, ConversionWarning, SpecError
+from lava_aug.images import Progress
+from lava_aug.network import INPUT, Head, Layer, Network
+from lava_aug.spec import is_int, is_number
+
+Method = Literal["augmapping", "termapping", "rate"]
+
+
+def convert(
+    model: nn.Module,
+    calibration: Any,
+    method: Method = "augmapping",
+    resolution: float | None = None,
+    num_steps: int = 4,
+    *,
+    normalize: tuple[Any, Any] | None = None,
+    layer_resolutions: Mapping[str, float] | None = None,
+    percentile: float = 99.9,
+    balance: Literal["percentile", "search"] = "percentile",
+    thresholds: Literal["layer", "channel"] = "layer",
+    weight_scales: Literal["layer", "channel"] = "layer",
+    bias_correction: bool = False,
+    weight_bits: int | None = fixed_point.WEIGHT_BITS,
+    message_bits: int = fixed_point.MESSAGE_BITS,
+    symmetric: bool = False,
+    v0: Literal["half", "zero"] = "half",
+    power_of_two_vth: bool = False,
+    batch_size: int = 100,
+    progress: Progress | None = None,
+) -> Network:
+    """Convert a trained PyTorch network to a spiking one.
+
+    For layer l with balanced threshold ``lambda`` (the percentile of its output on calibration data) the quantum is
+    ``theta = resolution * lambda``; weights and biases are scaled to it and rounded (`lava_aug.conversion.quantize`).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained on images in [0, 1] of shape (C, H, W) or (features,). It is not changed, and it makes no difference
+        whether it is in training or evaluation mode. Any feed-forward graph of the operations that docs/conversion.md
+        lists: convolutions, linear layers, batch normalisation, ReLU and its relatives, pooling, sums, concatenation.
+    calibration : tensor, array or DataLoader
+        Some hundred training images (B, *shape), uint8 or floating point in [0, 1].
+    method : {"augmapping", "termapping", "rate"}
+        Augmented, double-threshold or ordinary one-threshold neurons.
+    resolution : float, optional
+        Threshold / balanced threshold: 1 is plain threshold balancing, 1/8 makes spikes eight times finer. Default
+        1/8 for AugMapping, 1 for the others, whose spikes cannot stand for more than one threshold per step.
+    num_steps : int
+        Time steps per image that the network takes unless told otherwise.
+    normalize : (mean, std), optional
+        What the model's images were normalised with, ``(x - mean) / std`` of images in [0, 1]: numbers, or one for each
+        channel. It becomes part of the first layer, padding included, so that the network takes plain images.
+    layer_resolutions : mapping of str to float, optional
+        Resolutions of single layers, by name, instead of ``resolution``.
+    percentile : float
+        Percentile of the outputs that becomes the balanced threshold; 100 is the maximum.
+    balance : {"percentile", "search"}
+        "search" takes, in TerMapping and rate networks, the threshold with the least squared error of what
+        ``num_steps`` steps can express, and in all of them the weight scale with the least rounding error (it may clip
+        a few weights).
+    thresholds : {"layer", "channel"}
+        Whether all channels of a layer share one balanced threshold.
+    weight_scales : {"layer", "channel"}
+        Whether all channels of a layer share one integer threshold, and with it the step of their weights. "channel"
+        rounds finer where channels are of different size, as after batch normalisation in depthwise convolutions.
+    bias_correction : bool
+        Whether to take off the biases what rounding the weights adds to each channel's mean on calibration images.
+    weight_bits : int or None
+        Width of the signed weights, 2 .. 16; None makes a floating-point network.
+    message_bits : int
+        Width of the signed payload that carries a spike coefficient.
+    symmetric : bool
+        Whether ``vth_lo = -vth`` instead of -1.
+    v0 : {"half", "zero"}
+        Potential at the start of a window: ``vth // 2`` or 0.
+    power_of_two_vth : bool
+        Whether to round thresholds down to powers of two, which makes divisions shifts.
+    batch_size : int
+        Calibration images run through the model at once.
+    progress : callable, optional
+        Called with the number of finished calibration images and of all.
+
+    Returns
+    -------
+    Network
+        Integer weights, thresholds and biases (floats for ``weight_bits=None``), with a readout at the end.
+
+    Raises
+    ------
+    ConversionError
+        If the model holds something unsupported (all of it is named), or calibration data or options are not usable.
+
+    Warns
+    -----
+    ConversionWarning
+        If a layer is never active on the calibration images, or a resolution clips activations.
+
+    Notes
+    -----
+    Threshold balancing, TerMapping and AugMapping: Yu, Ma et al., IEEE TNNLS 33(4), 2022. The rules for rounding,
+    reset and lower threshold are our choice (docs/arithmetic.md).
+    """
+    options = Options(
+        method=method,
+        resolution=resolution,
+        num_steps=num_steps,
+        thresholds=thresholds,
+        weight_scales=weight_scales,
+        balance=balance,
+        bias_correction=bool(bias_correction),
+        weight_bits=weight_bits,
+        message_bits=message_bits,
+        symmetric=bool(symmetric),
+        v0=v0,
+        power_of_two_vth=bool(power_of_two_vth),
+        layer_resolutions=dict(layer_resolutions or {}),
+    )
+    if options.clips:
+        warnings.warn(
+            f"resolution {options.resolution:g} clips activations at {options.resolution:g} times the balanced "
+            f"threshold, since a {method} neuron fires at most once per step; use 1, or method='augmapping'",
+            ConversionWarning,
+            stacklevel=2,
+        )
+    check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
+    check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
+    images = calibration_images(calibration)
+    graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, normalization(normalize, images))
+    data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
+    ranges = measure(graph, data)
+    balanced = {name: found.percentile for name, found in ranges.items()}
+    if options.search and not METHODS[method].needs.graded:
+        balanced = best_thresholds(graph, ranges, data, num_steps)
+    names = [layer.name for layer in graph.layers]
+    unknown = sorted(set(options.layer_resolutions) - set(names))
+    check(not unknown, "layer_resolutions", f"names among {names}", unknown)
+    shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
+    builder = Builder(shapes, ranges, balanced, options)
+    try:
+        net = Network(
+            input_shape=graph.input_shape,
+            layers=_layers(graph, builder),
+            num_steps=num_steps,
+            method=method,
+            resolution=options.resolution_of(""),
+            heads=tuple(Head(*head) for head in graph.heads),
+        )
+    except SpecError as error:
+        raise ConversionError(str(error)) from error
+    for remark in builder.remarks:
+        warnings.warn(remark, ConversionWarning, stacklevel=2)
+    return net
+
+
+def _layers(graph: FloatGraph, builder: Builder) -> tuple[Layer, ...]:
+    return (*[builder.layer(layer) for layer in graph.layers[:-1]], builder.readout(graph.layers[-1]))
+
+
+def normalization(normalize: Any, images: torch.Tensor) -> Normalization | None:
+    """The transform, checked; None if there is none."""
+    if normalize is None:
+        return None
+    channels = images.shape[1]
+    try:
+        mean, std = (np.atleast_1d(np.asarray(values, np.float64)) for values in normalize)
+    except (TypeError, ValueError):
+        raise ConversionError(f"normalize: expected (mean, std), found {normalize!r}") from None
+    for what, found in (("mean", mean), ("std", std)):
+        fine = found.shape in ((1,), (channels,)) and np.isfinite(found).all() and (what == "mean" or (found > 0).all())
+        expected = f"{'positive' if what == 'std' else 'finite'} numbers, one or one for each of {channels} channels"
+        check(bool(fine), f"normalize: {what}", expected, found.tolist())
+    return Normalization(mean, std)

@@ -1,0 +1,148 @@
+"""Operations that treat every element by itself: sums, constant factors, activations."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lava_aug.conversion.float_layers import RELU, Activation, Signal
+from lava_aug.conversion.lowering import NEGATIVE
+from lava_aug.conversion.rearrangement import rearranged
+from lava_aug.conversion.steps import Step, is_signal, kept_name, numpy_of
+
+# Arithmetic
+
+
+def add(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
+    """``x + alpha * other``, for two signals, or a signal and a constant."""
+    return _linear_sum(step, [(x, 1.0), (other, float(alpha))])
+
+
+def subtract(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
+    """``x - alpha * other``."""
+    return _linear_sum(step, [(x, 1.0), (other, -float(alpha))])
+
+
+def reverse_subtract(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
+    """``other - alpha * x``."""
+    return subtract(step, other, x, alpha=alpha)
+
+
+def _linear_sum(step: Step, parts: list[tuple[Any, float]]) -> Signal:
+    lowering, node = step.lowering, step.node.name
+    signals = [lowering.scaled(x, gain, x.name, node) if gain != 1 else x for x, gain in parts if is_signal(x)]
+    signals = [_broadcast(step, x) for x in signals] if len({x.view for x in signals}) > 1 else signals
+    total = signals[0] if len(signals) == 1 else lowering.added(signals, step.name, node)
+    for constant, gain in ((x, gain) for x, gain in parts if not is_signal(x)):
+        total = lowering.shifted(total, gain * _constant(step, constant, total), kept_name(total, step), node)
+    return dataclasses.replace(total, node=node)
+
+
+def _broadcast(step: Step, x: Signal) -> Signal:
+    """A signal repeated along axes of length 1, as far as the operation's result asks for it."""
+    if len(x.view) != len(step.shape):
+        raise step.fail(f"adds shapes {x.view} and {step.shape} of different rank; reshape them to the same")
+    if x.view == step.shape:
+        return x
+    name = f"{step.name}.expand"
+    return rearranged(step, x, lambda images: images.expand(step.batch, *step.shape), name)
+
+
+def _constant(step: Step, value: Any, x: Signal) -> Any:
+    """A constant argument for one image; its first axis, if it has one for the batch, must be 1."""
+    if not isinstance(value, torch.Tensor):
+        return float(value)
+    array = value.detach().double().numpy()
+    if array.ndim > len(x.view):
+        if array.shape[0] != 1 and (array != array[:1]).any():
+            raise step.fail(f"a constant of shape {array.shape} differs between images")
+        array = array[0]
+    if np.broadcast_shapes(array.shape, x.view) != x.view:
+        raise step.fail(f"a constant of shape {array.shape} changes the shape {x.view}")
+    return array
+
+
+def multiply(step: Step, x: Any, other: Any) -> Signal:
+    """A signal times a constant."""
+    if is_signal(x) and is_signal(other):
+        raise step.fail(
+            "multiplies two values that depend on the image (attention, gates), and spikes only add up; "
+            "use a network without them"
+        )
+    signal, constant = (x, other) if is_signal(x) else (other, x)
+    factor = _constant(step, constant, signal)
+    return step.lowering.scaled(signal, factor, kept_name(signal, step), step.node.name)
+
+
+def divide(step: Step, x: Any, other: Any) -> Signal:
+    """A signal divided by a constant."""
+    if is_signal(other):
+        raise step.fail("divides by a value that depends on the image, and spikes only add up")
+    factor = 1 / np.asarray(_constant(step, other, x))
+    return step.lowering.scaled(x, factor, kept_name(x, step), step.node.name)
+
+
+def negative(step: Step, x: Signal) -> Signal:
+    """``-x``."""
+    return step.lowering.scaled(x, -1.0, kept_name(x, step), step.node.name)
+
+
+# Activations
+
+
+def relu(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
+    """A layer of rectified neurons; nothing where values cannot be negative."""
+    if step.lowering.is_nonnegative(x):
+        return x
+    return step.lowering.activated(x, RELU, kept_name(x, step), step.node.name)
+
+
+def clamp(step: Step, x: Signal, min: Any = None, max: Any = None) -> Signal:
+    """``low + clamp(x - low, 0, high - low)``: a rectified layer with a ceiling."""
+    low, high, lowering, node = min, max, step.lowering, step.node.name
+    if any(isinstance(limit, torch.Tensor) and limit.numel() > 1 for limit in (low, high)):
+        raise step.fail("limits that differ between neurons are not supported; use one number")
+    if low is None and high is None:
+        return x
+    if low is None:  # min(x, high) = high - relu(high - x)
+        made = lowering.activated(x, RELU, kept_name(x, step), node, sign=-1.0, shift=float(high))
+        return lowering.shifted(lowering.scaled(made, -1.0, step.name, node), float(high), step.name, node)
+    ceiling = None if high is None else float(high) - float(low)
+    if ceiling is not None and ceiling <= 0:
+        raise step.fail(f"expected min < max, found {low} and {high}")
+    made = lowering.activated(x, Activation(True, ceiling), kept_name(x, step), node, shift=-float(low))
+    return lowering.shifted(made, float(low), step.name, node) if low else made
+
+
+def relu6(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
+    """``clamp(x, 0, 6)``."""
+    return clamp(step, x, 0.0, 6.0)
+
+
+def hardtanh(step: Step, x: Signal, min_val: float = -1.0, max_val: float = 1.0, *_: Any, **__: Any) -> Signal:
+    """``clamp(x, min_val, max_val)``."""
+    return clamp(step, x, min_val, max_val)
+
+
+def leaky_relu(step: Step, x: Signal, negative_slope: Any = 0.01, *_: Any, **__: Any) -> Signal:
+    """``relu(x) - slope * relu(-x)``: a layer for each sign, exact for any slope."""
+    lowering, node = step.lowering, step.node.name
+    if lowering.is_nonnegative(x):
+        return x
+    name = kept_name(x, step)
+    above = lowering.activated(x, RELU, name, node)
+    below = lowering.activated(x, RELU, name + NEGATIVE, node, sign=-1.0)
+    return lowering.added([above, lowering.scaled(below, -1.0 * negative_slope, step.name, node)], step.name, node)
+
+
+def prelu(step: Step, module: nn.PReLU, x: Signal) -> Signal:
+    """`leaky_relu` with trained slopes, one or one for each channel."""
+    slope = numpy_of(module.weight).reshape(-1, *[1] * (len(x.view) - 1))
+    return leaky_relu(step, x, slope if slope.size > 1 else float(slope.item()))
+
+
+def absolute(step: Step, x: Signal) -> Signal:
+    """``relu(x) + relu(-x)``."""
+    return leaky_relu(step, x, -1.0)

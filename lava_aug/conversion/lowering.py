@@ -1,0 +1,331 @@
+"""Signals -> float layers: where linear operations are composed, and where a layer of neurons has to stand."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lava_aug.conversion.composition import compact, compose, is_nothing, placed, scale_rows
+from lava_aug.conversion.float_layers import RELU, SIGNED, Activation, FloatLayer, Needs, Signal, Term
+from lava_aug.conversion.pooling import folded_synapse, worth_folding
+from lava_aug.errors import ConversionError
+from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.network import INPUT
+from lava_aug.neurons import MaxPoolNeuron
+
+NEGATIVE = ".negative"
+"""What is added to the name of a layer that sends the negative part of something."""
+
+
+class Lowering:
+    """Makes layers out of signals.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of the images.
+    needs : Needs
+        What the method's spikes can carry.
+
+    Attributes
+    ----------
+    layers : dict of str to FloatLayer
+        What has been made so far, in topological order.
+    shapes : dict of str to tuple of int
+        Shape of the images and of what every layer sends.
+    """
+
+    def __init__(self, input_shape: Shape, needs: Needs) -> None:
+        self.needs = needs
+        self.layers: dict[str, FloatLayer] = {}
+        self.shapes: dict[str, Shape] = {INPUT: input_shape}
+        self.settled_before: dict[int, tuple[Signal, Signal]] = {}
+        self.pools: dict[tuple[str, str], str] = {}
+
+    # Linear operations
+
+    def images(self, node: str) -> Signal:
+        """The images themselves."""
+        return self._output(INPUT, INPUT, node)
+
+    def linear(
+        self,
+        signal: Signal,
+        synapse: Synapse,
+        name: str,
+        node: str,
+        *,
+        bias: np.ndarray | None = None,
+        gain: float = 1.0,
+    ) -> Signal:
+        """``gain * synapse(signal) + bias``, the synapse for spikes of the shape ``signal.shape``."""
+        shape = synapse.output_shape(signal.shape)
+        terms = [self._composed(synapse, term, signal.shape, name) for term in signal.terms]
+        found = [dataclasses.replace(term, gain=gain * term.gain) for term in terms if term is not None]
+        if len(found) < len(terms):
+            return self.linear(self.settled(signal), synapse, name, node, bias=bias, gain=gain)
+        found = [term for term in found if not is_nothing(term.synapse)] or found[:1]
+        if signal.bias is not None:
+            full = np.broadcast_to(signal.bias, signal.shape).astype(np.float64)
+            bias = _sum(compact(gain * synapse.accumulate(full[None])[0], shape), bias)
+        return Signal(tuple(found), bias, shape, shape, name, node)
+
+    def _composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term | None:
+        """A linear operation on one term; None if a layer has to stand between."""
+        wide = self.shapes[term.source]
+        if isinstance(term.synapse, SumPool) and isinstance(synapse, (Conv, Dense)):
+            return None if self.needs.graded else self._folded(synapse, term, between)
+        if isinstance(synapse, SumPool) and isinstance(term.synapse, Scale):
+            # Pooling works on every channel alone, so it may as well come first.
+            pooled = self._pooled(term.source, synapse, name)
+            return dataclasses.replace(term, source=pooled)
+        composed = compose(synapse, term.synapse, wide)
+        own = name if isinstance(synapse, (SumPool, Sparse)) else term.name
+        return None if composed is None else dataclasses.replace(term, synapse=composed, name=own)
+
+    def _folded(self, synapse: Conv | Dense, term: Term, between: Shape) -> Term | None:
+        """Average pooling as part of the next synapse, where that is exact and cheap enough."""
+        wide, pool = self.shapes[term.source], term.synapse
+        assert isinstance(pool, SumPool)
+        folded = folded_synapse(pool, synapse, wide)
+        if folded is None or not worth_folding(folded, wide, synapse, between):
+            return None
+        return Term(term.source, folded, term.gain, folded=(term.name, *term.folded))
+
+    def _pooled(self, source: str, pool: SumPool, name: str) -> str:
+        """A layer of sums over the windows of what a layer sends; the same one whenever it is asked for again."""
+        key = source, repr(pool)
+        if key not in self.pools:
+            shape = pool.output_shape(self.shapes[source])
+            signal = Signal((Term(source, pool, name=name),), None, shape, shape, f"{name}.{source}", "")
+            self.pools[key] = self._plain(self.settled(signal), "pooling")
+        return self.pools[key]
+
+    def scaled(self, signal: Signal, factors: Any, name: str, node: str) -> Signal:
+        """``factors * signal``, for a number or an array that broadcasts to the signal as the model sees it."""
+        bias = None if signal.bias is None else signal.bias * self._as_sent(factors, signal)
+        if np.ndim(factors) == 0:
+            terms = [dataclasses.replace(term, gain=term.gain * float(factors)) for term in signal.terms]
+            return dataclasses.replace(signal, terms=tuple(terms), bias=bias, name=name, node=node)
+        found = self._as_sent(factors, signal)
+        terms = [self._with_rows(term, found) for term in signal.terms]
+        if None in terms:
+            diagonal = np.broadcast_to(found, signal.shape).reshape(-1)
+            places = np.arange(diagonal.size)
+            synapse = Sparse(weight=diagonal, rows=places, columns=places, shape=signal.shape)
+            return dataclasses.replace(self.linear(signal, synapse, name, node), view=signal.view)
+        return dataclasses.replace(signal, terms=tuple(terms), bias=bias, name=name, node=node)
+
+    def _with_rows(self, term: Term, factors: np.ndarray) -> Term | None:
+        synapse = scale_rows(term.synapse, factors, self.shapes[term.source])
+        return None if synapse is None else dataclasses.replace(term, synapse=synapse)
+
+    def shifted(self, signal: Signal, offset: Any, name: str, node: str) -> Signal:
+        """``signal + offset``, for a number or an array that broadcasts to the signal as the model sees it."""
+        bias = _sum(signal.bias, self._as_sent(offset, signal))
+        return dataclasses.replace(signal, bias=bias, name=name, node=node)
+
+    def _as_sent(self, values: Any, signal: Signal) -> np.ndarray:
+        """An array for the signal as the model sees it, as one for the signal as it is sent."""
+        full = np.broadcast_to(np.asarray(values, np.float64), signal.view).reshape(signal.shape)
+        return compact(full, signal.shape)
+
+    def added(self, signals: Sequence[Signal], name: str, node: str) -> Signal:
+        """The sum of signals that the model sees with one shape."""
+        if len({signal.shape for signal in signals}) > 1:
+            signals = [self.as_seen(signal) for signal in signals]
+        bias = None
+        for signal in signals:
+            bias = _sum(bias, signal.bias)
+        terms = tuple(term for signal in signals for term in signal.terms)
+        return Signal(terms, bias, signals[0].shape, signals[0].view, name, node)
+
+    def as_seen(self, signal: Signal) -> Signal:
+        """The same signal, sent in the shape in which the model sees it."""
+        if signal.shape == signal.view:
+            return signal
+        places = np.arange(math.prod(signal.view))
+        reshape = Sparse(weight=np.ones(places.size, np.int8), rows=places, columns=places, shape=signal.view)
+        return self.linear(signal, reshape, f"{signal.name}.reshape", signal.node)
+
+    # Layers
+
+    def activated(
+        self,
+        signal: Signal,
+        activation: Activation,
+        name: str,
+        node: str,
+        *,
+        sign: float = 1.0,
+        shift: float = 0.0,
+    ) -> Signal:
+        """A layer of ``activation(sign * signal + shift)``."""
+        x = signal if sign == 1 else self.scaled(signal, sign, signal.name, signal.node)
+        x = self.shifted(x, shift, x.name, x.node) if shift else x
+        return dataclasses.replace(self._layer(x, activation, name, node, x.shape), view=signal.view)
+
+    def max_pooled(self, signal: Signal, options: dict[str, Any], name: str, node: str) -> Signal:
+        """A layer of maxima over windows; of a concatenation, one for each part."""
+        signal = self.as_seen(signal)
+        apart = signal.bias is None and all(_keeps_order(term) for term in signal.terms) and _disjoint(signal, self)
+        if not apart or len(signal.terms) == 1:
+            signal = self.settled(signal)
+            self._plain(signal, "max pooling")
+            return self._layer(signal, Activation(max_pool=options), name, node, _pooled_shape(signal.shape, options))
+        terms = []
+        for term in signal.terms:
+            part = self._output(term.source, term.source, "")
+            shape = _pooled_shape(part.shape, options)
+            made = self._layer(part, Activation(max_pool=options), f"{name}.{term.source}", node, shape)
+            terms.append(dataclasses.replace(term, source=made.terms[0].source))
+        shape = _pooled_shape(signal.shape, options)
+        return Signal(tuple(terms), None, shape, shape, name, node)
+
+    def settled(self, signal: Signal) -> Signal:
+        """The signal as the plain output of a layer; of two, if it has both signs and neurons can send only one."""
+        if signal.source is not None:
+            return signal
+        if id(signal) not in self.settled_before:
+            self.settled_before[id(signal)] = signal, self._settled(signal)  # kept alive, so that its id stays its own
+        return self.settled_before[id(signal)][1]
+
+    def _settled(self, signal: Signal) -> Signal:
+        if self.needs.signed or self.is_nonnegative(signal):
+            activation = SIGNED if self.needs.signed else RELU
+            return self.activated(signal, activation, signal.name, signal.node)
+        halves = [
+            self.activated(signal, RELU, signal.name + suffix, signal.node, sign=sign)
+            for sign, suffix in ((1.0, ""), (-1.0, NEGATIVE))
+        ]
+        return self.added([halves[0], self.scaled(halves[1], -1.0, "", "")], signal.name, signal.node)
+
+    def is_nonnegative(self, signal: Signal) -> bool:
+        """Whether it follows from where the signal comes from that it is never negative."""
+        return self._never_negative(signal.terms, signal.bias)
+
+    def _never_negative(self, terms: Iterable[Term], bias: np.ndarray | None) -> bool:
+        return (bias is None or bool((bias >= 0).all())) and all(
+            term.gain > 0
+            and (isinstance(term.synapse, (Relay, SumPool)) or not (_weight(term.synapse) < 0).any())
+            and self._sends_nonnegative(term.source)
+            for term in terms
+        )
+
+    def _sends_nonnegative(self, source: str) -> bool:
+        layer = self.layers.get(source)
+        return layer is None or layer.activation.relu or self._never_negative(layer.terms, layer.bias)
+
+    def is_light(self, signal: Signal) -> bool:
+        """Whether using it several times costs next to nothing."""
+        light = (Relay, Scale) if self.needs.graded else (Relay, Scale, SumPool)
+        return all(isinstance(term.synapse, light) for term in signal.terms)
+
+    def readout(self, signal: Signal, name: str) -> None:
+        """The last layer; it has the shape that the model's output has, where no layer is needed for that."""
+        signal = self._seen_if_free(signal)
+        self._layer(signal, SIGNED, name if signal.source is not None else signal.name, signal.node, signal.shape)
+        self._drop_unused()
+
+    def heads(self, signals: Sequence[Signal], name: str) -> None:
+        """A last layer with the elements of several signals, one after the other."""
+        total, offset, parts = sum(math.prod(signal.shape) for signal in signals), 0, []
+        for signal in signals:
+            parts.append(self._placed(signal, offset, total))
+            offset += math.prod(signal.shape)
+        found = self.added(parts, name, parts[0].node)
+        self._layer(found, SIGNED, name, found.node, found.shape)
+        self._drop_unused()
+
+    def _placed(self, signal: Signal, offset: int, total: int) -> Signal:
+        """The elements of a signal from a place on, on one axis."""
+        terms = [(term, placed(term.synapse, self.shapes[term.source], offset, total)) for term in signal.terms]
+        if any(synapse is None for _, synapse in terms):
+            return self._placed(self.settled(signal), offset, total)
+        bias = None
+        if signal.bias is not None:
+            bias = np.zeros(total)
+            bias[offset : offset + math.prod(signal.shape)] = np.broadcast_to(signal.bias, signal.shape).reshape(-1)
+        made = tuple(dataclasses.replace(term, synapse=synapse) for term, synapse in terms if synapse is not None)
+        return Signal(made, bias, (total,), (total,), signal.name, signal.node)
+
+    def _drop_unused(self) -> None:
+        """Leave out layers that the last one does not depend on: of a concatenation, parts that nobody took."""
+        used = {next(reversed(self.layers))}
+        for layer in reversed(self.layers.values()):
+            used |= {term.source for term in layer.terms} if layer.name in used else set()
+        self.layers = {name: layer for name, layer in self.layers.items() if name in used}
+
+    def _seen_if_free(self, signal: Signal) -> Signal:
+        terms = [_as_dense(term, self.shapes[term.source]) for term in signal.terms]
+        if None not in terms and len(signal.view) == 1:
+            bias = None if signal.bias is None else np.broadcast_to(signal.bias, signal.shape).reshape(-1)
+            return dataclasses.replace(signal, terms=tuple(terms), bias=bias, shape=signal.view)
+        free = all(isinstance(term.synapse, (Relay, Scale, SumPool, Sparse)) for term in signal.terms)
+        return dataclasses.replace(self.as_seen(signal), name=signal.name) if free else signal
+
+    def _layer(self, signal: Signal, activation: Activation, name: str, node: str, shape: Shape) -> Signal:
+        name = self._unused(name, node if name != signal.name else signal.node)
+        self.layers[name] = FloatLayer(name, signal.terms, signal.bias, signal.shape, shape, activation)
+        self.shapes[name] = shape
+        return dataclasses.replace(self._output(name, name, node), view=shape)
+
+    def _output(self, source: str, name: str, node: str) -> Signal:
+        shape = self.shapes[source]
+        return Signal((Term(source, Relay()),), None, shape, shape, name, node)
+
+    def _plain(self, signal: Signal, what: str) -> str:
+        if signal.source is None:
+            raise ConversionError(
+                f"{what} of values of both signs, which this method's neurons cannot send; put a ReLU before it, or "
+                "use method='termapping' or 'augmapping'"
+            )
+        return signal.source
+
+    def _unused(self, name: str, node: str) -> str:
+        candidates: Iterable[str] = (name, node, *(f"{name}_{count}" for count in range(1, len(self.shapes) + 2)))
+        return next(candidate for candidate in candidates if candidate and candidate not in self.shapes)
+
+
+def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def _weight(synapse: Any) -> np.ndarray:
+    return synapse.weight
+
+
+def _keeps_order(term: Term) -> bool:
+    """Whether larger values of the source are larger values of the term, neuron by neuron."""
+    if term.gain <= 0 or not isinstance(term.synapse, (Relay, Scale)):
+        return False
+    return isinstance(term.synapse, Relay) or bool((term.synapse.weight > 0).all())
+
+
+def _disjoint(signal: Signal, lowering: Lowering) -> bool:
+    """Whether every channel comes from one term alone."""
+    counts = np.zeros(signal.shape[0], int)
+    for term in signal.terms:
+        offset = term.synapse.offset if isinstance(term.synapse, Scale) else 0
+        counts[offset : offset + lowering.shapes[term.source][0]] += 1
+    return bool((counts == 1).all())
+
+
+def _pooled_shape(shape: Shape, options: dict[str, Any]) -> Shape:
+    return MaxPoolNeuron(**options).output_shape(shape)
+
+
+def _as_dense(term: Term, wide: Shape) -> Term | None:
+    """A convolution over the whole map, which gives one value for each channel, as a dense layer."""
+    synapse = term.synapse
+    if isinstance(synapse, Dense):
+        return term
+    if not isinstance(synapse, Conv) or (synapse.groups, synapse.padding, synapse.dilation) != (1, (0, 0), (1, 1)):
+        return None
+    if synapse.window != wide[1:]:
+        return None
+    return dataclasses.replace(term, synapse=Dense(weight=synapse.weight.reshape(len(synapse.weight), -1)))

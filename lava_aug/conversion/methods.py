@@ -1,0 +1,128 @@
+"""The conversion methods, and what a conversion was asked for."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from lava_aug.conversion.float_layers import Needs
+from lava_aug.errors import ConversionError
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
+from lava_aug.spec import is_int, is_number
+
+_CHOICES = {
+    "thresholds": ("layer", "channel"),
+    "weight_scales": ("layer", "channel"),
+    "balance": ("percentile", "search"),
+    "v0": ("half", "zero"),
+}
+
+
+def check(fine: bool, name: str, expected: str, found: Any) -> None:
+    """ConversionError about an option unless it is fine."""
+    if not fine:
+        raise ConversionError(f"{name}: expected {expected}, found {found!r}")
+
+
+def _is_positive(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What `lava_aug.convert` was asked for, checked; see there.
+
+    Raises
+    ------
+    ConversionError
+        If an option is not usable.
+    """
+
+    method: str
+    resolution: float | None
+    num_steps: int
+    thresholds: Literal["layer", "channel"]
+    weight_scales: Literal["layer", "channel"]
+    balance: Literal["percentile", "search"]
+    bias_correction: bool
+    weight_bits: int | None
+    message_bits: int
+    symmetric: bool
+    v0: Literal["half", "zero"]
+    power_of_two_vth: bool
+    layer_resolutions: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self.method in METHODS, "method", f"one of {sorted(METHODS)}", self.method)
+        if self.resolution is None:
+            object.__setattr__(self, "resolution", METHODS[self.method].resolution)
+        check(_is_positive(self.resolution), "resolution", "a positive number", self.resolution)
+        check(is_int(self.num_steps) and self.num_steps >= 1, "num_steps", "an integer of at least 1", self.num_steps)
+        for name, allowed in _CHOICES.items():
+            expected = " or ".join(map(repr, allowed))
+            check(getattr(self, name) in allowed, name, expected, getattr(self, name))
+        bits = self.weight_bits
+        fine = bits is None or (is_int(bits) and 2 <= bits <= 16)
+        check(fine, "weight_bits", "None or an integer from 2 to 16", bits)
+        for layer, resolution in self.layer_resolutions.items():
+            check(_is_positive(resolution), f"layer_resolutions[{layer!r}]", "a positive number", resolution)
+
+    def resolution_of(self, layer: str) -> float:
+        """Resolution of a layer."""
+        assert self.resolution is not None  # set in __post_init__
+        return float(self.layer_resolutions.get(layer, self.resolution))
+
+    @property
+    def clips(self) -> bool:
+        """Whether neurons that fire at most once per step are to stand for less than the balanced threshold."""
+        assert self.resolution is not None  # set in __post_init__
+        return self.resolution < 1 and not METHODS[self.method].needs.graded
+
+    @property
+    def search(self) -> bool:
+        """Whether thresholds and scales are searched for."""
+        return self.balance == "search"
+
+    @property
+    def is_float(self) -> bool:
+        return self.weight_bits is None
+
+    @property
+    def start(self) -> int | None:
+        """``v0``, if it is not the default."""
+        return 0 if self.v0 == "zero" else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A conversion method: its neuron, its resolution unless told otherwise, and what its spikes can carry."""
+
+    neuron: Callable[[dict[str, Any], bool, Options], Neuron]
+    resolution: float
+    needs: Needs
+
+
+def _double_threshold(parameters: dict[str, Any], signed: bool, options: Options) -> dict[str, Any]:
+    vth_lo = -parameters["vth"] if options.symmetric else None
+    return {"v0": options.start, "vth_lo": vth_lo, "signed": signed, **parameters}
+
+
+METHODS: dict[str, Method] = {
+    "augmapping": Method(
+        lambda parameters, signed, options: AugmentedNeuron(
+            **_double_threshold(parameters, signed, options), message_bits=options.message_bits
+        ),
+        resolution=1 / 8,
+        needs=Needs(signed=True, graded=True),
+    ),
+    "termapping": Method(
+        lambda parameters, signed, options: DoubleThresholdNeuron(**_double_threshold(parameters, signed, options)),
+        resolution=1.0,
+        needs=Needs(signed=True, graded=False),
+    ),
+    "rate": Method(
+        lambda parameters, signed, options: RateNeuron(**{"v0": options.start, **parameters}),
+        resolution=1.0,
+        needs=Needs(signed=False, graded=False),
+    ),
+}
+"""Every conversion method by name."""

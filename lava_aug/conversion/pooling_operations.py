@@ -1,0 +1,154 @@
+"""Operations that pool: averages, sums and maxima over windows and over axes."""
+
+import dataclasses
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+import torch.nn.functional as F
+
+from lava_aug.conversion.float_layers import Signal
+from lava_aug.conversion.steps import Step
+from lava_aug.layers import Sparse, SumPool
+from lava_aug.sliding import as_map
+
+MAX_DENOMINATOR = 1 << 12
+"""Averages over windows of different sizes stay exact sums up to this common denominator."""
+
+
+def avg_pool(
+    step: Step,
+    x: Signal,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Signal:
+    """A sum over windows and a divisor; where windows are of different size, a sum with weights."""
+    x = step.lowering.as_seen(x)
+    stride = kernel_size if stride is None or stride == () else stride
+    window, steps, margins = (
+        _onas_map(x, value, filler) for value, filler in ((kernel_size, 1), (stride, 1), (padding, 0))
+    )
+    synapse = SumPool(kernel_size=window, stride=steps, padding=margins)
+    if synapse.output_shape(x.shape) == step.shape and (count_include_pad or not max(margins)):
+        return step.linear(x, synapse, gain=1 / (divisor_override or math.prod(window)))
+    axes = []
+    for axis, size in enumerate(as_map(x.shape)[1:]):
+        basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size, 1)
+        options = (ceil_mode, count_include_pad, 1 if divisor_override else None)
+        found = F.avg_pool2d(basis, (window[axis], 1), (steps[axis], 1), (margins[axis], 0), *options)
+        axes.append(found.reshape(size, -1).T.numpy())
+    return _averaged(step, x, axes, 1 / divisor_override if divisor_override else 1.0)
+
+
+def _onas_map(x: Signal, value: Any, filler: int) -> Any:
+    """A parameter of one- or two-dimensional pooling as (height, width)."""
+    if len(x.view) == 2:
+        return filler, value[0] if isinstance(value, (tuple, list)) else value
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
+    """Averages over a given number of windows, which may be of different size and overlap."""
+    x = step.lowering.as_seen(x)
+    sizes, outputs = as_map(x.shape)[1:], as_map(step.shape)[1:]
+    if all(size % output == 0 for size, output in zip(sizes, outputs, strict=True)):
+        window: Any = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
+        return step.linear(x, SumPool(kernel_size=window, stride=window), gain=1 / math.prod(window))
+    axes = []
+    for size, output in zip(sizes, outputs, strict=True):
+        basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size)
+        axes.append(F.adaptive_avg_pool1d(basis, output).reshape(size, -1).T.numpy())
+    return _averaged(step, x, axes)
+
+
+def _averaged(step: Step, x: Signal, axes: list[np.ndarray], gain: float = 1.0) -> Signal:
+    """``axes[0] @ map @ axes[1].T`` for every channel; with integer weights, if they have a common denominator."""
+    along = scipy.sparse.kron(*(scipy.sparse.csr_matrix(axis) for axis in axes))
+    weights = scipy.sparse.kron(scipy.sparse.identity(x.shape[0]), along, format="csr")
+    return _weighted_sum(step, x, weights, gain)
+
+
+def _weighted_sum(step: Step, x: Signal, weights: Any, gain: float) -> Signal:
+    denominator = _common_denominator(weights.data)
+    if denominator is not None:
+        weights = scipy.sparse.csr_matrix(weights * denominator)
+        weights.data = np.rint(weights.data).astype(np.int64)
+        gain /= denominator
+    return step.linear(x, Sparse.from_scipy(weights, step.shape), gain=gain)
+
+
+def _common_denominator(values: np.ndarray) -> int | None:
+    fractions = [Fraction(float(value)).limit_denominator(MAX_DENOMINATOR) for value in np.unique(values)]
+    denominator = math.lcm(*(fraction.denominator for fraction in fractions))
+    return denominator if denominator <= MAX_DENOMINATOR else None
+
+
+def mean(step: Step, x: Signal, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Signal:
+    """The mean over some axes of each image."""
+    del keepdim, dtype
+    return _reduced(step, x, dim, average=True)
+
+
+def total(step: Step, x: Signal, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Signal:
+    """The sum over some axes of each image."""
+    del keepdim, dtype
+    return _reduced(step, x, dim, average=False)
+
+
+def _reduced(step: Step, x: Signal, dim: Any, *, average: bool) -> Signal:
+    rank = len(x.view) + 1
+    dims = range(rank) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    axes = sorted(d % rank for d in dims)
+    if 0 in axes:
+        raise step.fail("mixes images; keep the first axis")
+    x = step.lowering.as_seen(x)
+    count = math.prod(x.view[axis - 1] for axis in axes)
+    gain, shape = (1 / count if average else 1.0), step.shape or (1,)
+    if len(x.view) == 3 and axes == [2, 3]:
+        window: Any = x.view[1:]
+        return dataclasses.replace(step.linear(x, SumPool(kernel_size=window, stride=window), gain=gain), view=shape)
+    places = np.arange(math.prod(x.view)).reshape(x.view)
+    kept = np.moveaxis(places, [axis - 1 for axis in axes], range(-len(axes), 0)).reshape(-1, count)
+    rows = np.repeat(np.arange(len(kept)), count)
+    ones = np.ones(kept.size, np.int8)
+    weights = scipy.sparse.csr_matrix((ones, (rows, kept.reshape(-1))), shape=(len(kept), places.size))
+    return step.linear(x, Sparse.from_scipy(weights, shape), gain=gain)
+
+
+def max_pool(
+    step: Step,
+    x: Signal,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Signal:
+    """A layer of maxima over the running sums of windows."""
+    if return_indices:
+        raise step.fail("return_indices=True is not supported; spikes carry no places")
+    options = {
+        "kernel_size": _onas_map(x, kernel_size, 1),
+        "stride": _onas_map(x, stride if stride not in (None, ()) else kernel_size, 1),
+        "padding": _onas_map(x, padding, 0),
+        "dilation": _onas_map(x, dilation, 1),
+        "ceil_mode": bool(ceil_mode),
+    }
+    return step.lowering.max_pooled(x, options, step.name, step.node.name)
+
+
+def adaptive_max_pool(step: Step, x: Signal, output_size: Any, return_indices: bool = False) -> Signal:
+    """`max_pool` where the windows are of one size."""
+    sizes, outputs = as_map(x.view)[1:], as_map(step.shape)[1:]
+    if any(size % output for size, output in zip(sizes, outputs, strict=True)):
+        raise step.fail(f"output size {output_size} does not divide the map {sizes}; use a divisor, or MaxPool2d")
+    window = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
+    return max_pool(step, x, window[-1:] if len(x.view) == 2 else window, return_indices=return_indices)

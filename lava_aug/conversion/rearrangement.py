@@ -1,0 +1,131 @@
+"""Operations that move, drop and repeat elements, or do nothing at all."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lava_aug.conversion.float_layers import Signal
+from lava_aug.conversion.steps import Step
+from lava_aug.layers import Scale, Sparse
+
+
+def rearrange(step: Step, *_: Any, **__: Any) -> Any:
+    """Any operation that moves, drops or repeats elements of each image, or puts constants between them.
+
+    It is run on numbers that say where each element comes from, so that every spelling of it is right, and on zeros,
+    which leave the constants.
+    """
+    signals = [found for found in step.arguments.values() if isinstance(found, Signal)]
+    numbers = dict(zip(map(id, signals), _places(signals, step.batch), strict=True))
+    found = step.evaluate(lambda signal: numbers[id(signal)])
+    filled = step.evaluate(lambda signal: torch.zeros_like(numbers[id(signal)]))
+    if isinstance(found, (tuple, list)):
+        pairs = enumerate(zip(found, filled, strict=True))
+        return tuple(_gathered(step, signals, *pair, f"{step.name}.{index}") for index, pair in pairs)
+    return _gathered(step, signals, found, filled, step.name)
+
+
+def rearranged(step: Step, signal: Signal, move: Callable[[torch.Tensor], torch.Tensor], name: str) -> Signal:
+    """A signal whose elements are moved by a function of a batch."""
+    (places,) = _places([signal], step.batch)
+    return _gathered(step, [signal], move(places), move(torch.zeros_like(places)), name)
+
+
+def _starts(signals: list[Signal]) -> list[int]:
+    """Number of the first element of each signal, from 1; the last one is the first that there is not."""
+    return np.cumsum([1, *(math.prod(signal.view) for signal in signals)]).tolist()
+
+
+def _places(signals: list[Signal], batch: int) -> list[torch.Tensor]:
+    """Numbers for the elements of all signals; those of the next image go on where those of one end."""
+    starts = _starts(signals)
+    return [
+        torch.stack(
+            [torch.arange(start, stop, dtype=torch.float64) + image * starts[-1] for image in range(batch)]
+        ).reshape(batch, *signal.view)
+        for signal, start, stop in zip(signals, starts, starts[1:], strict=False)
+    ]
+
+
+def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: torch.Tensor, name: str) -> Signal:
+    """The signal whose elements come from the given places, and constants elsewhere."""
+    places, constants = _of_one_image(step, found.double(), filled.double(), _starts(signals)[-1])
+    view, parts = places.shape, []
+    for signal, start, stop in zip(signals, _starts(signals), _starts(signals)[1:], strict=False):
+        if np.array_equal(places.reshape(-1), np.arange(start, stop)):
+            return dataclasses.replace(signal, view=view)  # nothing moves
+        rows = np.flatnonzero((places.reshape(-1) >= start) & (places.reshape(-1) < stop))
+        if len(rows):
+            columns = places.reshape(-1)[rows].astype(np.int64) - start
+            synapse = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=view)
+            parts.append(step.lowering.linear(signal, synapse, name, step.node.name))
+    if not parts:
+        raise step.fail("gives nothing that depends on the image")
+    signal = parts[0] if len(parts) == 1 else step.lowering.added(parts, name, step.node.name)
+    return step.lowering.shifted(signal, constants, signal.name, step.node.name) if constants.any() else signal
+
+
+def _of_one_image(step: Step, found: torch.Tensor, filled: torch.Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places, 0 where there is none, and constants, for one image; an error if they are not the same for all."""
+    if found.ndim >= 2 and found.shape[0] == step.batch:
+        images = torch.arange(step.batch).reshape(-1, *[1] * (found.ndim - 1))
+        places = found - filled
+        places = torch.where(places == 0, places, places - images * count)
+        if (places % 1 != 0).any():
+            raise step.fail("mixes elements; only moving, dropping and repeating them is supported")
+        if (places == places[:1]).all() and (filled == filled[:1]).all():
+            return places[0].numpy(), filled[0].numpy()
+    raise step.fail(f"mixes images: shape {tuple(found.shape)} for a batch of {step.batch}; keep the first axis")
+
+
+def concatenate(step: Step, tensors: Any = None, dim: int = 0, **options: Any) -> Signal:
+    """Channels one after the other: no synapse is needed where the next operation has weights."""
+    dim = options.get("axis", dim)
+    signals = list(options.get("tensors", tensors))
+    plain = all(isinstance(x, Signal) and x.view == x.shape for x in signals)
+    if not plain or dim not in (1, -len(signals[0].view)):
+        return rearrange(step)
+    channels, offset, parts = sum(x.shape[0] for x in signals), 0, []
+    for x in signals:
+        scale = Scale(weight=np.ones(x.shape[0]), offset=offset, channels=channels)
+        parts.append(step.linear(x, scale))
+        offset += x.shape[0]
+    return step.lowering.added(parts, step.name, step.node.name)
+
+
+def interpolate(
+    step: Step, x: Signal, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
+) -> Signal:
+    """Nearest neighbours only."""
+    del size, scale_factor
+    if mode not in ("nearest", "nearest-exact"):
+        raise step.fail(f"mode={mode!r} is not supported; use mode='nearest'")
+    return rearrange(step, x)
+
+
+def upsample(step: Step, module: nn.Upsample, x: Signal) -> Signal:
+    """Nearest neighbours only."""
+    return interpolate(step, x, mode=module.mode)
+
+
+def identity(step: Step, *arguments: Any, **__: Any) -> Signal:
+    """Nothing happens at inference."""
+    del step
+    return next(a for a in arguments if isinstance(a, Signal))
+
+
+def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> Signal:
+    """Nothing happens at inference, if the function is told when that is."""
+    if training and p:
+        raise step.fail("drops at random in evaluation too; pass training=self.training, or use nn.Dropout")
+    return x
+
+
+def item(step: Step, x: Any, index: Any) -> Any:
+    """One of several results, or a part of a tensor."""
+    return x[index] if isinstance(x, tuple) else rearrange(step)

@@ -1,0 +1,95 @@
+"""One operation of a traced model on its way to becoming part of a signal; what all handlers share."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.fx
+from torch import nn
+
+from lava_aug.conversion.float_layers import Signal
+from lava_aug.conversion.lowering import Lowering
+from lava_aug.errors import ConversionError
+from lava_aug.layers import Shape
+
+Handler = Callable[..., Any]
+"""Gets the step and the arguments of the operation, signals among them, and gives a signal, or a tuple of them."""
+
+
+@dataclasses.dataclass
+class Step:
+    """One operation on its way to becoming part of a signal.
+
+    Attributes
+    ----------
+    lowering : Lowering
+        Makes layers.
+    node : torch.fx.Node
+        The operation.
+    where : str
+        Its description for messages.
+    name : str
+        Name for a layer that it makes.
+    value : Any
+        What it gave for the example batch.
+    batch : int
+        Size of that batch.
+    module : torch.nn.Module
+        The traced model.
+    arguments : dict of str to Any
+        What every node that it takes stands for, by name.
+    """
+
+    lowering: Lowering
+    node: torch.fx.Node
+    where: str
+    name: str
+    value: Any
+    batch: int
+    module: nn.Module
+    arguments: dict[str, Any]
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of what it gave for one image."""
+        return tuple(self.value.shape[1:])
+
+    def fail(self, message: str) -> ConversionError:
+        return ConversionError(f"{self.where}: {message}")
+
+    def linear(self, x: Signal, synapse: Any, bias: np.ndarray | None = None, gain: float = 1.0) -> Signal:
+        """``gain * synapse(x) + bias``."""
+        return self.lowering.linear(x, synapse, self.name, self.node.name, bias=bias, gain=gain)
+
+    def evaluate(self, replace: Callable[[Signal], torch.Tensor]) -> Any:
+        """The operation itself on other tensors in place of its signals."""
+
+        def argument(node: torch.fx.Node) -> Any:
+            found = self.arguments[node.name]
+            return replace(found) if isinstance(found, Signal) else found
+
+        args: Any = torch.fx.node.map_arg(self.node.args, argument)
+        kwargs: Any = torch.fx.node.map_arg(self.node.kwargs, argument)
+        if self.node.op == "call_module":
+            return self.module.get_submodule(str(self.node.target))(*args, **kwargs)
+        if self.node.op == "call_method":
+            return getattr(args[0], str(self.node.target))(*args[1:], **kwargs)
+        assert callable(self.node.target)
+        return self.node.target(*args, **kwargs)
+
+
+def numpy_of(tensor: torch.Tensor | None) -> Any:
+    """A parameter in float64; None if there is none."""
+    return None if tensor is None else tensor.detach().double().numpy()
+
+
+def is_signal(x: Any) -> bool:
+    """Whether an argument depends on the images."""
+    return isinstance(x, Signal)
+
+
+def kept_name(x: Signal, step: Step) -> str:
+    """A layer is named after the operation with weights that it begins with, where there is one."""
+    return x.name if x.source is None else step.name

@@ -1,0 +1,148 @@
+"""What is compared: named sets of cases, each a conversion and how it is simulated."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from lava_aug.errors import InputError
+from lava_aug.experiments.comparison import STEPS
+
+NUM_STEPS = 64
+AUGMAPPING_STEPS = 16
+"""AugMapping is there after few steps; more of them cost time and show nothing."""
+
+RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8)
+
+TITLES = {"rate": "rate", "termapping": "TerMapping", "augmapping": "AugMapping"}
+"""The methods, in the order of tables."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One row of a comparison.
+
+    Attributes
+    ----------
+    title : str
+        What it is called, once in a comparison.
+    num_steps : int
+        Time steps per image.
+    convert : mapping
+        Arguments of `lava_aug.convert`, values that JSON has.
+    simulate : mapping
+        Arguments of `lava_aug.simulate`, likewise.
+    """
+
+    title: str
+    num_steps: int
+    convert: Mapping[str, Any]
+    simulate: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All arguments."""
+        return {**self.convert, **self.simulate}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which cases of a set are wanted.
+
+    Attributes
+    ----------
+    methods : sequence of str
+        Conversion methods.
+    resolutions : sequence of float
+        Of AugMapping; the other methods have 1.
+    num_steps, augmapping_steps : int
+        Time steps; AugMapping takes the smaller one of the two.
+
+    Raises
+    ------
+    InputError
+        If a method is not known, or there is none.
+    """
+
+    methods: Sequence[str] = tuple(TITLES)
+    resolutions: Sequence[float] = RESOLUTIONS
+    num_steps: int = NUM_STEPS
+    augmapping_steps: int = AUGMAPPING_STEPS
+
+    def __post_init__(self) -> None:
+        unknown = [method for method in self.methods if method not in TITLES]
+        if unknown or not self.methods:
+            found = ", ".join(self.methods) or "none"
+            raise InputError(f"methods: expected some of {', '.join(TITLES)}, found {found}")
+        if "augmapping" in self.methods and not self.resolutions:
+            raise InputError("resolutions: expected at least one number, found none")
+
+    def steps(self, method: str) -> int:
+        """Time steps of a method."""
+        return min(self.num_steps, self.augmapping_steps) if method == "augmapping" else self.num_steps
+
+
+def default_cases(num_steps: int = STEPS[-1]) -> list[Case]:
+    """Each method with the resolution that `lava_aug.convert` takes by default, all for as many steps."""
+    return [Case(title, num_steps, {"method": method}) for method, title in TITLES.items()]
+
+
+def method_cases(choice: Choice) -> list[Case]:
+    """All methods; AugMapping at every resolution."""
+    cases = []
+    for method in (method for method in TITLES if method in choice.methods):
+        for resolution in choice.resolutions if method == "augmapping" else (1.0,):
+            title = f"{TITLES[method]} {_fraction(resolution)}" if method == "augmapping" else TITLES[method]
+            options = {"method": method, "resolution": resolution}
+            cases.append(Case(title, choice.steps(method), options))
+    return cases
+
+
+ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+    ("vth_lo = -vth", {"symmetric": True}, {}),
+    ("v0 = 0", {"v0": "zero"}, {}),
+    ("maximum", {"percentile": 100.0}, {}),
+    ("float", {"weight_bits": None}, {}),
+    ("input first", {}, {"presentation": "first"}),
+)
+"""What the paper's abstract leaves open: a name, and the arguments of `convert` and of `simulate` that differ."""
+
+
+def ablation_cases(choice: Choice) -> list[Case]:
+    """Every case of `method_cases` with finest resolution, as it is, and with one option changed at a time."""
+    finest = dataclasses.replace(choice, resolutions=[min(choice.resolutions)])
+    cases = []
+    for case in method_cases(finest):
+        cases.append(case)
+        for name, converted, simulated in ABLATIONS:
+            if case.convert["method"] == "rate" and "symmetric" in converted:
+                continue  # a rate neuron has no lower threshold
+            cases.append(Case(f"{case.title}, {name}", case.num_steps, {**case.convert, **converted}, simulated))
+    return cases
+
+
+CASES: dict[str, Callable[[Choice], list[Case]]] = {"methods": method_cases, "ablations": ablation_cases}
+"""Sets of cases by name."""
+
+
+def cases_named(name: str, choice: Choice | None = None) -> list[Case]:
+    """A set of cases.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in CASES:
+        raise InputError(f"cases: expected one of {', '.join(CASES)}, found {name!r}")
+    return CASES[name](choice or Choice())
+
+
+def _fraction(number: float) -> str:
+    """0.125 as 1/8, where it is one.
+
+    >>> _fraction(0.125), _fraction(2.0), _fraction(0.3712)
+    ('1/8', '2', '0.3712')
+    """
+    found = Fraction(number).limit_denominator(64)
+    return str(found) if abs(float(found) - number) < 1e-12 else f"{number:g}"

@@ -1,0 +1,260 @@
+"""What a comparison of conversions found: accuracy, spikes, operations and energy over time steps, and its JSON."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from lava_aug.errors import InputError
+from lava_aug.simulation.early_exit import Exit
+
+STEPS = (1, 2, 4, 8, 16, 32)
+
+TOLERANCE = 0.005
+"""How far below the ANN's accuracy a network may be to count as having reached it."""
+
+STARS = "* until within 0.5 points of the ANN for good; events per image, without the input's"
+
+UNTIL = (
+    "* until within 0.5 points of the ANN for good; events without the input's; energy estimated for the arithmetic "
+    "alone, see lava_aug.experiments.energy"
+)
+
+FORMAT, FORMAT_VERSION = "lava-aug comparison", 1
+
+
+def powers_of_two(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … and the largest.
+
+    >>> powers_of_two(20)
+    (1, 2, 4, 8, 16, 20)
+    """
+    return (*(1 << k for k in range((largest - 1).bit_length())), largest)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerStatistics:
+    """Of one layer, or of the input: means over all images, by time step (T of them).
+
+    Attributes
+    ----------
+    neurons : int
+        How many it has.
+    events : numpy.ndarray
+        Events in every step, ``(T,)``, not summed up.
+    spike_sum : numpy.ndarray
+        Sum of ``|coefficient|`` in every step, ``(T,)``.
+    synops : numpy.ndarray
+        Synaptic operations *into* the layer in every step, ``(T,)``; zeros for the input.
+    coefficients : mapping of int to float
+        Spikes of each coefficient over all steps. Without coefficient 0; empty for the input, whose spikes are
+        intensities.
+    """
+
+    neurons: int
+    events: np.ndarray
+    spike_sum: np.ndarray
+    synops: np.ndarray
+    coefficients: Mapping[int, float]
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """The inverse of what `Comparison.to_dict` makes of it."""
+        coefficients = {int(key): float(count) for key, count in found["coefficients"].items()}
+        arrays = {name: np.array(found[name], np.float64) for name in ("events", "spike_sum", "synops")}
+        return cls(neurons=int(found["neurons"]), coefficients=coefficients, **arrays)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """Accuracy and events of anything that takes time steps, ours or not.
+
+    Attributes
+    ----------
+    title : str
+        What it is called in tables.
+    accuracy : numpy.ndarray
+        After every step, 0 .. 1.
+    events : numpy.ndarray
+        Mean events per image up to every step, input left out.
+    """
+
+    title: str
+    accuracy: np.ndarray
+    events: np.ndarray
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps per image."""
+        return len(self.accuracy)
+
+    def first_step(self, accuracy: float) -> int | None:
+        """The first step from which on the accuracy is never below the given one; None if there is none."""
+        below = np.flatnonzero(self.accuracy < accuracy)
+        step = int(below[-1]) + 2 if len(below) else 1
+        return step if step <= len(self.accuracy) else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row(Curve):
+    """One conversion in a comparison. Arrays have an element for every time step.
+
+    Attributes
+    ----------
+    options : mapping
+        What makes it: method, resolution, and further arguments of `convert` and `simulate`.
+    summary : str
+        Of the network.
+    spike_sum : numpy.ndarray
+        Mean sum of ``|coefficient|`` per image up to every step, input left out.
+    synops : numpy.ndarray
+        Mean synaptic operations per image up to every step, those of the input's spikes among them.
+    energy : numpy.ndarray
+        Estimate (`lava_aug.experiments.energy`) per image up to every step, in nJ.
+    layers : mapping of str to LayerStatistics
+        By name, ``"input"`` among them, in the order of the network.
+    exits : tuple of Exit
+        What ending early, by the margin between the two largest logits, would give; may be empty.
+    overflows : int
+        Potentials and coefficients that were clipped, over all images and steps.
+    seconds : float
+        Time of the simulation, summed over all parts.
+    """
+
+    options: Mapping[str, Any]
+    summary: str
+    spike_sum: np.ndarray
+    synops: np.ndarray
+    energy: np.ndarray
+    layers: Mapping[str, LayerStatistics] = dataclasses.field(default_factory=dict)
+    exits: tuple[Exit, ...] = ()
+    overflows: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """The inverse of what `Comparison.to_dict` makes of it."""
+        arrays = ("accuracy", "events", "spike_sum", "synops", "energy")
+        return cls(
+            title=found["title"],
+            options=found["options"],
+            summary=found["summary"],
+            **{name: np.array(found[name], np.float64) for name in arrays},
+            layers={name: LayerStatistics.from_dict(layer) for name, layer in found["layers"].items()},
+            exits=tuple(Exit(*map(float, point)) for point in found["exits"]),
+            overflows=int(found["overflows"]),
+            seconds=float(found["seconds"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """The ANN, and one row for each conversion.
+
+    Attributes
+    ----------
+    title, data : str
+        What was compared, and the name of the data.
+    ann_accuracy : float
+        0 .. 1.
+    ann_macs : int
+        Multiply-accumulates of one pass of the ANN.
+    ann_energy : float
+        Estimate per image with 8-bit integers, in nJ.
+    num_images : int
+        Images that all rows saw.
+    rows : tuple of Row
+        The conversions.
+    configuration : mapping
+        What it takes to repeat it: versions, command, options.
+    raster : mapping of str to numpy.ndarray
+        Coefficients of the first neurons of every layer for one image, ``(T, k)`` by name; may be empty.
+    """
+
+    title: str
+    data: str
+    ann_accuracy: float
+    ann_macs: int
+    ann_energy: float
+    num_images: int
+    rows: tuple[Row, ...]
+    configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    raster: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def cells(self, steps: Sequence[int] = STEPS) -> list[list[str]]:
+        """The comparison as a table of texts, the first line being its head.
+
+        Accuracies are in percent. The starred columns say after how many steps the accuracy has come within 0.5 points
+        of the ANN's for good, and how many events an image has cost by then; `STARS` says so below a table.
+        """
+        goal = self.ann_accuracy - TOLERANCE
+        head = ["accuracy (%)", *map(str, steps), "steps*", "events*"]
+        ann = ["ANN", *[_percent(self.ann_accuracy)] * len(steps), "-", "-"]
+        return [head, ann, *(self._cells(row, steps, goal) for row in self.rows)]
+
+    def _cells(self, row: Row, steps: Sequence[int], goal: float) -> list[str]:
+        first, last = row.first_step(goal), row.num_steps
+        until = [f"> {last}", "-"] if first is None else [str(first), f"{row.events[first - 1]:,.0f}"]
+        return [row.title, *(_percent(row.accuracy[step - 1]) if step <= last else "-" for step in steps), *until]
+
+    def costs(self) -> list[list[str]]:
+        """What an image costs as a table of texts, the first line being its head; `UNTIL` says so below it.
+
+        Steps until the accuracy has come within 0.5 points of the ANN's for good, and events, synaptic operations and
+        energy up to then. An operation of the ANN is a multiply-accumulate.
+        """
+        head = ["per image", "steps*", "events*", "operations*", "energy* (nJ)"]
+        ann = ["ANN", "-", "-", f"{self.ann_macs:,}", f"{self.ann_energy:,.1f}"]
+        return [head, ann, *(self._costs(row) for row in self.rows)]
+
+    def _costs(self, row: Row) -> list[str]:
+        first = row.first_step(self.ann_accuracy - TOLERANCE)
+        if first is None:
+            return [row.title, f"> {row.num_steps}", "-", "-", "-"]
+        events, operations, energy = (float(found[first - 1]) for found in (row.events, row.synops, row.energy))
+        return [row.title, str(first), f"{events:,.0f}", f"{operations:,.0f}", f"{energy:,.1f}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; nothing is rounded."""
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **_plain(self)}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        if not isinstance(found, Mapping) or (found.get("format"), found.get("format_version")) != (
+            FORMAT,
+            FORMAT_VERSION,
+        ):
+            raise InputError(f"comparison: expected what Comparison.to_dict gives, version {FORMAT_VERSION}")
+        plain = ("title", "data", "ann_accuracy", "ann_macs", "ann_energy", "num_images", "configuration")
+        try:
+            return cls(
+                **{name: found[name] for name in plain},
+                rows=tuple(Row.from_dict(row) for row in found["rows"]),
+                raster={name: np.array(values) for name, values in found["raster"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"comparison: expected what Comparison.to_dict gives; found {error!r}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has; keys become texts."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(found) for key, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(found) for found in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f}"

@@ -1,0 +1,242 @@
+"""How far a converted network is from its model, layer by layer, and why."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lava_aug.conversion.calibration import as_intensity
+from lava_aug.conversion.converter import normalization
+from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
+from lava_aug.conversion.methods import METHODS
+from lava_aug.conversion.tracing import trace
+from lava_aug.errors import InputError
+from lava_aug.images import Progress, check_num_steps, payloads
+from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.neurons import MaxPoolNeuron
+from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
+from lava_aug.texts import table
+
+PARTS = ("clipping", "weights", "time")
+"""What an error is made of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerError:
+    """The error of one layer, as parts of the root mean square of the model's activations there.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    size : float
+        Root mean square of the model's activations.
+    total : float
+        Of ``decoded spikes - activations``: what has come in from the layers before is in it.
+    added : float
+        ``total``, less that of the worst layer that it takes spikes from.
+    clipping : float
+        Of what is lost since a neuron fires at most once per step, or a payload ends.
+    weights : float
+        Of what rounded weights, biases and thresholds change.
+    time : float
+        Of what the rest of the potentials after the last step makes: it falls with steps and with finer resolution.
+    """
+
+    name: str
+    size: float
+    total: float
+    added: float
+    clipping: float
+    weights: float
+    time: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """Errors of all layers; `str` makes a table of them, the worst first."""
+
+    num_steps: int
+    num_images: int
+    layers: tuple[LayerError, ...]
+
+    @property
+    def worst(self) -> tuple[LayerError, ...]:
+        """The layers by the error that they add, largest first."""
+        return tuple(sorted(self.layers, key=lambda layer: -layer.added))
+
+    def cells(self) -> list[list[str]]:
+        """The diagnosis as a table of texts, the first line being its head; errors in percent."""
+        head = ["layer", "added (%)", "total (%)", *(f"{part} (%)" for part in PARTS), "rms of activations"]
+        return [head, *(self._row(layer) for layer in self.worst)]
+
+    @staticmethod
+    def _row(layer: LayerError) -> list[str]:
+        errors = (layer.added, layer.total, *(getattr(layer, part) for part in PARTS))
+        return [layer.name, *(f"{100 * error:.2f}" for error in errors), f"{layer.size:.4g}"]
+
+    def __str__(self) -> str:
+        title = f"errors after {self.num_steps} steps on {self.num_images} images, relative to the activations' rms"
+        return f"{title}\n{table(self.cells())}"
+
+
+def diagnose(
+    net: Network,
+    model: nn.Module,
+    images: Any,
+    num_steps: int | None = None,
+    *,
+    normalize: tuple[Any, Any] | None = None,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Compare decoded spikes with the model's activations, in every layer, and split the difference.
+
+    With ``x`` the model's activations, ``q`` those of the network's integer weights without clipping and in infinite
+    time, ``c`` the same with clipping, and ``d`` the decoded spikes ``n * quantum / num_steps``::
+
+        d - x = (q - x) + (c - q) + (d - c) = weights + clipping + time
+
+    Parameters
+    ----------
+    net : Network
+        From `lava_aug.convert`.
+    model : torch.nn.Module
+        What it was converted from.
+    images : array or tensor, shape (B, *net.input_shape)
+        As for `lava_aug.simulate`.
+    num_steps : int, optional
+        Time steps per image; default ``net.num_steps``.
+    normalize : (mean, std), optional
+        As given to `convert`.
+    batch_size, progress
+        As for `lava_aug.simulate`.
+
+    Returns
+    -------
+    Diagnosis
+        Errors of every layer.
+
+    Raises
+    ------
+    InputError
+        If the network was not converted from the model, or as `lava_aug.simulate`.
+    ConversionError
+        If the model cannot be converted.
+    """
+    x, steps = payloads(net, images), check_num_steps(net, num_steps)
+    graph = _graph(net, model, x, normalize)
+    sums = {layer.name: np.zeros(5) for layer in net}
+    ideal, simulator = _Ideal(net), Simulator(net)
+    for batch in batches(x, images_per_batch(net, batch_size), progress):
+        wanted = _activations(graph, batch)
+        exact, clipped = (dict(ideal.run(batch, clip=clip)) for clip in (False, True))
+        found = _decoded(simulator, batch, steps)
+        for layer in net:
+            name = layer.name
+            parts = (wanted[name], exact[name], clipped[name], found[name])
+            sums[name] += [_squares(part) for part in _differences(*(part.double() for part in parts))]
+    return Diagnosis(steps, len(x), tuple(_errors(net, sums, len(x))))
+
+
+def _activations(graph: FloatGraph, x: np.ndarray) -> dict[str, torch.Tensor]:
+    """The model's own, layer by layer."""
+    found: dict[str, torch.Tensor] = {}
+
+    def look(layer: FloatLayer, arrived: torch.Tensor, value: torch.Tensor) -> None:
+        del arrived
+        found[layer.name] = value
+
+    graph.run(torch.tensor(x) / INPUT_LEVELS, look)
+    return found
+
+
+def _graph(net: Network, model: nn.Module, x: np.ndarray, normalize: Any) -> FloatGraph:
+    if net.method not in METHODS:
+        raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
+    images = torch.tensor(x[:2].astype(np.uint8))
+    graph = trace(model, as_intensity(images), METHODS[net.method].needs, normalization(normalize, images))
+    made = {layer.name: layer.shape for layer in graph.layers}
+    if made != {layer.name: net.shapes[layer.name] for layer in net}:
+        raise InputError(
+            "diagnose: the network was not converted from this model: their layers are "
+            f"{[layer.name for layer in net]} and {list(made)}"
+        )
+    return graph
+
+
+def _decoded(simulator: Simulator, x: np.ndarray, num_steps: int) -> dict[str, torch.Tensor]:
+    """Mean coefficient of every neuron after all steps (readout: mean of ``v``), in the model's units."""
+    net = simulator.net
+    totals: dict[str, torch.Tensor] = {}
+
+    def look(layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+        del a
+        if layer.neuron.fires:
+            totals[layer.name] = totals[layer.name] + s if layer.name in totals else s.double()
+        else:
+            totals[layer.name] = torch.tensor(v).double()
+
+    simulator.run(x, Course(num_steps), look)
+    return {name: total / num_steps * _tensor(net[name].quantum) for name, total in totals.items()}
+
+
+def _tensor(value: Any) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(value, np.float64))
+
+
+class _Ideal:
+    """A network as an ANN: its integer weights, but real-valued activations."""
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        device = torch.device("cpu")
+        self.kernels = {
+            layer.name: [(c.source, c.synapse.torch(torch.float64, device)) for c in layer.connections] for layer in net
+        }
+
+    @torch.no_grad()
+    def run(self, x: np.ndarray, *, clip: bool) -> Iterator[tuple[str, torch.Tensor]]:
+        """Activations of every layer, in the model's units."""
+        sent = {INPUT: torch.tensor(x).double()}
+        for layer in self.net:
+            total = sum((kernel(sent[source]) for source, kernel in self.kernels[layer.name]), torch.zeros(()))
+            total = total if layer.bias is None else total + _tensor(layer.bias)
+            sent[layer.name] = _activation(layer.neuron, total, clip=clip)
+            yield layer.name, sent[layer.name] * _tensor(layer.quantum)
+
+
+def _activation(neuron: Any, total: torch.Tensor, *, clip: bool) -> torch.Tensor:
+    """Coefficients per step, if nothing were rounded."""
+    if isinstance(neuron, MaxPoolNeuron):
+        zero = total.new_zeros(())
+        return neuron.fire(total, zero)
+    if not neuron.fires:
+        return total
+    c = total / _tensor(neuron.vth)
+    c = c if getattr(neuron, "signed", False) else c.clamp(min=0)
+    c = c if neuron.n_max is None else torch.minimum(c, _tensor(neuron.n_max))
+    return c.clamp(-neuron.coefficient_limit, neuron.coefficient_limit) if clip else c
+
+
+def _differences(x: Any, q: Any, c: Any, d: Any) -> tuple[Any, ...]:
+    return x, d - x, c - q, q - x, d - c
+
+
+def _squares(values: torch.Tensor) -> float:
+    return float((values**2).sum())
+
+
+def _errors(net: Network, sums: dict[str, np.ndarray], num_images: int) -> Iterator[LayerError]:
+    totals = {INPUT: 0.0}
+    for layer in net:
+        size, *errors = np.sqrt(sums[layer.name])
+        total, clipping, weights, time = (float(error / (size or 1.0)) for error in errors)
+        totals[layer.name] = total
+        added = total - max(totals[c.source] for c in layer.connections)
+        count = num_images * math.prod(net.shapes[layer.name])
+        yield LayerError(layer.name, float(size / np.sqrt(count)), total, added, clipping, weights, time)

@@ -1,0 +1,262 @@
+"""Parts of an experiment: one network on some of the images, computed anywhere and kept in a folder.
+
+A part is known by a hash of all that it depends on. So a part that is found is the one that is wanted, and a part that
+came twice is there once.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lava_aug.errors import BackendError, FileError, InputError
+from lava_aug.files import whole_file
+from lava_aug.formats.netx import encoded
+from lava_aug.images import payloads
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.results import Output
+from lava_aug.simulation.compiled import coefficient_counts
+from lava_aug.simulation.early_exit import margins
+from lava_aug.simulation.simulator import images_per_batch, simulate
+
+_ONE_AT_A_TIME = threading.Lock()
+
+VERSION = metadata.version("lava-aug")
+"""Of this package, here or on a worker."""
+
+PART_VERSION = 1
+"""Of what parts hold."""
+
+MOST_IMAGES = 200
+"""Images in a part, unless a network's neurons allow fewer."""
+
+Part = dict[str, np.ndarray]
+"""What a unit gives. T steps, B images, F layers that fire and the input before them, C connections.
+
+predictions : int32 (T, B)
+margins : float32 (T, B)
+    `lava_aug.simulation.early_exit.margins` of the logits.
+events, spike_sum : int64 (F, T)
+    Summed over the images.
+operations : int64 (C, T)
+    Synaptic operations over each connection, summed over the images.
+coefficients : int64 (K, 3)
+    Which of the F layers, coefficient, number of spikes.
+overflows : int64 ()
+seconds : float64 ()
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One network on some of the images.
+
+    Attributes
+    ----------
+    key : str
+        Hash of everything that the result depends on.
+    network : Network
+        What runs.
+    images : numpy.ndarray
+        Some of the images.
+    num_steps : int
+        Time steps per image.
+    options : mapping
+        More arguments of `lava_aug.simulate`.
+    version : str
+        Of lava-aug.
+    """
+
+    key: str
+    network: Network
+    images: np.ndarray
+    num_steps: int
+    options: Mapping[str, Any]
+    version: str = VERSION
+
+    @property
+    def work(self) -> int:
+        """Images times steps."""
+        return len(self.images) * self.num_steps
+
+
+def units(net: Network, images: np.ndarray, num_steps: int, options: Mapping[str, Any]) -> list[Unit]:
+    """A network on all images, cut into parts that fit into memory."""
+    size = min(MOST_IMAGES, images_per_batch(net, None))
+    common = (encoded(net), json.dumps([PART_VERSION, VERSION, num_steps, dict(options)], sort_keys=True))
+    shards = [images[start : start + size] for start in range(0, len(images), size)]
+    return [Unit(_key(*common, shard), net, shard, num_steps, options) for shard in shards]
+
+
+def _key(network: bytes, options: str, images: np.ndarray) -> str:
+    header = f"{options}\n{images.dtype.str} {images.shape}\n{len(network)}\n".encode()
+    return hashlib.sha256(header + network + np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
+def run_unit(unit: Unit) -> Part:
+    """Simulate a unit.
+
+    Raises
+    ------
+    BackendError
+        If the unit comes from another version of lava-aug.
+    InputError
+        If the network's readout is not one vector of at least two classes, or as `lava_aug.simulate`.
+    """
+    if unit.version != VERSION:
+        raise BackendError(
+            f"a worker has lava-aug {VERSION}, but the experiment was started with {unit.version}; "
+            "install the same version everywhere"
+        )
+    start = time.perf_counter()
+    tally = Tally(unit.network, unit.num_steps)
+    # One batch: the tally counts the steps.
+    options = {**unit.options, "batch_size": len(unit.images), "look": tally.look}
+    # Threads of a worker share torch's switches for exact sums, which a CPU does not depend on.
+    with contextlib.nullcontext() if options.get("device", "cpu") == "cpu" else _ONE_AT_A_TIME:
+        out = simulate(unit.network, unit.images, unit.num_steps, **options)
+    logits = _class_logits(out)
+    firing = [name for name in out.events if name != INPUT]
+    return {
+        "predictions": logits.argmax(axis=-1).astype(np.int32),
+        "margins": margins(logits).astype(np.float32),
+        "events": np.stack([out.events[name].sum(axis=1) for name in (INPUT, *firing)]),
+        "spike_sum": np.stack([out.spike_sum[name].sum(axis=1) for name in (INPUT, *firing)]),
+        "operations": tally.operations(out, unit.images),
+        "coefficients": tally.coefficients((INPUT, *firing)),
+        "overflows": np.array(sum(int(found.sum()) for p in (out.saturated, out.capped) for found in p.values())),
+        "seconds": np.array(time.perf_counter() - start),
+    }
+
+
+def _class_logits(out: Output) -> np.ndarray:
+    """Logits ``(T, B, classes)``."""
+    logits = out.logits
+    classes, *rest = logits.shape[2:]
+    if out.network.heads or classes < 2 or any(size != 1 for size in rest):
+        found = [head.name for head in out.network.heads] or tuple(logits.shape[2:])
+        raise InputError(f"comparison: expected a model with one logit for each of two or more classes, found {found}")
+    return logits.reshape(*logits.shape[:2], -1)
+
+
+class Tally:
+    """Counts, while a batch is simulated, what an `Output` does not hold: coefficients, and operations by connection.
+
+    Parameters
+    ----------
+    net : Network
+        What is simulated.
+    num_steps : int
+        Time steps per image.
+    """
+
+    def __init__(self, net: Network, num_steps: int) -> None:
+        self.net = net
+        self.counts: dict[str, dict[int, int]] = {layer.name: {} for layer in net}
+        self.steps = dict.fromkeys(self.counts, 0)
+        connections = [(layer, c) for layer in net for c in layer.connections]
+        self.through = np.zeros((len(connections), num_steps), np.int64)
+        # Where several connections end, an `Output` only has their sum: all but one are counted here.
+        self.fan_outs: dict[str, list[tuple[int, np.ndarray]]] = {}
+        for index, (layer, connection) in enumerate(connections):
+            if connection is not layer.connections[-1]:
+                fan_out = connection.synapse.fan_out(net.shapes[connection.source]).ravel()
+                self.fan_outs.setdefault(connection.source, []).append((index, fan_out))
+
+    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+        """Take in one step of a layer; see `lava_aug.simulation.simulator.Look`."""
+        del a, v
+        if not layer.neuron.fires:
+            return
+        counts = self.counts[layer.name]
+        for value, count in _coefficient_counts(s).items():
+            counts[value] = counts.get(value, 0) + count
+        for index, fan_out in self.fan_outs.get(layer.name, ()):
+            fired = (s != 0).sum(dim=0).reshape(-1).cpu().numpy()
+            self.through[index, self.steps[layer.name]] = int(fired @ fan_out)
+        self.steps[layer.name] += 1
+
+    def operations(self, out: Output, images: np.ndarray) -> np.ndarray:
+        """Over each connection in every step, ``(C, T)``."""
+        shown = (out.events[INPUT] > 0).astype(np.int64)  # images may be absent in some steps
+        fired = payloads(self.net, images).reshape(len(images), -1) != 0
+        for index, fan_out in self.fan_outs.get(INPUT, ()):
+            self.through[index] = shown @ (fired @ fan_out)
+        index = 0
+        for layer in self.net:
+            last = index + len(layer.connections) - 1
+            self.through[last] = out.synops[layer.name].sum(axis=1) - self.through[index:last].sum(axis=0)
+            index = last + 1
+        return self.through
+
+    def coefficients(self, names: Sequence[str]) -> np.ndarray:
+        """Index of the layer, coefficient and number of spikes, ``(K, 3)``."""
+        rows = [
+            (index, value, count)
+            for index, name in enumerate(names)
+            for value, count in sorted(self.counts.get(name, {}).items())
+        ]
+        return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def _coefficient_counts(s: torch.Tensor) -> dict[int, int]:
+    if s.device.type == "cpu" and s.dtype == torch.float32:
+        return coefficient_counts(s.reshape(-1).numpy())
+    values, counts = torch.unique(s[s != 0], return_counts=True)
+    return dict(zip(values.to(torch.int64).tolist(), counts.tolist(), strict=True))
+
+
+class Store:
+    """Finished parts in a folder, a file each, written whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+
+    Raises
+    ------
+    FileError
+        If it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"cannot write to {str(folder)!r}: {error}") from error
+
+    def read(self, key: str) -> Part | None:
+        """The part of that key; None if it is not there, or damaged."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            digest, content = data[:32], data[32:]
+            if hashlib.sha256(content).digest() != digest:
+                return None
+            with np.load(io.BytesIO(content), allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        except OSError:
+            return None
+
+    def write(self, key: str, part: Part) -> None:
+        """Keep a part."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **part)  # pyright: ignore[reportArgumentType]
+        content = buffer.getvalue()
+        with whole_file(self._path(key)) as partial:
+            partial.write_bytes(hashlib.sha256(content).digest() + content)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.part"

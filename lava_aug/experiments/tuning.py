@@ -1,0 +1,264 @@
+"""Finding the resolution and the number of steps: accuracy against events or steps, and the best that is allowed."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from torch import nn
+
+from lava_aug.conversion.calibration import calibration_images
+from lava_aug.conversion.converter import convert
+from lava_aug.errors import InputError
+from lava_aug.experiments.ann import ann_logits
+from lava_aug.network import Network
+from lava_aug.results import check_labels
+from lava_aug.simulation.simulator import simulate
+from lava_aug.texts import table
+
+RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+
+Objective = Literal["events", "steps"]
+
+P = TypeVar("P")
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One conversion after a number of steps.
+
+    Attributes
+    ----------
+    network : Network
+        Converted with that many steps.
+    num_steps : int
+        Time steps per image.
+    accuracy : float
+        0 .. 1.
+    events : float
+        Mean events per image, input left out.
+    """
+
+    network: Network
+    num_steps: int
+    accuracy: float
+    events: float
+
+    @property
+    def resolution(self) -> float:
+        """Threshold / balanced threshold."""
+        return self.network.resolution
+
+
+def pareto_front(
+    points: Iterable[P], cost: Callable[[P], tuple[float, float]], accuracy: Callable[[P], float]
+) -> list[P]:
+    """The points that no other beats in both accuracy and cost, cheapest first.
+
+    Parameters
+    ----------
+    points : iterable
+        What there is to choose from.
+    cost : callable
+        Of a point: what it costs, and a second cost that decides between points that are equal otherwise.
+    accuracy : callable
+        Of a point.
+
+    Examples
+    --------
+    >>> pareto_front([(5, 0.8), (9, 0.7), (7, 0.9)], cost=lambda p: (p[0], 0), accuracy=lambda p: p[1])
+    [(5, 0.8), (7, 0.9)]
+    """
+    found: list[P] = []
+    for point in sorted(points, key=lambda p: (cost(p)[0], -accuracy(p), cost(p)[1])):
+        if not found or accuracy(point) > accuracy(found[-1]):
+            found.append(point)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What `tune` found; `str` makes a table of the front.
+
+    Attributes
+    ----------
+    ann_accuracy : float
+        The model's own accuracy on the same images.
+    max_loss : float
+        What was allowed.
+    objective : {"events", "steps"}
+        What was to be small.
+    points : tuple of Point
+        Everything that was tried.
+    """
+
+    ann_accuracy: float
+    max_loss: float
+    objective: Objective
+    points: tuple[Point, ...]
+
+    def _cost(self, point: Point) -> tuple[float, float]:
+        events, steps = point.events, float(point.num_steps)
+        return (events, steps) if self.objective == "events" else (steps, events)
+
+    @property
+    def front(self) -> tuple[Point, ...]:
+        """The Pareto front: points that no other beats in both accuracy and cost, cheapest first."""
+        return tuple(pareto_front(self.points, self._cost, lambda point: point.accuracy))
+
+    @property
+    def best(self) -> Point:
+        """The cheapest point that is allowed; the most accurate one, if none is."""
+        allowed = [p for p in self.points if p.accuracy >= self.ann_accuracy - self.max_loss - 1e-12]
+        return min(allowed, key=self._cost) if allowed else max(self.points, key=lambda p: p.accuracy)
+
+    @property
+    def reached(self) -> bool:
+        """Whether `best` is as accurate as was asked for."""
+        return self.best.accuracy >= self.ann_accuracy - self.max_loss - 1e-12
+
+    @property
+    def network(self) -> Network:
+        """That of `best`, which takes its number of steps by default."""
+        return self.best.network
+
+    def cells(self) -> list[list[str]]:
+        """The front as a table of texts, the first line being its head."""
+        head = ["resolution", "steps", "accuracy (%)", "events per image", ""]
+        best = self.best
+        return [
+            head,
+            *(
+                [
+                    f"{p.resolution:g}",
+                    str(p.num_steps),
+                    f"{100 * p.accuracy:.2f}",
+                    f"{p.events:,.0f}",
+                    "best" if p == best else "",
+                ]
+                for p in self.front
+            ),
+        ]
+
+    def __str__(self) -> str:
+        goal = f"ANN {100 * self.ann_accuracy:.2f} %, at most {100 * self.max_loss:g} points less"
+        return f"{goal}, fewest {self.objective}\n{table(self.cells())}"
+
+
+def tune(
+    model: nn.Module,
+    calibration: Any,
+    labels: Any,
+    *,
+    images: Any = None,
+    max_loss: float = 0.005,
+    objective: Objective = "events",
+    resolutions: Sequence[float] = RESOLUTIONS,
+    num_steps: int = 8,
+    per_layer: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+    **options: Any,
+) -> Tuned:
+    """Find the resolution and the number of steps with the fewest events, or the fewest steps.
+
+    Every resolution is converted and simulated once for ``num_steps`` steps, which gives a point for every number of
+    steps up to that.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The trained network.
+    calibration : tensor, array or DataLoader
+        As for `lava_aug.convert`.
+    labels : array, shape (B,)
+        True classes of the images that the accuracy is measured on.
+    images : array or tensor, shape (B, *shape), optional
+        Those images; default the calibration images.
+    max_loss : float
+        How far below the model's own accuracy the network may be, as a part of 1.
+    objective : {"events", "steps"}
+        What is to be small.
+    resolutions : sequence of float
+        What is tried.
+    num_steps : int
+        Largest number of steps.
+    per_layer : bool
+        Whether to go on from the best point layer by layer: each layer's resolution is made twice as coarse as long as
+        accuracy and objective allow it. Costs a conversion and a simulation for each try.
+    progress : callable, optional
+        Called with what is being tried, the number of finished tries and of all tries.
+    **options
+        More arguments for `lava_aug.convert`.
+
+    Returns
+    -------
+    Tuned
+        All points, the Pareto front, and the best network.
+
+    Raises
+    ------
+    InputError
+        If labels and images do not fit together, or options are not usable.
+    ConversionError
+        As `convert`.
+    """
+    _check(max_loss, objective, resolutions)
+    calibrated = calibration_images(calibration)
+    shown = calibrated if images is None else calibration_images(images)
+    predicted = ann_logits(model, shown).argmax(axis=1)
+    expected = check_labels(labels, predicted.shape)
+    search = _Search(model, calibrated, shown, expected, num_steps, options)
+    points: list[Point] = []
+    for index, resolution in enumerate(resolutions):
+        points += search.points(resolution)
+        if progress is not None:
+            progress(f"resolution {resolution:g}", index + 1, len(resolutions))
+    tuned = Tuned(float((predicted == expected).mean()), max_loss, objective, tuple(points))
+    return _refined(tuned, search, progress) if per_layer else tuned
+
+
+def _check(max_loss: Any, objective: Any, resolutions: Any) -> None:
+    if not isinstance(max_loss, (int, float)) or not 0 <= max_loss <= 1:
+        raise InputError(f"max_loss: expected a number from 0 to 1, found {max_loss!r}")
+    if objective not in ("events", "steps"):
+        raise InputError(f"objective: expected 'events' or 'steps', found {objective!r}")
+    if not len(resolutions):
+        raise InputError("resolutions: expected at least one number, found none")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    model: nn.Module
+    calibration: Any
+    images: Any
+    labels: np.ndarray
+    num_steps: int
+    options: dict[str, Any]
+
+    def points(self, resolution: float, layers: Mapping[str, float] | None = None) -> list[Point]:
+        """One conversion, after every number of steps."""
+        chosen = {"resolution": resolution, "layer_resolutions": layers, "num_steps": self.num_steps}
+        net = convert(self.model, self.calibration, **chosen, **self.options)
+        out = simulate(net, self.images)
+        accuracy, events = out.accuracy(self.labels), out.events_per_image()
+        return [
+            Point(net.replace(num_steps=t + 1), t + 1, float(accuracy[t]), float(events[t]))
+            for t in range(self.num_steps)
+        ]
+
+
+def _refined(tuned: Tuned, search: _Search, progress: Callable[[str, int, int], None] | None) -> Tuned:
+    """Coarser layers, one after the other, as long as that is better."""
+    names = [layer.name for layer in tuned.best.network.layers[:-1] if hasattr(layer.neuron, "vth")]
+    chosen = dict.fromkeys(names, tuned.best.resolution)
+    for index, name in enumerate(names):
+        while True:
+            tried = chosen | {name: 2 * chosen[name]}
+            points = search.points(tuned.best.resolution, tried)
+            wider = dataclasses.replace(tuned, points=tuned.points + tuple(points))
+            if wider.best not in points:
+                break
+            tuned, chosen = wider, tried
+        if progress is not None:
+            progress(f"layer {name}", index + 1, len(names))
+    return tuned

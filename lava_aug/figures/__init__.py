@@ -1,0 +1,1 @@
+"""What `lava_aug.plot` draws."""

@@ -1,0 +1,174 @@
+"""Figures of what neurons do: the course of one, the spikes of many, and how large they are."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lava_aug.errors import InputError
+from lava_aug.figures.drawing import COLORS, axes_for, plain, style_of
+from lava_aug.figures.traces import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKER_AREA = 40.0
+"""Of a raster's largest spike, in square points."""
+
+NARROW = 16
+"""Coefficients up to here are drawn on a linear axis."""
+
+
+def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
+    """Spikes of many neurons over time: discs for positive, triangles for negative ones, areas as their coefficients.
+
+    Parameters
+    ----------
+    spikes : array, shape (T, *shape)
+        Coefficients of one image, such as ``Output.spikes[layer][:, 0]``.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    title : str, optional
+        Such as the layer's name; the range of the coefficients is added to it.
+
+    Raises
+    ------
+    InputError
+        If the array does not have an axis of time and one of neurons.
+    """
+    found = np.asarray(spikes)
+    if found.ndim < 2:
+        raise InputError(f"spikes: expected an array (time steps, *shape), found shape {found.shape}")
+    found = found.reshape(len(found), -1)
+    ax = axes_for(ax, (6, 4))
+    largest = max(1, np.abs(found).max(initial=0))
+    for sign, name, color, marker in ((1, "positive", COLORS[0], "o"), (-1, "negative", COLORS[1], "v")):
+        step, neuron = np.nonzero(sign * found > 0)
+        sizes = MARKER_AREA * np.abs(found[step, neuron]) / largest
+        # Many marks: as pixels, also in vector graphics.
+        marks = {"s": sizes, "color": color, "marker": marker, "linewidths": 0, "rasterized": True, "label": name}
+        ax.scatter(step + 1, neuron, **marks)
+    _whole_numbers(ax.xaxis)
+    _whole_numbers(ax.yaxis)
+    ax.set_xlim(0.5, len(found) + 0.5)
+    ax.set_ylim(found.shape[1] - 0.5, -0.5)
+    ax.set_xlabel("time step")
+    ax.set_ylabel("neuron (index)")
+    scope = f"spikes {found.min(initial=0):+g} .. {found.max(initial=0):+g}"
+    ax.set_title(scope if title is None else f"{plain(title)}: {scope}", fontsize="medium")
+    for mark in ax.legend(fontsize="small", loc="upper right").legend_handles:
+        mark.set_sizes([MARKER_AREA / 2])  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    return ax
+
+
+def coefficient_histogram(
+    counts: Mapping[str, Mapping[int, float]], ax: "Axes | None" = None, *, title: str | None = None
+) -> "Axes":
+    """How many spikes of which coefficient an image makes in a layer, one line for each conversion.
+
+    Parameters
+    ----------
+    counts : mapping
+        Title to a mapping from coefficient to mean number of spikes per image, zeros left out.
+    ax : matplotlib Axes, optional
+        Where to draw. Beyond coefficients of 16 its horizontal axis is linear up to 1 and logarithmic from there.
+    title : str, optional
+        Such as the layer's name.
+    """
+    ax = axes_for(ax, (6, 4))
+    for index, (name, found) in enumerate(counts.items()):
+        pairs = sorted((int(coefficient), number) for coefficient, number in found.items() if number > 0)
+        if pairs:
+            if pairs[0][0] < 0 < pairs[-1][0]:  # no line across 0, where there is no spike
+                pairs = sorted([*pairs, (0, math.nan)])
+            ax.plot(*zip(*pairs, strict=True), label=plain(name), markersize=3, linewidth=1, **style_of(index))
+    if ax.get_lines():
+        ax.set_yscale("log")
+        ax.legend(fontsize="small")
+    _coefficient_axis(ax, [abs(int(coefficient)) for found in counts.values() for coefficient in found])
+    ax.set_xlabel("spike coefficient")
+    ax.set_ylabel("spikes per image")
+    ax.grid(alpha=0.3)
+    if title is not None:
+        ax.set_title(plain(title), fontsize="medium")
+    return ax
+
+
+def neuron_trace(
+    trace: Trace, ax: "Axes | None" = None, *, title: str | None = None, n_lim: tuple[float, float] | None = None
+) -> "Axes":
+    """Potential, thresholds, spikes and their sum ``n`` of one neuron over time.
+
+    Within a step the potential first moves to its peak, then the spike, if there is one, takes it up or down at once.
+
+    Parameters
+    ----------
+    trace : Trace
+        From `lava_aug.figures.traces.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or
+        ``(num_steps, 1)``.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    title : str, optional
+        Title; default the neuron's type.
+    n_lim : (float, float), optional
+        Limits of the right-hand axis, which is that of ``n``; for traces side by side.
+    """
+    ax = axes_for(ax, (6, 3.5))
+    v0, n0 = (np.ravel(value)[0] for value in trace.neuron.initial())
+    steps = np.arange(1, len(trace.v) + 1)
+    right = ax.twinx()
+    ax.set_zorder(right.get_zorder() + 1)  # so that n is drawn behind v and its labels
+    ax.patch.set_visible(False)
+    course = np.stack([trace.peak.ravel(), trace.v.ravel()], 1).ravel()
+    ax.plot([0, *np.repeat(steps, 2)], [v0, *course], color=COLORS[0], label="v")
+    for name, color, style in (("vth", COLORS[1], "--"), ("vth_lo", COLORS[3], ":")):
+        value = getattr(trace.neuron, name, None)
+        if value is not None:
+            ax.axhline(np.ravel(value)[0], color=color, linestyle=style, linewidth=1.5, label=name)
+    _mark_spikes(ax, steps, trace)
+    ax.set_title(plain(title or trace.neuron.type_name))
+    ax.set_xlabel("time step")
+    ax.set_ylabel("potential v")
+    ax.margins(y=0.15)  # room for the spikes' labels
+    _draw_n(right, steps, np.array([n0, *trace.n.ravel()]), n_lim)
+    lines = [*ax.get_lines(), *right.get_lines()]
+    ax.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
+    return ax
+
+
+def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float] | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.step([0, *steps], n, where="post", color=COLORS[2], linewidth=1, label="n")
+    ax.set_ylabel("n, sum of spikes", color=COLORS[2])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.margins(y=0.15)
+    if n_lim is not None:
+        ax.set_ylim(n_lim)
+
+
+def _mark_spikes(ax: Any, steps: np.ndarray, trace: Trace) -> None:
+    for step, s, peak in zip(steps, trace.s.ravel(), trace.peak.ravel(), strict=True):
+        if s:
+            up = s > 0
+            place = {"xytext": (0, 4 if up else -4), "va": "bottom" if up else "top", "ha": "center"}
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+            ax.annotate(f"{s:+g}", (step, peak), textcoords="offset points", bbox=box, **place)
+
+
+def _whole_numbers(axis: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def _coefficient_axis(ax: Any, magnitudes: list[int]) -> None:
+    if max(magnitudes, default=0) <= NARROW:
+        _whole_numbers(ax.xaxis)
+        return
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
+
+    ax.set_xscale("symlog", base=4, linthresh=1)
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())

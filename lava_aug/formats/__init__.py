@@ -1,0 +1,1 @@
+"""HDF5 files of networks, in the layout of lava-dl's netx."""

@@ -1,0 +1,1 @@
+"""Networks as graphs of NIR, the Neuromorphic Intermediate Representation, and graphs of NIR as networks."""

@@ -1,0 +1,225 @@
+"""`Network` <-> NIR, the Neuromorphic Intermediate Representation of https://neuroir.org.
+
+::
+
+    /version                    nir's
+    /node/                      type "NIRGraph", nodes, edges: what every tool reads (`lava_aug.nir.nodes`)
+    /node/metadata/lava_aug/    metadata_version, lost, format, format_version, method, resolution, and the groups of
+                                one of our own files (`lava_aug.formats.netx`): what we read
+
+So a network comes back exactly, whatever the nodes can say. When it is read, the nodes have to be those that the
+metadata's network becomes: who changes them has to take the metadata off, or say that it does not count.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from lava_aug.errors import ExportWarning, FileError
+from lava_aug.files import whole_file
+from lava_aug.formats.hdf5 import Reader, opened
+from lava_aug.formats.netx import header, read_network, write_network
+from lava_aug.network import Network
+from lava_aug.nir.foreign import network_of
+from lava_aug.nir.losses import losses, type_checks
+from lava_aug.nir.nodes import Graph, Node, graph_of
+
+if TYPE_CHECKING:
+    from nir import NIRGraph
+
+METADATA = "lava_aug"
+"""Our name among the graph's metadata."""
+
+METADATA_VERSION = 1
+
+_HEADER = ("format", "format_version", "method", "resolution")
+
+
+def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGraph":
+    """A network as a graph of NIR, and as a file if a path is given: whole, or not at all.
+
+    Rate networks become plain ``IF`` graphs, for which NIR leaves open only how a neuron is reset, and from where it
+    starts (``convert(v0="zero")`` starts from 0). Of others the graph says what it can, and our metadata all the rest.
+
+    Parameters
+    ----------
+    net : Network
+        What to export.
+    path : path, optional
+        Where to write it; an existing file is replaced once the new one is complete.
+
+    Returns
+    -------
+    nir.NIRGraph
+        With the whole network in ``metadata["lava_aug"]``, for `from_nir`.
+
+    Warns
+    -----
+    ExportWarning
+        What is lost on readers that leave the metadata alone; `lava_aug.nir.losses.losses` gives it as a list.
+
+    Raises
+    ------
+    ExportError
+        If NIR has no node for a layer, and a matrix would be too large; the message names the layer.
+    FileError
+        If the file cannot be written.
+    """
+    import nir
+
+    graph = graph_of(net)
+    found = nir.NIRGraph(
+        nodes={name: nir.dict2NIRNode({"type": node.kind, **node.fields}) for name, node in graph.nodes.items()},
+        edges=list(graph.edges),
+        metadata={METADATA: _metadata(net)},
+        type_check=type_checks(graph),
+    )
+    if path is not None:
+        with whole_file(path) as partial:
+            nir.write(partial, found)
+    warnings.warn(f"lost on readers that leave the metadata alone: {'; '.join(losses(net))}", ExportWarning, 2)
+    return found
+
+
+def from_nir(graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = True, input_unit: float = 1.0) -> Network:
+    """The network of a graph of NIR: exactly the one that `to_nir` was given, or one of other tools' graphs.
+
+    Graphs without our metadata become floating-point networks of `RateNeuron`: ``IF`` nodes, and ``Affine``,
+    ``Linear``, ``Conv1d``, ``Conv2d``, ``SumPool2d``, ``AvgPool2d``, ``Scale`` and ``Flatten`` between them; an ``I``
+    in front of the output is the readout. What is assumed of them is said in a warning. Nothing in a file is executed.
+
+    Parameters
+    ----------
+    graph : nir.NIRGraph or path
+        A graph, or a file of one.
+    metadata : bool
+        False reads the nodes of a graph of ours as those of any other.
+    input_unit : float
+        For graphs without our metadata: the value of the graph's input that one unit of our input payload stands for.
+        1 if it takes spikes, or levels from 0 to 255; 1/255 if it takes intensities from 0 to 1.
+
+    Returns
+    -------
+    Network
+
+    Warns
+    -----
+    ExportWarning
+        What is assumed of a graph without our metadata.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, if nodes and metadata disagree, or if a node has no counterpart here; the message
+        names it.
+    """
+    if isinstance(graph, (str, os.PathLike)):
+        return _from_file(Path(graph), metadata, input_unit)
+    import tempfile
+
+    import nir
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.nir"
+        try:
+            nir.write(path, graph)
+        except Exception as error:  # whatever h5py and nir make of nodes that cannot be stored
+            raise FileError(f"not a graph that nir can store: {error}") from error
+        return _from_file(path, metadata, input_unit)
+
+
+def _from_file(path: Path, metadata: bool, input_unit: float) -> Network:
+    with opened(path) as file:
+        node = Reader(file, "file").group("node")
+        graph = _read_graph(node)
+        known = node.group("metadata") if metadata and node.is_group("metadata") else None
+        if known is not None and METADATA in known:
+            net = _read_metadata(known.group(METADATA))
+            _check_agreement(graph, graph_of(net))
+            return net
+        net, assumed = network_of(graph, input_unit)
+    warnings.warn(f"{'; '.join(assumed)}", ExportWarning, 3)
+    return net
+
+
+# Our metadata
+
+
+def _metadata(net: Network) -> dict[str, Any]:
+    """A network as nested dictionaries of what nir can write, in the layout of our own files."""
+    with h5py.File("metadata", "w", driver="core", backing_store=False) as file:
+        write_network(file, net)
+        found = _tree(file)
+    texts = {name: _bytes([value]) if isinstance(value, str) else value for name, value in header(net).items()}
+    return {"metadata_version": METADATA_VERSION, "lost": _bytes(losses(net)), **texts, **found}
+
+
+def _tree(group: h5py.Group) -> dict[str, Any]:
+    return {name: _tree(item) if isinstance(item, h5py.Group) else item[()] for name, item in group.items()}
+
+
+def _bytes(texts: list[str]) -> np.ndarray:
+    return np.array([text.encode() for text in texts])
+
+
+def _read_metadata(group: Reader) -> Network:
+    version = group.value("metadata_version")
+    if version != METADATA_VERSION:
+        raise FileError(f"unknown metadata version {version!r}: this lava-aug reads version {METADATA_VERSION}")
+    texts = {"format", "method"}
+    return read_network(group, {name: group.text(name) if name in texts else group.value(name) for name in _HEADER})
+
+
+def _check_agreement(found: Graph, expected: Graph) -> None:
+    """Whoever changed the nodes did not change the metadata, which then no longer says what the graph computes."""
+    different = [name for name in {**expected.nodes, **found.nodes} if not _agree(name, found, expected)]
+    if not different and set(found.edges) != set(expected.edges):
+        different = ["edges"]
+    if different:
+        raise FileError(
+            f"nodes and metadata disagree: {sorted(different)} changed after the export; "
+            "read the nodes alone with from_nir(path, metadata=False)"
+        )
+
+
+def _agree(name: str, found: Graph, expected: Graph) -> bool:
+    if name not in found.nodes or name not in expected.nodes:
+        return False
+    (kind, fields), (expected_kind, wanted) = found.nodes[name], expected.nodes[name]
+    return kind == expected_kind and all(np.array_equal(fields.get(key, ()), wanted[key]) for key in wanted)
+
+
+# Graphs
+
+
+def _read_graph(group: Reader) -> Graph:
+    """The nodes and edges of a file, with all the datasets of every node."""
+    kind = group.text("type")
+    if kind != "NIRGraph":
+        raise FileError(f"{group.where}: expected type 'NIRGraph', found {kind!r}")
+    listed = group.group("nodes")
+    nodes = {name: _read_node(listed.group(name)) for name in listed.names}
+    edges = group.texts("edges")
+    if not isinstance(edges, np.ndarray) or edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
+        raise FileError(f"{group.where}: expected 'edges' to be pairs of names, found {edges!r}")
+    for name in edges.ravel():
+        if name not in nodes:
+            raise FileError(f"{group.where}: an edge names {name!r}, which is none of {sorted(nodes)}")
+    return Graph(nodes, [(str(a), str(b)) for a, b in edges])
+
+
+def _read_node(group: Reader) -> Node:
+    kind = group.text("type")
+    if group.is_group("nodes"):
+        raise FileError(f"{group.where}: graphs inside of graphs are not read; flatten it")
+    names = [name for name in group.names if name != "type" and not group.is_group(name)]
+    return Node(kind, {name: _field(group, name) for name in names})
+
+
+def _field(group: Reader, name: str) -> Any:
+    found = group.texts(name)
+    return found.item() if isinstance(found, np.ndarray) and found.dtype == object and found.size == 1 else found

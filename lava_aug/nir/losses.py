@@ -1,0 +1,50 @@
+"""What the nodes of NIR leave out of a network."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lava_aug.network import Layer, Network
+from lava_aug.neurons import RateNeuron
+from lava_aug.nir.nodes import FIRING, Graph, graph_of
+
+
+def losses(net: Network) -> list[str]:
+    """What a reader does not know that runs the nodes and leaves our metadata alone: one line for each thing."""
+    firing = [layer for layer in net if isinstance(layer.neuron, FIRING)]
+    found = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
+    graph = graph_of(net)
+    if not net.is_float:
+        found.append("v stays within 24 bits")
+    found.append("the readout adds up over the time steps what comes out")
+    if net.heads:
+        found.append("the output is several tensors, one after the other")
+    if not type_checks(graph):
+        found.append("nir takes windows for square ones: read it with nir.read(path, type_check=False)")
+    return found
+
+
+def _names(layers: list[Layer]) -> str:
+    return ", ".join(layer.name for layer in layers)
+
+
+def _bounded(neuron: Any) -> bool:
+    """Whether ``n_max`` matters: a rate neuron's mean coefficient is at most 1 anyway."""
+    return neuron.n_max is not None and not isinstance(neuron, RateNeuron)
+
+
+_LOSSES: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+    ("a spike takes the threshold off v, which NIR leaves open (norse sets v to 0)", lambda neuron: True),
+    ("v starts from v0 instead of 0", lambda neuron: bool(np.any(neuron.v0 != 0))),
+    ("negative spikes at vth_lo", lambda neuron: hasattr(neuron, "vth_lo")),
+    ("n may become negative (signed)", lambda neuron: getattr(neuron, "signed", False)),
+    ("graded spikes: several in one step", lambda neuron: neuron.graded),
+    ("n_max, the bound on the mean coefficient", _bounded),
+)
+
+
+def type_checks(graph: Graph) -> bool:
+    """Whether nir 1.0.8 can check the shapes: it takes the height of a window for its width (``nir/ir/conv.py``)."""
+    windows = (node.fields["weight"].shape[2:] for node in graph.nodes.values() if node.kind == "Conv2d")
+    return all(height == width for height, width in windows)

@@ -1,0 +1,159 @@
+"""What the nodes of another tool's graph send, in our terms.
+
+Signals are sums of terms: the spikes of a layer behind one synapse. Linear nodes change the synapses of all terms that
+reach them, and neurons make a layer of them.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from lava_aug.conversion.composition import compact, compose, scale_rows
+from lava_aug.conversion.pooling import folded_synapse
+from lava_aug.errors import FileError, LavaAugError
+from lava_aug.layers import Conv, Dense, Relay, Shape, Sparse, SumPool, Synapse
+from lava_aug.network import INPUT, Connection, Layer, Network
+from lava_aug.nir.nodes import Graph
+
+MAX_ELEMENTS = 1 << 26
+"""Most elements of what a node sends."""
+
+MAX_KERNEL = 1 << 26
+"""Most weights of two convolutions as one."""
+
+MAX_TERMS = 64
+"""Most paths between two neurons that have only linear nodes on them."""
+
+
+class Term(NamedTuple):
+    """``factor * synapse`` on the spikes of a layer."""
+
+    source: str
+    synapse: Synapse
+    factor: float
+
+
+class Signal(NamedTuple):
+    """What a node sends: its shape, terms, and the bias that was added; the shape may be a flattened one."""
+
+    shape: Shape
+    terms: tuple[Term, ...]
+    bias: np.ndarray | None
+
+
+class Signals:
+    """The layers so far, and what every node sends."""
+
+    def __init__(self, graph: Graph, input_unit: float) -> None:
+        self.graph, self.input_unit = graph, input_unit
+        self.of: dict[str, Signal] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.layers: list[Layer] = []
+
+    def network(self) -> Network:
+        try:
+            return Network(input_shape=self.shapes[INPUT], layers=tuple(self.layers), method="nir")
+        except LavaAugError as error:
+            raise FileError(str(error)) from None
+
+    def sent(self, name: str, shape: Shape) -> Signal:
+        """The spikes of a layer as they are."""
+        self.shapes[name] = shape
+        return Signal(shape, (Term(name, Relay(), 1.0),), None)
+
+    def incoming(self, name: str) -> Signal:
+        """The sum of all that goes to a node."""
+        found = [self.of[source] for source, target in self.graph.edges if target == name]
+        shapes = {signal.shape for signal in found}
+        if len(shapes) != 1:
+            raise FileError(f"expected inputs of one shape, found {sorted(shapes)}")
+        terms = tuple(term for signal in found for term in signal.terms)
+        if len(terms) > MAX_TERMS:
+            raise FileError(f"has {len(terms)} paths to it from other neurons, at most {MAX_TERMS} are read")
+        biases = [signal.bias for signal in found if signal.bias is not None]
+        return Signal(found[0].shape, terms, sum(biases[1:], biases[0]) if biases else None)
+
+    # Linear nodes
+
+    def through(self, signal: Signal, synapse: Synapse, bias: np.ndarray | None = None) -> Signal:
+        """A linear map, and a bias for each channel, behind a signal."""
+        shape = synapse.output_shape(signal.shape)
+        if max(math.prod(shape), _padded(synapse, signal.shape)) > MAX_ELEMENTS:
+            raise FileError(f"sends {shape}, or pads to more than {MAX_ELEMENTS:,} elements")
+        total = None if bias is None else np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape)
+        if signal.bias is not None:
+            earlier = synapse.accumulate(np.broadcast_to(signal.bias, signal.shape)[None].astype(np.float64))[0]
+            total = earlier if total is None else total + earlier
+        return Signal(shape, tuple(self._behind(synapse, term, signal.shape) for term in signal.terms), total)
+
+    def _behind(self, outer: Synapse, term: Term, shape: Shape) -> Term:
+        wide = self.shapes[term.source]
+        inner = term.synapse
+        if isinstance(outer, Conv) and isinstance(inner, SumPool):
+            size = [(k - 1) * d * s + w for k, d, s, w in zip(
+                outer.window, outer.dilation, inner.stride, inner.kernel_size, strict=True)]  # fmt: skip
+            if outer.weight[:, :, 0, 0].size * math.prod(size) > MAX_KERNEL:
+                raise FileError("pooling and convolution make too large a kernel")
+        found = compose(outer, inner, wide)
+        if found is None and isinstance(inner, SumPool):
+            found = folded_synapse(inner, outer, wide)
+        if found is None:
+            found = _mixed(outer, inner)
+        if found is None or (isinstance(inner, Relay) and wide != shape and not isinstance(outer, Dense)):
+            raise FileError(
+                f"cannot be one with the {inner.type_name} in front of it; put an IF node between them, or merge them"
+            )
+        return term._replace(synapse=found)
+
+    def connections(self, signal: Signal) -> tuple[Connection, ...]:
+        """The synapses of a layer that takes a signal, in the shape that the signal has."""
+        return tuple(Connection(term.source, self._whole(term, signal.shape)) for term in signal.terms)
+
+    def _whole(self, term: Term, shape: Shape) -> Synapse:
+        wide = self.shapes[term.source]
+        factor = term.factor * (self.input_unit if term.source == INPUT else 1.0)
+        synapse: Synapse | None = term.synapse
+        if synapse.output_shape(wide) != shape:  # flattened
+            gather = Sparse.from_scipy(scipy.sparse.identity(math.prod(shape)), shape)
+            synapse = gather if isinstance(synapse, Relay) else compose(gather, synapse, wide)
+        if synapse is not None and factor != 1:
+            synapse = scale_rows(synapse, factor, wide)
+        if synapse is None:
+            raise FileError(f"cannot take what {term.synapse.type_name} and Flatten make; leave the Flatten out")
+        return synapse
+
+    # Neurons
+
+    def layer(self, name: str, signal: Signal, neuron: Any) -> Signal:
+        """Enter a layer under the name of a node; what it sends."""
+        bias = None if signal.bias is None or not signal.bias.any() else compact(signal.bias, signal.shape)
+        free = name
+        while free in self.shapes:
+            free += "_"
+        self.layers.append(
+            Layer(name=free, connections=self.connections(signal), neuron=neuron, quantum=1.0, bias=bias)
+        )
+        return self.sent(free, signal.shape)
+
+
+def _mixed(outer: Synapse, inner: Synapse) -> Synapse | None:
+    """A matrix on what another one gives, or on the channels of a convolution; None for anything else."""
+    if isinstance(outer, Dense) and isinstance(inner, Dense) and outer.weight.shape[1] == len(inner.weight):
+        return Dense(weight=outer.weight.astype(np.float64) @ inner.weight.astype(np.float64))
+    if not (isinstance(outer, Conv) and isinstance(inner, Conv) and _is_pointwise(outer) and inner.groups == 1):
+        return None
+    weight = np.einsum("oi,ijkl->ojkl", outer.weight[:, :, 0, 0].astype(np.float64), inner.weight.astype(np.float64))
+    return inner.replace(weight=weight)
+
+
+def _is_pointwise(conv: Conv) -> bool:
+    return (conv.window, conv.stride, conv.padding, conv.groups) == ((1, 1), (1, 1), (0, 0), 1)
+
+
+def _padded(synapse: Synapse, shape: Shape) -> int:
+    """Elements of what a window slides over."""
+    padding = synapse.padding if isinstance(synapse, (Conv, SumPool)) else (0, 0)
+    padded = (size + 2 * extra for size, extra in zip(shape[-2:], padding, strict=False))
+    return math.prod((*shape[:-2], *padded))

@@ -1,0 +1,1 @@
+"""Comparisons as pages, tables and figures."""

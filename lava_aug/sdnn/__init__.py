@@ -1,0 +1,1 @@
+"""Networks as stock Sigma-Delta networks of lava-dl."""

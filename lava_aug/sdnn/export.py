@@ -1,0 +1,270 @@
+"""A converted network as a stock Sigma-Delta network, in a file that unmodified netx of lava-dl loads.
+
+What such a network computes is in `lava_aug.sdnn.sigma_delta`, how weights and scales follow in
+`lava_aug.sdnn.requantization`.
+Further::
+
+    readout     netx's has no bias. A constant channel, with weights 0 and a bias, is added to the last layer that has
+                weights, and the readout's weights from one of its neurons make up its biases:
+                round(bias * gain / what that neuron sends) (`lava_aug.sdnn.readout_bias`).
+    pooling     netx has none. A sum over windows is a convolution with equal weights in as many groups as channels;
+                its weights lose nothing, whatever the scale, so it also adapts the scale.
+    axes        in the file as in ours: (C, H, W) and (O, I, H, W). netx turns and flips them.
+
+The file is written by `lava_aug.sdnn.file`.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from lava_aug.errors import InputError, NetworkError
+from lava_aug.formats.hdf5 import write_whole
+from lava_aug.images import payloads
+from lava_aug.layers import Dense, SumPool
+from lava_aug.network import INPUT_LEVELS, Layer, Network
+from lava_aug.sdnn.file import write_file
+from lava_aug.sdnn.limits import check_exportable
+from lava_aug.sdnn.ranges import HEADROOM, float_layers, windowed
+from lava_aug.sdnn.readout_bias import with_constant
+from lava_aug.sdnn.requantization import (
+    INPUT_GAIN,
+    MAX_MESSAGE,
+    MAX_STATE,
+    FloatLayer,
+    choose_gains,
+    fitted,
+    is_kept,
+    readout_scale,
+    relative_error,
+)
+from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork
+
+ATTEMPTS, LESS = 64, 0.95
+"""How often a scale that does not fit is made smaller, and by which factor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RequantizedLayer:
+    """What became of one layer.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    gain : float
+        Messages per unit of our spike coefficient (readout: per unit of ``v``).
+    largest_weight, previous_weight : int
+        Largest magnitude of its integer weights now and before.
+    weight_error, bias_error : float
+        Root of the squared rounding error of the weights relative to them; largest error of a bias relative to the
+        largest activation.
+    largest_message : int
+        What there is room for: the largest activation as a message (readout: the largest sum).
+    threshold : int
+        ``vThMant``: changes of less than 64 times this are not sent.
+    """
+
+    name: str
+    gain: float
+    largest_weight: int
+    previous_weight: int
+    weight_error: float
+    bias_error: float
+    largest_message: int
+    threshold: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaDeltaExport:
+    """What `export_sdnn` wrote.
+
+    Attributes
+    ----------
+    network : SigmaDeltaNetwork
+        The arithmetic of the file, which `simulate` gives bit for bit as netx on Lava.
+    layers : tuple of RequantizedLayer
+        What was requantised.
+    notes : tuple of str
+        What to know about the file.
+    """
+
+    network: SigmaDeltaNetwork
+    layers: tuple[RequantizedLayer, ...]
+    notes: tuple[str, ...]
+
+    def cells(self) -> list[list[str]]:
+        """The layers as a table of texts, the first line being its head."""
+        head = ["layer", "weights", "before", "weight error (%)", "bias error (%)", "largest message", "vThMant"]
+        return [head, *map(_row, self.layers)]
+
+
+def _row(layer: RequantizedLayer) -> list[str]:
+    return [
+        layer.name,
+        f"±{layer.largest_weight}",
+        f"±{layer.previous_weight}",
+        f"{100 * layer.weight_error:.2f}",
+        f"{100 * layer.bias_error:.2f}",
+        f"{layer.largest_message:,}",
+        str(layer.threshold),
+    ]
+
+
+def export_sdnn(
+    net: Network, path: str | os.PathLike[str], *, images: Any = None, threshold: float = 0.0
+) -> SigmaDeltaExport:
+    """Write a network as a stock Sigma-Delta netx file, which ``lava.lib.dl.netx.hdf5.Network`` runs unmodified.
+
+    The spiking neurons are gone: each layer computes the ReLU that they stand for and sends its changes. So the method
+    and the number of steps that the network was converted for do not matter.
+
+    Parameters
+    ----------
+    net : Network
+        A fixed-point network whose layers follow each other: convolutions, average pooling and dense layers.
+    path : path
+        The file to write, whole or not at all.
+    images : array or tensor, shape (B, *net.input_shape), optional
+        Typical images, from which the ranges are taken. Without, they follow from the balanced thresholds of the
+        conversion (`HEADROOM` times those); of a network that was not converted, from the worst case.
+    threshold : float, optional
+        Changes of less than this part of a layer's largest activation are not sent (until they add up to it); from 0,
+        all changes, to below 1. The input sends all changes.
+
+    Returns
+    -------
+    SigmaDeltaExport
+        The network that was written, and what requantisation did to each layer.
+
+    Raises
+    ------
+    NetworkError
+        If stock netx cannot express the network; the message names the layer.
+    InputError
+        If images or threshold are not usable.
+    FileError
+        If the file cannot be written.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
+        raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
+    made = requantized(net, images, threshold)
+    write_whole(path, lambda file: write_file(file, made.network))
+    return made
+
+
+def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> SigmaDeltaExport:
+    """What `export_sdnn` would write."""
+    check_exportable(net)
+    layers = float_layers(net, None if images is None else payloads(net, images))
+    gains = choose_gains(layers)
+    made, reports, gain = [], [], INPUT_GAIN
+    for layer, found, wanted in zip(net.layers[:-1], layers, gains, strict=False):
+        stock, report = _hidden(net, layer, found, wanted, gain, threshold)
+        made, reports, gain = [*made, stock], [*reports, report], report.gain
+    made, report = _readout(net, layers[-1], made, gain)
+    network = SigmaDeltaNetwork(net.input_shape, tuple(made))
+    return SigmaDeltaExport(network, (*reports, report), tuple(_notes(network, net, images is not None)))
+
+
+# Layers of the stock network
+
+
+def _hidden(
+    net: Network, layer: Layer, found: FloatLayer, wanted: float, before: float, threshold: float
+) -> tuple[SigmaDeltaLayer, RequantizedLayer]:
+    weight, gain = _rounded(layer, found, wanted, before)
+    beta, bias_error = None, 0.0
+    if found.constant is not None:
+        exact = found.constant * gain / INPUT_GAIN
+        beta = np.rint(exact).astype(np.int64)
+        bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * found.reach)
+    source = net.shapes[layer.connections[0].source]
+    v_th = round(threshold * gain * found.reach / INPUT_GAIN)
+    synapse = windowed(layer.connections[0].synapse, source)
+    stock = SigmaDeltaLayer(layer.name, synapse.replace(weight=weight), beta, v_th, net.shapes[layer.name])
+    scale = INPUT_GAIN * gain / before
+    report = RequantizedLayer(
+        name=layer.name,
+        gain=gain,
+        largest_weight=int(np.abs(weight).max()),
+        previous_weight=int(synapse.largest_weight),
+        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
+        bias_error=bias_error,
+        largest_message=round(gain * found.reach),
+        threshold=v_th,
+    )
+    return stock, report
+
+
+def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[np.ndarray, float]:
+    """Integer weights near the wanted gain, and the gain that they have."""
+    for _ in range(ATTEMPTS):
+        weight, r = fitted(found.matrix, INPUT_GAIN * wanted / before)
+        gain = r * before / INPUT_GAIN
+        if is_kept(weight) and gain * found.reach <= MAX_MESSAGE and INPUT_GAIN * gain * found.swing <= MAX_STATE:
+            return weight, gain
+        wanted *= LESS
+    raise _no_weights(layer)
+
+
+def _readout(
+    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], gain: float
+) -> tuple[list[SigmaDeltaLayer], RequantizedLayer]:
+    """All layers of the stock network: those made, which get a constant if there is a bias, and the readout."""
+    wanted = readout_scale(found, gain)
+    for _ in range(ATTEMPTS):
+        weight, scale = fitted(found.matrix, wanted)
+        layers, whole, bias_error = _biased(net, found, made, weight, scale * gain)
+        if weight.any() and is_kept(whole):
+            break
+        wanted *= LESS
+    else:
+        raise _no_weights(net.readout)
+    report = RequantizedLayer(
+        name=net.readout.name,
+        gain=scale * gain,
+        largest_weight=int(np.abs(weight).max()),
+        previous_weight=int(net.readout.connections[0].synapse.largest_weight),
+        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
+        bias_error=bias_error,
+        largest_message=round(scale * gain * found.swing),
+        threshold=0,
+    )
+    stock = SigmaDeltaLayer(net.readout.name, Dense(weight=whole), None, 0, net.shapes[net.readout.name])
+    return [*layers, stock], report
+
+
+def _biased(
+    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], weight: np.ndarray, gain: float
+) -> tuple[list[SigmaDeltaLayer], np.ndarray, float]:
+    """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
+    if found.constant is None or not found.constant.any():
+        return made, weight, 0.0
+    pooled = {layer.name for layer in net if isinstance(layer.connections[0].synapse, SumPool)}
+    layers, weight, error = with_constant(net.readout, made, pooled, weight, found.constant * gain)
+    return layers, weight, error / (gain * found.swing)
+
+
+def _no_weights(layer: Layer) -> NetworkError:
+    return NetworkError(
+        f"layer {layer.name!r}: no 8-bit weights keep its messages within 16 bits and its sums within 24; "
+        "give typical images, from which the ranges are taken"
+    )
+
+
+def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str]:
+    """What to know about a file."""
+    source = "ranges measured on images" if measured else f"ranges taken from {_origin(net)}; images make them exact"
+    return [
+        f"an image's answer is there {network.depth} time steps after it; images can follow each other every step",
+        f"pixels 0 .. {INPUT_LEVELS} go into net.in_layer.neuron.a_in, in Lava's order (width, height, channels)",
+        source,
+    ]
+
+
+def _origin(net: Network) -> str:
+    return "the worst case" if net.method == "custom" else f"{HEADROOM:g} times the balanced thresholds"

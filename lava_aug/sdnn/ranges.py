@@ -1,0 +1,75 @@
+"""The layers of a network in units of spike coefficients, and how large their activations become."""
+
+from typing import Any
+
+import numpy as np
+
+from lava_aug.layers import Conv, Dense, SumPool
+from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.sdnn.limits import by_channel
+from lava_aug.sdnn.requantization import FloatLayer
+
+HEADROOM = 2.0
+"""Without images: largest activation relative to the balanced threshold."""
+
+MEASURED_HEADROOM = 1.25
+"""With images: room relative to the largest activation on them."""
+
+
+def float_layers(net: Network, x: np.ndarray | None) -> list[FloatLayer]:
+    """What each layer computes, and what there must be room for: on payloads ``x``, or without any."""
+    made, before = [], INPUT
+    reach, n = float(INPUT_LEVELS), None if x is None else x.astype(np.float64)
+    for layer in net:
+        synapse, shape = windowed(layer.connections[0].synapse, net.shapes[before]), net.shapes[layer.name]
+        vth = by_channel(getattr(layer.neuron, "vth", 1), shape)
+        matrix = synapse.weight / vth.reshape(-1, *[1] * (synapse.weight.ndim - 1))
+        constant = None if layer.bias is None else by_channel(layer.bias, shape) / vth
+        if n is None:
+            reach, swing = _expected(net, layer, matrix, constant, reach)
+        else:
+            n, reach, swing = _measured(synapse, n, vth, constant)
+        made.append(FloatLayer(matrix, constant, reach, swing))
+        before = layer.name
+    return made
+
+
+def windowed(synapse: Any, shape: tuple[int, ...]) -> Conv | Dense:
+    """A synapse as stock networks have it: sum pooling is a convolution of each channel with ones."""
+    if not isinstance(synapse, SumPool):
+        return synapse
+    weight = np.ones((shape[0], 1, *synapse.window), np.int64)
+    geometry = {"stride": synapse.stride, "padding": synapse.padding, "dilation": synapse.dilation}
+    return Conv(weight=weight, groups=shape[0], **geometry)
+
+
+def _expected(
+    net: Network, layer: Layer, matrix: np.ndarray, constant: np.ndarray | None, reach: float
+) -> tuple[float, float]:
+    """Reach and swing without images; sums of many weights rarely come near the worst case."""
+    rows, shift = matrix.reshape(len(matrix), -1), 0.0 if constant is None else np.abs(constant)
+    worst = float((np.abs(rows).sum(axis=1) * reach + shift).max())
+    if net.method == "custom":
+        return worst, worst
+    if layer is net.readout:
+        swing = float((np.sqrt(2 * (rows**2).sum(axis=1)) * reach + shift).max())
+        return min(worst, swing), min(worst, swing)
+    if isinstance(layer.connections[0].synapse, SumPool):
+        return worst, worst
+    found = min(worst, HEADROOM / net.resolution)
+    return found, min(worst, 2 * found)
+
+
+def _measured(
+    synapse: Conv | Dense, n: np.ndarray, vth: np.ndarray, constant: np.ndarray | None
+) -> tuple[np.ndarray, float, float]:
+    """Activations on images, reach and swing."""
+    import torch
+
+    with torch.no_grad():
+        a = synapse.torch(torch.float64, "cpu")(torch.from_numpy(n)).numpy()
+    axes = (-1, *[1] * (a.ndim - 2))
+    a = a / vth.reshape(axes) + (0 if constant is None else constant.reshape(axes))
+    swing = MEASURED_HEADROOM * max(float(np.abs(a).max()), 1.0)
+    n = np.maximum(a, 0)
+    return n, MEASURED_HEADROOM * max(float(n.max()), 1.0), swing

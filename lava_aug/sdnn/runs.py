@@ -1,0 +1,111 @@
+"""Running stock Sigma-Delta files on unmodified netx of lava-dl, safely, and noting what every layer sends."""
+
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lava_aug.backend.lava_import import import_lava
+from lava_aug.errors import BackendError, FileError, InputError
+from lava_aug.images import as_numpy
+from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
+from lava_aug.simulation.recording import Recording
+
+import_lava()
+
+from lava.magma.core.run_conditions import RunSteps  # noqa: E402
+from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
+
+from lava_aug.backend.run_configs import FastSimCfg  # noqa: E402
+from lava_aug.backend.supervision import supervise  # noqa: E402
+from lava_aug.processes import ImageSource, Recorder  # noqa: E402
+
+
+def run_sdnn(
+    path: str | os.PathLike[str],
+    images: Any,
+    *,
+    steps_per_image: int = 1,
+    fast: bool = True,
+    timeout: float | None = 600.0,
+) -> SigmaDeltaOutput:
+    """Run a file that `lava_aug.export_sdnn` wrote on lava-dl's netx, images following each other without reset.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    images : array, shape (N, *input_shape)
+        uint8, in our axes.
+    steps_per_image : int
+        Time steps for which each image is shown. One is enough: netx's layers all work at the same time, and what one
+        step brings passes the network like a train.
+    fast : bool
+        Whether `lava_aug.FastSimCfg` replaces Lava's models of Conv and Dense; the result is equal, bit for bit.
+    timeout : float, optional
+        Seconds that the run may take.
+
+    Returns
+    -------
+    SigmaDeltaOutput
+        Layers are named "1", "2", …; ``seconds`` is what Lava took, its start included.
+
+    Raises
+    ------
+    InputError
+        If images or the number of steps are not usable.
+    FileError
+        If there is no such file.
+    BackendError
+        If lava-dl is missing or the run fails.
+    """
+    net = _network(path)
+    x = _checked(images, tuple(net.in_layer.shape)[::-1], steps_per_image)
+    depth = len(net.layers) - 1
+    steps = len(x) * steps_per_image + depth
+    source = ImageSource(
+        images=np.ascontiguousarray(x.transpose(0, *range(x.ndim - 1, 0, -1))), num_steps=steps_per_image
+    )
+    source.s_out.connect(net.in_layer.neuron.a_in)
+    recordings = [_recorded(layer, steps, keep=layer is net.out_layer) for layer in net.layers]
+    config = (FastSimCfg if fast else Loihi2SimCfg)(select_tag="fixed_pt")
+    start = time.perf_counter()
+    with supervise(net, timeout=timeout), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of lava-dl; the block's own InPort, which netx does not use, among them
+        net.run(condition=RunSteps(num_steps=steps), run_cfg=config)
+    seconds = time.perf_counter() - start
+    names = ["input", *map(str, range(1, len(net.layers)))]
+    events = {name: found.events for name, found in zip(names[:-1], recordings, strict=False)}
+    readout = np.asarray(recordings[-1].data, np.int64).reshape(steps, -1)
+    return SigmaDeltaOutput(readout, events, len(x), steps_per_image, depth, seconds)
+
+
+def _network(path: str | os.PathLike[str]) -> Any:
+    if not Path(path).is_file():
+        raise FileError(f"{str(path)!r}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from lava.lib.dl.netx import hdf5
+    except ImportError as error:
+        raise BackendError(f"netx needs lava-dl: {error}; uv run installs it") from error
+    return hdf5.Network(net_config=str(path))
+
+
+def _checked(images: Any, shape: tuple[int, ...], steps_per_image: Any) -> np.ndarray:
+    x = as_numpy(images, "images")
+    if x.dtype != np.uint8 or x.shape[1:] != shape or not len(x):
+        expected = f"uint8 of shape (N, {', '.join(map(str, shape))}), at least one"
+        raise InputError(f"images: expected {expected}, found {x.dtype} {x.shape}")
+    if isinstance(steps_per_image, bool) or not isinstance(steps_per_image, int) or steps_per_image < 1:
+        raise InputError(f"steps_per_image: expected an integer of at least 1, found {steps_per_image!r}")
+    return x
+
+
+def _recorded(layer: Any, steps: int, *, keep: bool) -> Recording:
+    recording = Recording(tuple(map(int, layer.out.shape)), steps, keep=keep)
+    layer.neuron.s_out.connect(Recorder(recording=recording).s_in)
+    return recording

@@ -1,0 +1,1 @@
+"""Running a `Network` without Lava: batches of images, single samples, and the closed form of many steps."""

@@ -1,0 +1,197 @@
+"""A whole network, one sample at a time, in the time of Lava: a layer works one step behind the deepest of its sources.
+
+This is what the Lava Processes of a network do together, without Lava: in every time step each layer takes the input
+current that was added up in the step before, fires, and then all synapses add up what was sent. Currents of shorter
+paths wait for those of the longest (`Network.delays`). The fused ProcessModel runs it; so does everything that wants
+Lava's order of events without Lava.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lava_aug.delays import DelayLine
+from lava_aug.layers import Shape
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.neurons import initial_state
+from lava_aug.simulation import compiled
+from lava_aug.simulation.compiled import EVENTS, LARGEST, SPIKE_SUM, CompiledPopulation
+from lava_aug.simulation.kernels import SampleKernel
+from lava_aug.simulation.recording import Recording
+
+
+class _Population(Protocol):
+    counts: np.ndarray
+
+    def reset(self) -> None: ...
+
+    def step(self, a: np.ndarray) -> None: ...
+
+    @property
+    def sent(self) -> np.ndarray: ...
+
+    @property
+    def potential(self) -> np.ndarray: ...
+
+
+class _Compiled:
+    """One sample of a `CompiledPopulation`."""
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        self.neurons = CompiledPopulation(layer.neuron, shape, 1, layer.bias)
+        self.counts = self.neurons.counts[0]
+        self.sent = self.neurons.s.reshape(shape)
+        self.potential = self.neurons.v.reshape(shape)
+        self.t = 0
+
+    def reset(self) -> None:
+        self.neurons.reset()
+        self.t = 0
+
+    def step(self, a: np.ndarray) -> None:
+        self.t += 1
+        self.neurons.step(a.reshape(1, -1), self.t)
+
+
+class _Stepped:
+    """`Neuron.step`, for neurons without a compiled form, long windows, and floating point in full precision."""
+
+    def __init__(self, layer: Layer, shape: Shape) -> None:
+        self.neuron, self.shape = layer.neuron, shape
+        bias = np.zeros(()) if layer.bias is None else layer.bias
+        self.state = initial_state(layer.neuron, shape)
+        self.bias = bias.astype(self.state.v.dtype)
+        self.counts = np.zeros(5, np.int64)
+        self.sent = np.zeros(self.state.n.shape, self.state.n.dtype)
+
+    @property
+    def potential(self) -> np.ndarray:
+        return self.state.v
+
+    def reset(self) -> None:
+        self.state = initial_state(self.neuron, self.shape)
+
+    def step(self, a: np.ndarray) -> None:
+        step = self.neuron.step(self.state, a.astype(self.state.v.dtype), self.bias)
+        self.state, self.sent = step.state, step.s
+        capped = 0 if step.capped is None else np.count_nonzero(step.capped)
+        largest = np.abs(step.s).max()
+        self.counts[:] = (
+            np.count_nonzero(step.s),
+            np.abs(step.s).sum(),
+            np.count_nonzero(step.saturated),
+            capped,
+            largest,
+        )
+
+
+class _Path(NamedTuple):
+    """One connection: from where to where, what adds up its spikes, and how long its currents wait."""
+
+    source: str
+    target: str
+    kernel: SampleKernel
+    line: DelayLine
+
+
+class Pipeline:
+    """A network that is fed one array of payloads per time step.
+
+    Parameters
+    ----------
+    net : Network
+        What to run.
+    num_steps : int
+        Length of a window: the layer at depth d starts one in every time step t (counted from 0) with
+        ``t % num_steps == d % num_steps``.
+    recordings : dict of str to Recording, optional
+        What to note, by layer (and `INPUT`).
+    """
+
+    def __init__(self, net: Network, num_steps: int, recordings: dict[str, Recording] | None = None) -> None:
+        self.net, self.num_steps = net, num_steps
+        self.recordings = recordings or {}
+        self.t = 0
+        self.dtype: Any = np.float64 if net.is_float else np.float32
+        self.layers = {layer.name: self._population(layer) for layer in net}
+        self.paths = [path for layer in net for path in self._paths(layer)]
+        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.current_shapes[layer.name]) for layer in net}
+        self.pixels = np.zeros(net.input_shape, self.dtype)
+        self.input_counts = np.zeros(5, np.int64)
+        self.from_input: dict[int, np.ndarray] = {}
+
+    def _paths(self, layer: Layer) -> Iterator[_Path]:
+        shapes = self.net.shapes
+        for (source, synapse), delay in zip(layer.connections, self.net.delays(layer.name), strict=True):
+            kernel, line = SampleKernel(synapse, shapes[source]), DelayLine(self.net.current_shapes[layer.name], delay)
+            yield _Path(source, layer.name, kernel, line)
+
+    def _population(self, layer: Layer) -> _Population:
+        shape = self.net.current_shapes[layer.name]
+        if not self.net.is_float and compiled.is_compiled(layer.neuron, self.num_steps):
+            return _Compiled(layer, shape)
+        return _Stepped(layer, shape)
+
+    def step(self, payloads: np.ndarray) -> np.ndarray:
+        """One time step.
+
+        Parameters
+        ----------
+        payloads : array, shape net.input_shape
+            What the source sends in this step.
+
+        Returns
+        -------
+        numpy.ndarray
+            The readout's potential, which answers what came in ``net.depth`` steps ago; overwritten by the next step.
+        """
+        for layer in self.net:
+            neurons = self.layers[layer.name]
+            if (self.t - self.net.depths[layer.name]) % self.num_steps == 0:
+                neurons.reset()
+            neurons.step(self.currents[layer.name])
+        self._take(payloads)
+        self._add_up()
+        self._note()
+        self.t += 1
+        return self.layers[self.net.readout.name].potential
+
+    def _take(self, payloads: np.ndarray) -> None:
+        """New payloads; an image stays for a whole window, and so do the currents that it causes."""
+        if self.t and np.array_equal(self.pixels, payloads):
+            return
+        self.pixels[...] = payloads
+        self.from_input.clear()
+        size = np.abs(self.pixels)
+        self.input_counts[[EVENTS, SPIKE_SUM, LARGEST]] = np.count_nonzero(size), size.sum(dtype=np.float64), size.max()
+
+    def _add_up(self) -> None:
+        """The currents of the next step."""
+        totals: dict[str, np.ndarray] = {}
+        for index, path in enumerate(self.paths):
+            a = path.line(self._from_images(index) if path.source == INPUT else self._from_layer(path))
+            total = totals.get(path.target)
+            totals[path.target] = a if total is None else total.astype(np.float64) + a
+        self.currents = totals
+
+    def _from_images(self, index: int) -> np.ndarray:
+        if index not in self.from_input:
+            counts = self.input_counts
+            a = self.paths[index].kernel(self.pixels, counts[LARGEST], counts[EVENTS])
+            self.from_input[index] = a.copy()
+        return self.from_input[index]
+
+    def _from_layer(self, path: _Path) -> np.ndarray:
+        neurons = self.layers[path.source]
+        a = path.kernel(neurons.sent, neurons.counts[LARGEST], neurons.counts[EVENTS])
+        return a.copy() if path.line.delay else a  # the kernel overwrites what it gave
+
+    def _note(self) -> None:
+        for name, recording in self.recordings.items():
+            if name == INPUT:
+                recording.note_counts(self.t, self.input_counts, self.pixels)
+            elif name == self.net.readout.name:
+                recording.note_counts(self.t, self.layers[name].counts, self.layers[name].potential)
+            else:
+                recording.note_counts(self.t, self.layers[name].counts, self.layers[name].sent)

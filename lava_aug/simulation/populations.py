@@ -1,0 +1,144 @@
+"""The neurons of a layer, in torch, for a batch: compiled on a CPU, by `Neuron.step` wherever else.
+
+Both kinds take the input current of a step and give the spikes, together with the counts of
+`lava_aug.simulation.compiled`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lava_aug.layers import Shape
+from lava_aug.network import Layer
+from lava_aug.neurons import State, initial_state
+from lava_aug.simulation.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, CompiledPopulation, is_compiled
+from lava_aug.simulation.compiled import weighted_events as compiled_weighted_events
+from lava_aug.simulation.kernels import largest_magnitude
+from lava_aug.simulation.threads import Threads
+
+
+class Population(Protocol):
+    """Neurons of one layer for a batch of images.
+
+    Attributes
+    ----------
+    counts : numpy.ndarray
+        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.simulation.compiled`.
+    """
+
+    counts: np.ndarray
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents, both ``(batch, *shape)``; the result is overwritten by the next step."""
+        ...
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        ...
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with those images only for which ``rows (batch,)``, bool, says so."""
+        ...
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """For each image, the sum of ``weights (neurons,)`` over the neurons that sent something in the last step."""
+        ...
+
+
+class TorchPopulation:
+    """By `Neuron.step`, for any neuron on any device."""
+
+    def __init__(self, layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device) -> None:
+        self.neuron = layer.neuron
+        bias = np.zeros(()) if layer.bias is None else layer.bias
+        self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
+        exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
+        v, n, _ = initial_state(layer.neuron, shape)
+        self.state = State(
+            torch.tensor(v, dtype=torch.float32, device=device).repeat(batch, *[1] * v.ndim),
+            torch.tensor(n, dtype=torch.float32 if exact else torch.float64, device=device).repeat(
+                batch, *[1] * n.ndim
+            ),
+        )
+        self.counts = np.zeros((batch, 5), np.int64)
+        self.fired = torch.zeros(batch, 0, device=device)
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents."""
+        step = self.neuron.step(self.state, a, self.bias)
+        self.state = step.state
+        flat = step.s.reshape(len(step.s), -1)
+        self.fired = flat != 0
+        self.counts[:, EVENTS] = self.fired.sum(1).cpu()
+        self.counts[:, SPIKE_SUM] = flat.abs().sum(1, dtype=torch.float64).cpu()
+        self.counts[:, SATURATED] = _per_image(step.saturated)
+        self.counts[:, CAPPED] = 0 if step.capped is None else _per_image(step.capped)
+        self.counts[:, LARGEST] = largest_magnitude(flat)
+        return step.s
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        return self.state.v.cpu().numpy()
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with some images only."""
+        chosen = torch.from_numpy(rows).to(self.fired.device)
+        self.state = self.state._replace(v=self.state.v[chosen], n=self.state.n[chosen])
+        self.counts = self.counts[rows]
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """Sum of weights over the neurons that fired."""
+        return (self.fired.to(torch.float64) @ weights.to(torch.float64)).to(torch.int64).cpu().numpy()
+
+
+def _per_image(mask: torch.Tensor) -> torch.Tensor:
+    return mask.reshape(len(mask), -1).sum(1).cpu()
+
+
+class SharedPopulation:
+    """By `CompiledPopulation`, rows shared among threads."""
+
+    def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
+        self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
+        self.counts = self.compiled.counts
+        self.shape, self.threads, self.t = shape, threads, 0
+        self.s = self._spikes()
+
+    def _spikes(self) -> torch.Tensor:
+        return torch.from_numpy(self.compiled.s).view(-1, *self.shape)
+
+    def step(self, a: torch.Tensor) -> torch.Tensor:
+        """Spikes for input currents."""
+        currents = a.reshape(len(a), -1).numpy()
+        self.t += 1
+        self.threads.share(lambda rows: self.compiled.step(currents, self.t, rows), len(currents), currents.size)
+        return self.s
+
+    def potential(self) -> np.ndarray:
+        """``v`` after the last step."""
+        return self.compiled.v.reshape(-1, *self.shape)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with some images only."""
+        self.compiled.keep(rows)
+        self.counts, self.s = self.compiled.counts, self._spikes()
+
+    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+        """Sum of weights over the neurons that fired."""
+        result = np.empty(len(self.counts), np.int64)
+
+        def part(rows: slice) -> None:
+            result[rows] = compiled_weighted_events(self.compiled.s[rows], weights.numpy())
+
+        self.threads.share(part, len(result), self.compiled.s.size)
+        return result
+
+
+def population(
+    layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device, threads: Threads
+) -> Population:
+    """The fastest kind that is exact for the layer on the device; ``shape`` is that of the input current."""
+    if device.type == "cpu" and is_compiled(layer.neuron, num_steps):
+        return SharedPopulation(layer, shape, batch, threads)
+    return TorchPopulation(layer, shape, batch, num_steps, device)

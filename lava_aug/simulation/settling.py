@@ -1,0 +1,226 @@
+"""The answer of an AugMapping network after T steps, for the price of one forward pass.
+
+With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
+is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
+proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
+times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum. Max pooling takes maxima of sums.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+
+from lava_aug import fixed_point
+from lava_aug.errors import NetworkError
+from lava_aug.fixed_point import carried, floor_div
+from lava_aug.images import Progress, check_num_steps, payloads
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
+from lava_aug.results import check_labels, check_one_head, split_heads
+from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
+from lava_aug.spec import every, offending
+
+MARGIN = 2
+"""How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike
+coefficients below the payload's limit: on the way they differ from the mean by rounding, not by a factor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """The readout after ``num_steps`` time steps.
+
+    Attributes
+    ----------
+    network : Network
+        The network.
+    num_steps : int
+        Time steps.
+    v : numpy.ndarray
+        Readout after the last step, ``(B, *readout shape)``, int64: ``simulate(...).v[-1]``, bit for bit.
+    """
+
+    network: Network
+    num_steps: int
+    v: np.ndarray
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The readout in the ANN's units, float64, shape as ``v``."""
+        return self.v * (self.network.readout.quantum / self.num_steps)
+
+    @property
+    def heads(self) -> dict[str, np.ndarray]:
+        """`logits` of each head of a network with several: ``(B, *head's shape)`` by name."""
+        return split_heads(self.network, self.logits)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Index of the largest readout, over the first axis of its shape: ``(B, ...)``; InputError if it has heads."""
+        check_one_head(self.network)
+        return self.v.argmax(axis=1)
+
+    def accuracy(self, labels: Any) -> float:
+        """Fraction of right predictions; InputError if there is not one integer label per image."""
+        return float((self.predictions == check_labels(labels, self.predictions.shape)).mean())
+
+
+def settle(
+    net: Network,
+    images: Any,
+    num_steps: int | None = None,
+    *,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Settled:
+    """The readout of an AugMapping network after ``num_steps`` steps, in one forward pass instead of ``num_steps``.
+
+    Parameters
+    ----------
+    net : Network
+        Augmented neurons with ``vth_lo = -1``, and max pooling, throughout; in fixed point.
+    images : array or tensor, shape (B, *net.input_shape)
+        uint8, or floating point in [0, 1], which is rounded to 255 levels.
+    num_steps : int, optional
+        Time steps per image; default ``net.num_steps``.
+    batch_size : int, optional
+        Images computed together; by default as many as make about 4 million neurons.
+    device : str
+        A torch device.
+    progress : callable, optional
+        Called after every batch with the number of finished images and of all images.
+
+    Returns
+    -------
+    Settled
+        The same readout as ``simulate(net, images, num_steps).v[-1]``.
+
+    Raises
+    ------
+    NetworkError
+        If the theorem does not hold for the network, or potentials or spikes come so near to their limits on these
+        images that some may have been clipped on the way. The message names the layer and the reason; `simulate`
+        takes any network.
+    InputError
+        As `simulate`.
+    """
+    check_theorem(net)
+    x, steps = payloads(net, images), check_num_steps(net, num_steps)
+    size = images_per_batch(net, batch_size)
+    settler = _Settler(net, steps, torch_device(device))
+    parts = [settler.run(batch) for batch in batches(x, size, progress)]
+    return Settled(net, steps, np.concatenate(parts))
+
+
+def check_theorem(net: Network) -> None:
+    """NetworkError if the theorem does not hold for a network, whatever the images."""
+    if net.is_float:
+        raise NetworkError("settle: the network computes in floating point, where the theorem does not hold exactly")
+    for layer in net.layers[:-1]:
+        neuron = layer.neuron
+        if type(neuron) is MaxPoolNeuron:
+            continue
+        if type(neuron) is not AugmentedNeuron:
+            raise NetworkError(
+                f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
+                "their inputs; only AugMapping networks settle"
+            )
+        if not every(_is_minus_one, neuron.vth_lo):
+            found = offending(_is_minus_one, neuron.vth_lo)
+            raise NetworkError(
+                f"settle: layer {layer.name!r} has vth_lo = {found}; only with -1 are sums independent of order"
+            )
+
+
+def _is_minus_one(value: float) -> bool:
+    return value == -1
+
+
+class _Settler:
+    def __init__(self, net: Network, num_steps: int, device: torch.device) -> None:
+        self.net, self.num_steps, self.device = net, num_steps, device
+        self.kernels = torch_kernels(net, device)
+        self.constants = {layer.name: self._constant(layer) for layer in net}
+
+    def _constant(self, layer: Layer) -> torch.Tensor:
+        """What comes in whatever the images: ``v0`` and the biases of all steps."""
+        bias = np.zeros(()) if layer.bias is None else layer.bias.astype(np.float64)
+        total = bias * self.num_steps + layer.neuron.initial()[0]
+        return torch.tensor(total, dtype=torch.float64, device=self.device)
+
+    @torch.no_grad()
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The readout for one batch of payloads."""
+        with exact_arithmetic():
+            sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}
+            for layer in self.net:
+                total = self._total(layer, sent)
+                if layer.neuron.fires:
+                    sent[layer.name] = self._spikes(layer, total)
+                else:
+                    self._check_potential(layer, total)
+                    sent[layer.name] = total
+            return sent[self.net.readout.name].to(torch.int64).cpu().numpy()
+
+    def _total(self, layer: Layer, sent: dict[str, torch.Tensor]) -> torch.Tensor:
+        """``v0`` and everything that has come in: float32 if all of it is exact there."""
+        constant = self.constants[layer.name]
+        currents = [kernel(sent[source]) for source, kernel in self.kernels[layer.name]]
+        bound = sum(map(largest_magnitude, currents)) + largest_magnitude(constant)
+        dtype = torch.float32 if bound <= 1 << 24 else torch.float64
+        total = currents[0].to(dtype) + constant.to(dtype)
+        for current in currents[1:]:
+            total += current.to(dtype)
+        return total
+
+    def _spikes(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
+        """The sum of the spike coefficients."""
+        if isinstance(layer.neuron, MaxPoolNeuron):
+            self._check_potential(layer, total)
+            n = layer.neuron.maxima(total)
+        else:
+            n = self._theorem(layer, total)
+            self._check_room(layer, total, n)
+        self._check_payload(layer, n)
+        return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
+
+    def _theorem(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
+        neuron: Any = layer.neuron
+        n = floor_div(total, carried(neuron.vth, total))
+        n = n if neuron.signed else n.clamp_(min=0)
+        return n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
+
+    def _check_payload(self, layer: Layer, n: torch.Tensor) -> None:
+        neuron: Any = layer.neuron
+        if largest_magnitude(n) > self.num_steps * neuron.coefficient_limit / MARGIN:
+            raise NetworkError(
+                f"settle: layer {layer.name!r} sends up to {largest_magnitude(n) / self.num_steps:.0f} per step, and "
+                f"{neuron.message_bits}-bit payloads end at {neuron.coefficient_limit}: spikes may have been capped; "
+                "use more message bits or a coarser resolution, or simulate"
+            )
+
+    def _check_room(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
+        neuron: Any = layer.neuron
+        low, high = total.aminmax()
+        room = (1 << (fixed_point.STATE_BITS - 1)) / MARGIN
+        # A steady input can only push a silent neuron further down, where clipping changes nothing.
+        steady = all(source == INPUT for source, _ in self.kernels[layer.name])
+        down = 0.0 if steady or neuron.signed else -low.item()
+        up = high.item() / self.num_steps + np.max(neuron.vth)
+        if neuron.n_max is not None:  # what the bound keeps back piles up
+            up += (total - n * carried(neuron.vth, total)).max().item()
+        if max(down, up) > room:
+            raise self._near_saturation(layer)
+
+    def _check_potential(self, layer: Layer, total: torch.Tensor) -> None:
+        if largest_magnitude(total) > (1 << (fixed_point.STATE_BITS - 1)) / MARGIN:
+            raise self._near_saturation(layer)
+
+    def _near_saturation(self, layer: Layer) -> NetworkError:
+        return NetworkError(
+            f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
+            f"{self.num_steps} steps, so some may have been clipped; use fewer steps, or simulate"
+        )

@@ -1,0 +1,280 @@
+"""Batch simulator: bit-exact, in torch, on a CPU or a GPU.
+
+It takes the steps of `lava_aug.neurons` for whole batches and whole layers. Within one of its time steps the spikes of
+a layer reach the next one at once; on Lava they take a step per layer, and the windows are shifted by as much, so that
+both see the same spikes in the same step of a window.
+
+Integers travel in float32, which torch is fastest at. That is exact: a sum of products is computed in float32 only if
+``weight_sum * max|s| <= 2**24``, in float64 otherwise, and input currents beyond ``2**24`` stay in float64. Potentials
+stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded, the exact ``v + a + b`` would have been clipped to
+the same 24-bit limit, since ``|b| <= 2**23``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+
+from lava_aug.errors import InputError
+from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.network import INPUT, Layer, Network
+from lava_aug.results import Output, check_one_head, joined
+from lava_aug.simulation.compiled import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.logs import Log
+from lava_aug.simulation.populations import population
+from lava_aug.simulation.threads import Threads
+from lava_aug.spec import is_number
+
+Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
+"""Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
+are overwritten by the next step."""
+
+Presentation = Literal["constant", "first"]
+"""How images come in: in every step alike, or ``num_steps`` times as strong in the first step, and then nothing."""
+
+BATCH_ELEMENTS = 1 << 22
+"""Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
+
+
+def simulate(
+    net: Network,
+    images: Any,
+    num_steps: int | None = None,
+    *,
+    record: bool | str | Iterable[str] = False,
+    presentation: Presentation = "constant",
+    stop_when: float | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    look: Look | None = None,
+) -> Output:
+    """Run a network on images, each presented for ``num_steps`` time steps.
+
+    Parameters
+    ----------
+    net : Network
+        What to run.
+    images : array or tensor, shape (B, *net.input_shape)
+        uint8, or floating point in [0, 1], which is rounded to 255 levels.
+    num_steps : int, optional
+        Time steps per image; default ``net.num_steps``.
+    record : bool, str or iterable of str
+        Layers whose spikes to keep (True: all, the input too). Costs 4 bytes per neuron, image and step.
+    presentation : "constant" or "first"
+        The image in every step, or ``num_steps`` times the image in the first step and nothing afterwards. The sum of
+        the inputs is the same, and with it the readout of an AugMapping network after the last step; before it, logits
+        are of no scale.
+    stop_when : float, optional
+        Early exit: an image is done once its largest logit is ahead of the second by so much, in the ANN's units. It
+        costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
+    batch_size : int, optional
+        Images computed together, which bounds the memory; by default as many as make about 4 million neurons.
+    device : str
+        A torch device.
+    progress : callable, optional
+        Called after every batch with the number of finished images and of all images.
+    look : callable, optional
+        Called after every step of every layer; see `Look`.
+
+    Returns
+    -------
+    Output
+        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point. `run` presents images in the
+        constant way and for all steps.
+
+    Raises
+    ------
+    InputError
+        If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
+    """
+    x = payloads(net, images)
+    steps, names = check_num_steps(net, num_steps), check_record(net, record)
+    size = images_per_batch(net, batch_size)
+    course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
+    simulator = Simulator(net, device)
+    return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
+
+
+def _check_presentation(presentation: Any) -> Presentation:
+    if presentation not in get_args(Presentation):
+        raise InputError(f"presentation: expected one of {', '.join(get_args(Presentation))}, found {presentation!r}")
+    return presentation
+
+
+def _check_margin(net: Network, margin: Any) -> float | None:
+    if margin is None:
+        return None
+    check_one_head(net)
+    if not is_number(margin) or margin <= 0:
+        raise InputError(f"stop_when: expected a positive number, found {margin!r}")
+    classes, *rest = net.shapes[net.readout.name]
+    if classes < 2 or math.prod(rest) > 1:
+        raise InputError(f"stop_when: expected a readout of two classes or more, found shape {(classes, *rest)}")
+    return float(margin)
+
+
+def batches(x: np.ndarray, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
+    """Successive images, so many at a time; tells about it once a batch is done."""
+    for start in range(0, len(x), size):
+        yield x[start : start + size]
+        if progress is not None:
+            progress(min(start + size, len(x)), len(x))
+
+
+def images_per_batch(net: Network, batch_size: int | None) -> int:
+    """Images computed together: as given, or as many as make `BATCH_ELEMENTS` neurons."""
+    if batch_size is None:
+        return max(1, BATCH_ELEMENTS // sum(math.prod(found) for found in net.shapes.values()))
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise InputError(f"batch_size: expected an integer of at least 1, found {batch_size!r}")
+    return int(batch_size)
+
+
+def torch_device(name: str) -> torch.device:
+    """The torch device of that name; InputError if there is none such here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+class FanOut(NamedTuple):
+    """The synapses that leave each neuron of a layer towards one consumer: the same number for all, or one for each."""
+
+    consumer: str
+    uniform: int | None
+    weights: torch.Tensor
+
+
+class Course(NamedTuple):
+    """What becomes of a batch: steps, layers to record, how images are presented, and the margin that ends them."""
+
+    num_steps: int
+    record: tuple[str, ...] = ()
+    presentation: Presentation = "constant"
+    stop_when: float | None = None
+
+
+class Simulator:
+    """A network laid out on a torch device: kernels and fan-outs, ready for batches."""
+
+    def __init__(self, net: Network, device: str = "cpu") -> None:
+        self.net = net
+        self.device = torch_device(device)
+        self.kernels = torch_kernels(net, self.device)
+        self.fan_outs = {name: list(self._fan_outs(name)) for name in net.shapes if name != net.readout.name}
+
+    def _fan_outs(self, source: str) -> Iterator[FanOut]:
+        for layer, synapse in self.net.consumers(source):
+            counts = synapse.fan_out(self.net.shapes[source]).ravel()
+            uniform = int(counts[0]) if (counts == counts[0]).all() else None
+            yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
+
+    @torch.no_grad()
+    def run(self, x: np.ndarray, course: Course, look: Look | None = None) -> Output:
+        """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked.
+
+        ``look``, if given, is called after every step of every layer.
+        """
+        with exact_arithmetic(), Threads(torch.get_num_threads()) as threads:
+            return _Window(self, x, course, threads, look).run()
+
+    def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
+        """Input current of a layer: float32, or float64 where it may pass ``2**24``."""
+        currents = [kernel(spikes[source], largest[source]) for source, kernel in self.kernels[layer.name]]
+        total = currents[0] if len(currents) == 1 else torch.stack([a.to(torch.float64) for a in currents]).sum(0)
+        narrow = total.dtype == torch.float32 or self.net.is_float or largest_magnitude(total) <= 1 << 24
+        return total.to(torch.float32) if narrow else total
+
+
+class _Window:
+    """One batch of images on its way through a window."""
+
+    def __init__(
+        self, simulator: Simulator, x: np.ndarray, course: Course, threads: Threads, look: Look | None
+    ) -> None:
+        self.simulator, self.net, self.course, self.look = simulator, simulator.net, course, look
+        self.log = Log(self.net, course.num_steps, len(x), course.record)
+        self.populations = {
+            layer.name: population(
+                layer, self.net.current_shapes[layer.name], len(x), course.num_steps, simulator.device, threads
+            )
+            for layer in self.net
+        }
+        pixels = torch.tensor(x, device=simulator.device).to(torch.float32)
+        self._present(pixels if course.presentation == "constant" else pixels * course.num_steps)
+
+    def _present(self, pixels: torch.Tensor) -> None:
+        """Take on images, which stay the same until the next call, and so do the currents that they cause."""
+        self.spikes = {INPUT: pixels}
+        self.largest = {INPUT: largest_magnitude(pixels)}
+        self.constant = {
+            layer.name: self.simulator.current(layer, self.spikes, self.largest)
+            for layer in self.net
+            if all(c.source == INPUT for c in layer.connections)
+        }
+        self.input_counts, self.input_synops = self._count_input(pixels.reshape(len(pixels), -1))
+
+    def _count_input(self, flat: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Per image: the input's events and their sum, and the operations they cause in each layer."""
+        fired = flat != 0
+        counts = np.zeros((len(flat), 5), np.int64)
+        counts[:, EVENTS] = fired.sum(1).cpu()
+        counts[:, SPIKE_SUM] = flat.sum(1, dtype=torch.float64).cpu()
+        synops: dict[str, np.ndarray] = {}
+        for consumer, _, weights in self.simulator.fan_outs[INPUT]:
+            operations = (fired.to(torch.float64) @ weights.to(torch.float64)).cpu().numpy().astype(np.int64)
+            synops[consumer] = synops.get(consumer, 0) + operations
+        return counts, synops
+
+    def run(self) -> Output:
+        for t in range(self.course.num_steps):
+            if t == 1 and self.course.presentation == "first":
+                self._present(torch.zeros_like(self.spikes[INPUT]))
+            self._note_input(t)
+            for layer in self.net:
+                self._step(t, layer)
+            self.log.readout(t, self.populations[self.net.readout.name].potential())
+            goes_on = None if self.course.stop_when is None else self.log.stop(t, self.course.stop_when)
+            if goes_on is not None and not goes_on.any():
+                break
+            if goes_on is not None:
+                self._keep(goes_on)
+        return self.log.output()
+
+    def _note_input(self, t: int) -> None:
+        self.log.spikes(t, INPUT, self.input_counts, self.spikes[INPUT])
+        for consumer, operations in self.input_synops.items():
+            self.log.synops(t, consumer, operations)
+
+    def _keep(self, rows: np.ndarray) -> None:
+        """Go on with some of the images only."""
+        chosen = torch.from_numpy(rows).to(self.simulator.device)
+        self.spikes = {INPUT: self.spikes[INPUT][chosen]}
+        self.constant = {name: current[chosen] for name, current in self.constant.items()}
+        self.input_counts = self.input_counts[rows]
+        self.input_synops = {name: operations[rows] for name, operations in self.input_synops.items()}
+        for neurons in self.populations.values():
+            neurons.keep(rows)
+
+    def _step(self, t: int, layer: Layer) -> None:
+        a = self.constant.get(layer.name)
+        a = self.simulator.current(layer, self.spikes, self.largest) if a is None else a
+        neurons = self.populations[layer.name]
+        s = neurons.step(a)
+        self.log.overflow(t, layer.name, neurons.counts)
+        if self.look is not None:
+            self.look(layer, a, s, neurons.potential())
+        if not layer.neuron.fires:
+            return
+        self.spikes[layer.name], self.largest[layer.name] = s, float(neurons.counts[:, LARGEST].max())
+        self.log.spikes(t, layer.name, neurons.counts, s)
+        for consumer, uniform, weights in self.simulator.fan_outs[layer.name]:
+            events = neurons.counts[:, EVENTS]
+            self.log.synops(t, consumer, neurons.weighted_events(weights) if uniform is None else events * uniform)

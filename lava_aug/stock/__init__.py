@@ -1,0 +1,1 @@
+"""Networks that lava-dl exports: read, checked, and run with fast models."""

@@ -1,0 +1,233 @@
+"""The house as `docs/design.md` draws it: its rooms, the direction of imports, and what importing the package costs."""
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+from command_line import run_python
+
+import lava_aug
+
+ROOT = Path(__file__).parent.parent
+PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+
+HAS_LAVA = any(distributions(name="lava-nc"))
+ONLY_WITH_LAVA = (pytest.mark.lava, pytest.mark.skipif(not HAS_LAVA, reason="needs Lava"))
+
+WHOLE_ROOMS = {"commands", "processes", "testing"}
+"""Packages that imports and diagrams know as a whole."""
+
+ROOMS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - WHOLE_ROOMS
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "processes" not in path.parents]
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in FILES
+    if path.stem != "__init__" and path.relative_to(PACKAGE).parts[0] not in WHOLE_ROOMS
+}
+"""Modules of ours by their names, such as ``conversion.tracing``."""
+
+IMPORT_LAVA = {"sdnn.runs", "stock.deploy", *(name for name in MODULES if name.startswith("backend."))}
+"""Modules of `lava_aug` that may import Lava; `processes` and `testing` may too."""
+
+NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
+"""Public names that are there only with Lava."""
+
+IMPORT_TORCH = {
+    "checks.needs",
+    "checks.planning",
+    "checks.verification",
+    *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "operations")),
+    *(f"conversion.{name}" for name in ("pooling_operations", "rearrangement", "steps", "tracing")),
+    "conversion.weighted_operations",
+    "demo",
+    "digits",
+    *(f"experiments.{name}" for name in ("ann", "diagnosis", "parts", "running", "tuning")),
+    *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
+    "zoo",
+}
+"""Modules that may import torch when they are imported; the others may when they are used."""
+
+
+def test_design_names_every_module_and_no_other() -> None:
+    named: set[Path] = set()
+    for section in DESIGN.partition("## Imports")[0].split("\n### ")[1:]:
+        folder = section.partition("`")[2].partition("`")[0].removeprefix("lava_aug/")
+        named |= {Path(folder, name) for name in re.findall(r"^\| `(\w+\.py)`", section, re.MULTILINE)}
+    files = {path.relative_to(PACKAGE) for path in FILES if path.name != "__init__.py" or path.parent.name == "testing"}
+    files |= {Path("processes", path.name) for path in PROCESSES.glob("*.py")} | {Path("__init__.py")}
+    assert named == files
+
+
+# Imports
+
+DOORS = {"network": {"checks.planning"}, "stock.files": {"stock.deploy"}}
+"""Methods that hand over to a module below their own, when they are called."""
+
+
+def design_rows() -> list[list[str]]:
+    """The rows of the import diagram: a room imports only from rows above its own."""
+    section = DESIGN.partition("## Imports point one way")[2]
+    return [line.split() for line in section.split("```")[1].removeprefix("text\n").splitlines()]
+
+
+def above(room: str) -> set[str]:
+    """The rooms in rows above one."""
+    rows = design_rows()
+    row = next(index for index, names in enumerate(rows) if room in names)
+    return {name for names in rows[:row] for name in names}
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def nodes_of(node: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
+    """All nodes that run: those for type checkers left out, and on request those inside functions too."""
+    for child in ast.iter_child_nodes(node):
+        lazy = at_import and isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if not lazy and not is_type_checking(child):
+            yield child
+            yield from nodes_of(child, at_import=at_import)
+
+
+def imports(path: Path, *, at_import: bool = False) -> set[str]:
+    """Full names of all that a file imports, ``lava_aug.x.y`` for both ``from lava_aug.x import y`` and its kin."""
+    packages = {"lava_aug", *(f"lava_aug.{room}" for room in ROOMS)}
+    found: set[str] = set()
+    for node in nodes_of(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            module = str(node.module)
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module in packages else {module}
+    return found
+
+
+def of_ours(names: set[str]) -> set[str]:
+    """Which of our modules are meant; packages that are known as a whole count as one."""
+    parts = [name.split(".")[1:] for name in names if name.startswith("lava_aug.")]
+    return {".".join(part[: 2 if part[0] in ROOMS else 1]) for part in parts}
+
+
+def rooms_of(modules: set[str]) -> set[str]:
+    """The rooms that modules are in; a module outside of all rooms is one itself."""
+    return {name.partition(".")[0] for name in modules}
+
+
+def imports_any(names: set[str], package: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for name in names)
+
+
+def test_the_parser_of_imports() -> None:
+    assert of_ours(imports(MODULES["network"])) == {
+        "checks.planning",
+        "errors",
+        "fixed_point",
+        "layers",
+        "neurons",
+        "spec",
+        "texts",
+    }
+    assert "figures.activity" in of_ours(imports(MODULES["plot"]))
+    assert imports_any(imports(MODULES["sliding"]), "torch")
+    assert not imports_any(imports(MODULES["sliding"], at_import=True), "torch")
+
+
+def test_the_diagram_has_every_room_once() -> None:
+    listed = [name for row in design_rows() for name in row]
+    assert sorted(listed) == sorted(rooms_of(set(MODULES)) | WHOLE_ROOMS)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_import_from_rooms_above_their_own(name: str) -> None:
+    room = name.partition(".")[0]
+    used = rooms_of(of_ours(imports(MODULES[name])) - DOORS.get(name, set())) - {room}
+    assert "lava_aug" not in imports(MODULES[name]), "only commands use the public names, `import lava_aug as la`"
+    assert used <= above(room), f"{name} imports {used - above(room)}, which are not above it"
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    graph = {name: of_ours(imports(path)) - DOORS.get(name, set()) - WHOLE_ROOMS for name, path in MODULES.items()}
+    assert set().union(*graph.values()) <= set(MODULES)
+    list(TopologicalSorter(graph).static_order())  # CycleError names a circle
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "commands"], ids=lambda path: path.name)
+def test_commands_import_what_is_light_and_use_the_rest_when_they_run(path: Path) -> None:
+    names = imports(path, at_import=True)
+    assert not any(imports_any(names, heavy) for heavy in ("torch", "lava", "h5py", "matplotlib"))
+    assert not of_ours(names) & (IMPORT_LAVA | IMPORT_TORCH)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "testing"], ids=lambda path: path.name)
+def test_the_testing_kit_imports_from_rooms_above_its_own(path: Path) -> None:
+    assert rooms_of(of_ours(imports(path))) - {"testing"} <= above("testing")
+    light = path.stem in {"__init__", "leftovers", "plugin", "traces"}
+    assert not (light and imports_any(imports(path, at_import=True), "lava"))
+
+
+@pytest.mark.parametrize("path", sorted(PROCESSES.rglob("*.py")), ids=lambda path: str(path.relative_to(PROCESSES)))
+def test_processes_know_nothing_of_conversion_and_files(path: Path) -> None:
+    used = of_ours(imports(path)) - {"processes"}
+    assert rooms_of(used) <= above("processes") - {"conversion", "formats"}
+    assert "simulation.simulator" not in used
+    assert not imports_any(imports(path), "torch")
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_who_imports_lava_and_torch(name: str) -> None:
+    assert not imports_any(imports(MODULES[name]), "lava") or name in IMPORT_LAVA
+    assert not imports_any(imports(MODULES[name], at_import=True), "torch") or name in IMPORT_TORCH
+
+
+def test_conversion_simulation_and_files_are_strangers() -> None:
+    strangers = {"conversion", "simulation", "formats"}
+    for name, path in MODULES.items():
+        room = name.partition(".")[0]
+        if room in strangers:
+            assert not rooms_of(of_ours(imports(path))) & (strangers - {room}), name
+
+
+# The package itself
+
+
+def test_importing_the_package_is_fast_and_pulls_in_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import lava_aug; print(time.perf_counter() - start); "
+        "print([name for name in ('torch', 'lava', 'numba', 'h5py', 'matplotlib', 'jinja2') if name in sys.modules])"
+    )
+    runs = [run_python(code, tmp_path).splitlines() for _ in range(3)]
+    assert all(heavy == "[]" for _, heavy in runs)
+    assert min(float(seconds) for seconds, _ in runs) < 0.3
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(set(lava_aug.__all__) - NAMES_FROM_LAVA, id="without Lava"),
+        pytest.param(set(lava_aug.__all__), id="all", marks=ONLY_WITH_LAVA),
+    ],
+)
+def test_public_names_are_there_whatever_was_imported_before(names: set[str], tmp_path: Path) -> None:
+    modules = sorted(set(MODULES) - (set() if names >= NAMES_FROM_LAVA else IMPORT_LAVA))
+    code = "\n".join(
+        [
+            "import importlib, types, lava_aug",
+            f"for name in {modules}: importlib.import_module('lava_aug.' + name)",
+            f"for name in {sorted(names)}:",
+            "    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {'plot'}), name",
+        ]
+    )
+    run_python(code, tmp_path)
+
+
+def test_every_public_name_is_listed() -> None:
+    assert set(lava_aug.__all__) <= set(dir(lava_aug))
+    with pytest.raises(AttributeError, match="module 'lava_aug' has no attribute 'nothing'"):
+        _ = lava_aug.nothing  # pyright: ignore[reportAttributeAccessIssue]
