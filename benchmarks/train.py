@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,8 @@ from lava_aug.datasets import load_images, split
 from lava_aug.errors import InputError
 from lava_aug.zoo import RECIPES, WEIGHTS
 
-BATCH_SIZE = 128
-WEIGHT_DECAY = 5e-4
 
-
-def deform(x: Tensor) -> Tensor:
+def deform(x: Tensor, _: Tensor) -> Tensor:
     """Rotate, scale and shift each image at random: up to 10 degrees, 10 % and 7 % of the side; zeros move in."""
     angle, scale, dx, dy = torch.rand(4, len(x), device=x.device) * 2 - 1
     angle, scale = angle * math.radians(10), 1 + 0.1 * scale
@@ -39,43 +37,119 @@ def deform(x: Tensor) -> Tensor:
     return F.grid_sample(x, grid, align_corners=False)
 
 
-def crop(x: Tensor, margin: int = 2) -> Tensor:
-    """Mirror half of the images, and shift each by up to `margin` pixels; edges are reflected."""
-    size = x.shape[-1]
+def crop(x: Tensor, _: Tensor) -> Tensor:
+    """Mirror half of the images, and shift each by up to 2 pixels; edges are reflected."""
     x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(-1), x)
+    return _shifted(x, 2)
+
+
+def _shifted(x: Tensor, margin: int) -> Tensor:
+    size = x.shape[-1]
     windows = F.pad(x, [margin] * 4, mode="reflect").unfold(2, size, 1).unfold(3, size, 1)  # (B, C, 5, 5, H, W)
     dy, dx = torch.randint(0, 2 * margin + 1, (2, len(x)), device=x.device)
     return windows[torch.arange(len(x), device=x.device), :, dy, dx]
 
 
-def crop_and_cut(x: Tensor, size: int = 8) -> Tensor:
-    """`crop` by up to 4 pixels, and a grey square at a random place.
+def shift(x: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the images that are named, and shift each by up to 2 pixels; edges are reflected."""
+    return _shifted(torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x), 2)
 
-    Source: DeVries, Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 1708.04552.
+
+def whiten(model: nn.Module, images: Tensor) -> None:
+    """Start as Jordan does: a fixed layer that whitens patches, identities in convolutions, unit scales.
+
+    The first convolution becomes the 12 principal directions of 2x2 patches, divided by their standard deviations, and
+    the negatives of these; it is not trained, but for its biases.
     """
-    x = crop(x, 4)
-    pixels = torch.arange(x.shape[-1], device=x.device)
-    top, left = torch.randint(0, x.shape[-1], (2, len(x), 1), device=x.device)
-    rows, columns = ((pixels >= start - size // 2) & (pixels < start + size // 2) for start in (top, left))
-    return x.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0.5)
+    first, last = model[0][0], model[-1]  # type: ignore[index]
+    patches = to_input(images[:5000]).unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
+    mean = patches.mean(0)
+    centred = (patches - mean).double()
+    variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
+    rows = (directions / (variances + 5e-4).sqrt()).T.float()
+    rows = torch.cat([rows, -rows])
+    with torch.no_grad():
+        first.weight.copy_(rows.view_as(first.weight))
+        first.bias.copy_(-(rows @ mean))
+        last.weight.mul_(1 / 9)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module is not first:
+                nn.init.dirac_(module.weight[: module.in_channels])
+            elif isinstance(module, nn.BatchNorm2d):
+                module.weight.requires_grad_(False)
+                module.momentum = 0.4
+    first.weight.requires_grad_(False)
+
+
+Schedule = tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]
+
+
+def one_cycle(model: nn.Module, how: "Training", steps: int) -> Schedule:
+    """SGD with Nesterov momentum 0.9, weight decay 5e-4, one cycle of the learning rate."""
+    optimizer = torch.optim.SGD(model.parameters(), how.max_lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, how.max_lr, total_steps=steps, pct_start=0.25)
+
+
+def triangle(model: nn.Module, how: "Training", steps: int) -> Schedule:
+    """SGD as Jordan has it: momentum 0.85, biases of normalisations 64 times as fast, up for 23 % and down to 7 %."""
+    decay = 0.0153 / 11.5
+    biases = [module.bias for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    others = [p for p in model.parameters() if p.requires_grad and all(p is not bias for bias in biases)]
+    groups: list[dict[str, Any]] = [
+        {"params": biases, "lr": 64 * how.max_lr, "weight_decay": decay / 64},
+        {"params": others, "weight_decay": decay},
+    ]
+    optimizer = torch.optim.SGD(groups, how.max_lr, momentum=0.85, nesterov=True)
+    peak = 0.23 * steps
+
+    def factor(step: int) -> float:
+        return 0.2 + 0.8 * step / peak if step < peak else 1 - 0.93 * (step - peak) / (steps - peak)
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+class Lookahead:
+    """Slow weights that follow the fast ones, and take their place from time to time, as Jordan has it.
+
+    Zhang, Lucas, Hinton, Ba: Lookahead Optimizer: k steps forward, 1 step back, arXiv 1907.08610.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.slow = {name: value.clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Slow weights keep this part of themselves; the fast ones become the slow ones."""
+        for name, fast in self.model.state_dict().items():
+            if fast.is_floating_point():
+                fast.copy_(self.slow[name].lerp_(fast, 1 - decay))
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How a network is trained: passes over the images, peak learning rate, augmentation, smoothing of the labels."""
+    """How a network is trained: passes over the images, peak learning rate, augmentation, and the rest."""
 
     epochs: int
     max_lr: float
-    augment: Callable[[Tensor], Tensor]
+    augment: Callable[[Tensor, Tensor], Tensor]
     per_class: int
     smoothing: float = 0.0
+    batch_size: int = 128
+    schedule: Callable[[nn.Module, "Training", int], Schedule] = one_cycle
+    prepare: Callable[[nn.Module, Tensor], None] | None = None
+    lookahead: int | None = None
 
+
+CIFAR10 = Training(24, 0.375, shift, 100, 0.2, 256, triangle, whiten, 20)
+"""Jordan: 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498: its method, for longer and in smaller
+batches. ``max_lr`` is its 11.5 "per 1,024 examples and unit of momentum" in PyTorch's terms, for 256."""
 
 TRAININGS = {
     "mnist-lenet": Training(20, 0.1, deform, 1000),
     "fashion-lenet": Training(30, 0.1, crop, 1000),
-    "cifar10-vgg": Training(30, 0.1, crop_and_cut, 500, 0.1),
-    "cifar10-resnet": Training(30, 0.1, crop_and_cut, 500, 0.1),
+    "cifar10-vgg": CIFAR10,
+    "cifar10-resnet": CIFAR10,
 }
 
 
@@ -95,7 +169,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 def train(
     model: nn.Module, learned: Sequence[Tensor], chosen: Sequence[Tensor], how: Training, half: bool = False
 ) -> None:
-    """Train a classifier in place: SGD with Nesterov momentum, one cycle of the learning rate, cross-entropy.
+    """Train a classifier in place, with cross-entropy.
 
     Parameters
     ----------
@@ -111,22 +185,30 @@ def train(
         Compute in bfloat16 where PyTorch's autocast sees fit.
     """
     images, labels = learned
+    if how.prepare is not None:
+        how.prepare(model, images)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(model.parameters(), how.max_lr, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY)
-    steps = how.epochs * math.ceil(len(images) / BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, how.max_lr, total_steps=steps, pct_start=0.25)
+    steps = how.epochs * math.ceil(len(images) / how.batch_size)
+    optimizer, schedule = how.schedule(model, how, steps)
+    slow = Lookahead(model) if how.lookahead else None
+    # Every image is mirrored in every second epoch; a generator of its own leaves the order of images as it is.
+    mirrored = torch.rand(len(images), generator=torch.Generator().manual_seed(0)).to(images.device) < 0.5
+    step = 0
     for epoch in range(1, how.epochs + 1):
         model.train()
         start, total_loss = time.perf_counter(), 0.0
-        for index in torch.randperm(len(images)).split(BATCH_SIZE):
-            x = how.augment(to_input(images[index])).contiguous(memory_format=torch.channels_last)
+        for index in torch.randperm(len(images)).split(how.batch_size):
+            x = how.augment(to_input(images[index]), mirrored[index] ^ bool(epoch % 2))
             with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-                logits = model(x)
+                logits = model(x.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(logits.float(), labels[index], label_smoothing=how.smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+            step += 1
+            if slow is not None and how.lookahead and (step % how.lookahead == 0 or step == steps):
+                slow.update(0.95**5 * (step / steps) ** 3 if step < steps else 1.0)
             total_loss += loss.item() * len(index)
         seconds = time.perf_counter() - start
         text = f"loss {total_loss / len(images):.4f}  held out {accuracy(model, *chosen):.2%}"

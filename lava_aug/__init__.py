@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lava_aug.formats.netx import load, save
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.nir.files import from_nir, to_nir
-    from lava_aug.reports.pages import report_html, to_csv, write_report
+    from lava_aug.reports.pages import read_comparisons, report_html, to_csv, write_page, write_report
     from lava_aug.results import Output
     from lava_aug.sdnn.export import SigmaDeltaExport, export_sdnn
     from lava_aug.sdnn.runs import run_sdnn
@@ -77,7 +77,7 @@ _HOMES = {
     "nir.files": ("from_nir", "to_nir"),
     "checks.planning": ("Plan",),
     "checks.preflight": ("Preflight", "check"),
-    "reports.pages": ("report_html", "to_csv", "write_report"),
+    "reports.pages": ("read_comparisons", "report_html", "to_csv", "write_page", "write_report"),
     "results": ("Output",),
     "backend.run_configs": ("FastSimCfg",),
     "sdnn.export": ("SigmaDeltaExport", "export_sdnn"),
@@ -134,6 +134,7 @@ __all__ = [
     "load_netx",
     "plot",
     "pretrained",
+    "read_comparisons",
     "report_html",
     "run",
     "run_sdnn",
@@ -145,6 +146,7 @@ __all__ = [
     "to_nir",
     "tune",
     "verify",
+    "write_page",
     "write_report",
 ]
 

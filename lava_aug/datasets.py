@@ -9,6 +9,9 @@ import numpy as np
 
 from lava_aug.errors import InputError
 
+HELD_OUT = {"MNIST": 500, "FashionMNIST": 500, "CIFAR10": 100}
+"""Training images of every class, the last ones, that no network in the zoo has learned from."""
+
 
 class Images(NamedTuple):
     """uint8 images ``(N, C, H, W)`` and int64 labels ``(N,)``."""

@@ -9,8 +9,15 @@ from lava_aug.errors import FileError
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> Iterator[Path]:
     """Where to write a file to: it takes the name that it was asked for, and an older one's place, once it is complete.
+
+    Parameters
+    ----------
+    path : path
+        The name that it gets.
+    make_folder : bool
+        Whether its folder is made if it is not there.
 
     Raises
     ------
@@ -20,12 +27,15 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        partial.replace(target)
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"cannot write {str(target)!r}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -36,10 +46,5 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     FileError
         If that cannot be done.
     """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {str(target)!r}: {error}") from error
-    with whole_file(target) as partial:
+    with whole_file(path, make_folder=True) as partial:
         partial.write_text(text, encoding="utf-8")

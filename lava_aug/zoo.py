@@ -40,78 +40,90 @@ class LeNet(nn.Module):
 
 
 class VGG(nn.Sequential):
-    """Six 3x3 convolutions with average pooling, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+    """Six 3x3 convolutions with max pooling, behind a whitening of 2x2 patches; logits ``(B, 10)``.
 
-    72 million multiplications per image, 1.1 million parameters.
+    For ``(B, 3, 32, 32)`` in [0, 1]; 118 million multiplications per image, 2.0 million parameters.
+
+    References
+    ----------
+    Jordan: 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498, whose network it is, with ReLU for GELU
+    and batch normalisation in front of the pooling.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            _convolution(3, 48),
-            nn.AvgPool2d(2),
-            _convolution(48, 96),
-            _convolution(96, 96),
-            nn.AvgPool2d(2),
-            _convolution(96, 192),
-            _convolution(192, 192),
-            nn.AvgPool2d(2),
-            _convolution(192, 256),
-            nn.AvgPool2d(4),
+            _whitening(),
+            _convolution(24, 64),
+            nn.MaxPool2d(2),
+            _convolution(64, 64),
+            _convolution(64, 256),
+            nn.MaxPool2d(2),
+            _convolution(256, 256),
+            _convolution(256, 256),
+            nn.MaxPool2d(2),
+            _convolution(256, 256),
+            nn.MaxPool2d(3),
             nn.Flatten(),
-            nn.Linear(256, 10),
+            nn.Linear(256, 10, bias=False),
         )
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where the shape changes.
+    """Two 3x3 convolutions beside the identity.
 
     Parameters
     ----------
-    inputs, outputs : int
-        Channels.
-    stride : int
-        Of the first convolution and of the shortcut.
+    channels : int
+        Before and behind it.
 
     References
     ----------
     He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = _convolution(inputs, outputs, stride=stride)
-        self.conv2 = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.conv1 = _convolution(channels, channels)
+        self.conv2 = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Channels ``inputs`` to ``outputs``, height and width divided by the stride."""
-        return self.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+        """The same shape."""
+        return self.relu(self.conv2(self.conv1(x)) + x)
 
 
 class ResNet(nn.Sequential):
-    """Four residual blocks, for ``(B, 3, 32, 32)`` in [0, 1]; logits ``(B, 10)``.
+    """Three residual blocks, each behind a convolution and max pooling; logits ``(B, 10)``.
 
-    64 million multiplications per image, 1.5 million parameters.
+    For ``(B, 3, 32, 32)`` in [0, 1]; 120 million multiplications per image, 2.5 million parameters. The input is
+    whitened as in `VGG`.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            _convolution(3, 32),
-            ResidualBlock(32, 64, 2),
-            ResidualBlock(64, 128, 2),
-            ResidualBlock(128, 128),
-            ResidualBlock(128, 256, 2),
-            nn.AvgPool2d(4),
+            _whitening(),
+            _convolution(24, 64),
+            nn.MaxPool2d(2),
+            ResidualBlock(64),
+            _convolution(64, 192),
+            nn.MaxPool2d(2),
+            ResidualBlock(192),
+            _convolution(192, 256),
+            nn.MaxPool2d(2),
+            ResidualBlock(256),
+            nn.MaxPool2d(3),
             nn.Flatten(),
-            nn.Linear(256, 10),
+            nn.Linear(256, 10, bias=False),
         )
 
 
-def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+def _whitening() -> nn.Sequential:
+    """12 decorrelated channels of 2x2 patches and their negatives, so that the ReLU loses nothing; set by training."""
+    return nn.Sequential(nn.Conv2d(3, 24, 2), nn.ReLU())
+
+
+def _convolution(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 

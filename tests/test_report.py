@@ -16,9 +16,10 @@ from comparisons import example
 from markupsafe import Markup
 
 import lava_aug as la
+from lava_aug.experiments.comparison import powers_of_two
 from lava_aug.files import write_text
 from lava_aug.reports import figures, tables
-from lava_aug.reports.pages import COLUMNS, read_comparisons
+from lava_aug.reports.pages import COLUMNS
 
 SMALL: dict[str, Any] = {"rows": 2, "layers": 2, "steps": 4}
 
@@ -225,16 +226,31 @@ def test_write_report_writes_three_files_that_are_read_again(tmp_path: Path) -> 
     assert sorted(path.suffix for path in page.parent.iterdir()) == [".csv", ".html", ".json"]
     assert page.read_text(encoding="utf-8") == la.report_html(comparison)
     assert page.with_suffix(".csv").read_text() == la.to_csv(comparison)
-    (found,) = read_comparisons([page.with_suffix(".json")])
+    (found,) = la.read_comparisons([page.with_suffix(".json")])
     assert found.to_dict() == comparison.to_dict()
     np.testing.assert_array_equal(found.rows[0].accuracy, comparison.rows[0].accuracy)
+
+
+def test_a_page_of_markdown(tmp_path: Path) -> None:
+    comparison = example("mnist lenet/ö", **SMALL)
+    page, *figures = la.write_page([comparison, example("mnist lenet/ö", **SMALL)], tmp_path / "new" / "results.md")
+    assert [path.name for path in figures] == ["results-1-mnist-lenet-ö.png", "results-2-mnist-lenet-ö.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines.count("## mnist lenet/ö") == 2
+    assert "    lava-aug compare mnist-lenet --data ROOT" in lines
+    for row in (*comparison.cells(powers_of_two(comparison.rows[0].num_steps)), *comparison.costs()):
+        cells = row[:-2] if len(row) > 5 else row
+        assert any(line.startswith("|") and all(f" {cell} " in line for cell in cells[1:]) for line in lines), row
+    for figure in figures:
+        assert any(f"](images/{figure.name})" in line for line in lines)
 
 
 def test_several_comparisons_in_one_report(tmp_path: Path) -> None:
     comparisons = [bare("a"), bare("b")]
     page = la.write_report(iter(comparisons), tmp_path, name="both.v1")
     assert page.name == "both.v1.html"
-    found = read_comparisons([tmp_path / "both.v1.json", tmp_path / "both.v1.json"])
+    found = la.read_comparisons([tmp_path / "both.v1.json", tmp_path / "both.v1.json"])
     assert [c.title for c in found] == ["a", "b", "a", "b"]
 
 
@@ -246,7 +262,8 @@ def test_names_of_reports_are_names_of_files(name: str, tmp_path: Path) -> None:
 
 def test_there_is_something_to_report(tmp_path: Path) -> None:
     empty = dataclasses.replace(example("e", **SMALL), rows=())
-    for write in (la.report_html, la.to_csv, lambda found: la.write_report(found, tmp_path)):
+    pages = [lambda found, name=name: la.write_page(found, tmp_path / name) for name in ("a.html", "a.md")]
+    for write in (la.report_html, la.to_csv, lambda found: la.write_report(found, tmp_path), *pages):
         with pytest.raises(la.InputError, match="expected one or more comparisons, found none"):
             write([])
         with pytest.raises(la.InputError, match="comparison 'e': expected one or more rows, found none"):
@@ -291,7 +308,9 @@ def test_command_shows_the_page(
 ) -> None:
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or len(opened) < 2)
-    monkeypatch.setattr(la, "report_html", lambda found: "".join(comparison.title for comparison in found))
+    monkeypatch.setattr(
+        "lava_aug.reports.pages.report_html", lambda found: "".join(comparison.title for comparison in found)
+    )
     assert run("report", "b.json", "a.json") == 0
     assert Path("report.html").read_text() == "ba"
     assert not opened

@@ -8,11 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from lava_aug.datasets import LOADERS, load_images, split
+from lava_aug.datasets import HELD_OUT, LOADERS, load_images, split
 from lava_aug.errors import InputError
-
-HELD_OUT = 500
-"""Training images of every class that no network in the zoo has learned from."""
 
 IMAGES_HELP = (
     ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set, for its test images, and "
@@ -49,7 +46,7 @@ def read_images(source: str, labels: Path | None = None, *, train: bool = False)
     name, colon, root = source.partition(":")
     if colon and name in LOADERS:
         data = load_images(name, root, train)
-        return split(data, HELD_OUT)[1] if train else data
+        return split(data, HELD_OUT[name])[1] if train else data
     return _from_file(Path(source), labels)
 
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lava_aug.errors import FileError, InputError, LavaAugError
 from lava_aug.experiments.comparison import Comparison
 from lava_aug.files import write_text
 from lava_aug.reports import figures, tables
+from lava_aug.reports.markdown import slug, write_markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,7 +48,7 @@ def write_report(
         If a file cannot be written.
     """
     found = _listed(comparisons)
-    stem = _slug("-".join(c.title for c in found)) if name is None else name
+    stem = slug("-".join(c.title for c in found)) if name is None else name
     if not stem or Path(stem).name != stem:
         raise InputError(f"name: expected that of a file, without folder, found {stem!r}")
     page = Path(directory) / f"{stem}.html"
@@ -59,6 +59,37 @@ def write_report(
     write_text(page.with_name(f"{stem}.csv"), to_csv(found))
     write_text(page, report_html(found))
     return page
+
+
+def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.PathLike[str]) -> list[Path]:
+    """Write one page with comparisons: HTML, with the curves as CSV beside it; or Markdown, with a figure each.
+
+    Parameters
+    ----------
+    comparisons : Comparison or iterable of Comparison
+        What it shows, one below the other.
+    path : path
+        Of the page; ``.md`` makes it Markdown, with its figures in the folder ``images`` beside it.
+
+    Returns
+    -------
+    list of Path
+        All that was written, the page first.
+
+    Raises
+    ------
+    InputError
+        If there is no comparison, or one without rows.
+    FileError
+        If a file cannot be written.
+    """
+    found, page = _listed(comparisons), Path(path)
+    if page.suffix.lower() == ".md":
+        return write_markdown(found, page)
+    written = {page: report_html(found), page.with_suffix(".csv"): to_csv(found)}
+    for target, text in written.items():
+        write_text(target, text)
+    return list(written)
 
 
 def report_html(comparisons: Comparison | Iterable[Comparison]) -> str:
@@ -138,11 +169,6 @@ def _listed(comparisons: Comparison | Iterable[Comparison]) -> list[Comparison]:
         if not comparison.rows:
             raise InputError(f"report: comparison {comparison.title!r}: expected one or more rows, found none")
     return found
-
-
-def _slug(text: str) -> str:
-    """A text as the name of a file."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:100] or "report"
 
 
 def _read(path: Path) -> Sequence[Comparison]:

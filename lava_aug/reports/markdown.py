@@ -1,0 +1,96 @@
+"""Comparisons as a page of Markdown, for repositories and documentation sites."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lava_aug.experiments.comparison import Comparison
+from lava_aug.files import whole_file, write_text
+from lava_aug.reports import tables
+
+INTRODUCTION = """\
+Accuracies on test images that nothing was chosen with, after so many time steps. The simulator's arithmetic is that of
+files and of Lava, bit for bit. Every section says which command made it. This page is written by `lava-aug report`."""
+
+
+def write_markdown(
+    comparisons: Iterable[Comparison], path: str | os.PathLike[str], title: str = "Results"
+) -> list[Path]:
+    """Write a page of Markdown, and a figure for each comparison into the folder ``images`` beside it.
+
+    Parameters
+    ----------
+    comparisons : iterable of Comparison
+        What it shows, one below the other.
+    path : path
+        Of the page.
+    title : str
+        Its heading.
+
+    Returns
+    -------
+    list of Path
+        All that was written, the page first.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be written.
+    """
+    page = Path(path)
+    sections, figures = [], []
+    for index, comparison in enumerate(comparisons, start=1):
+        figures.append(page.parent / "images" / f"{page.stem}-{index}-{slug(comparison.title)}.png")
+        _draw(comparison, figures[-1])
+        sections.append(_section(comparison, figures[-1].relative_to(page.parent)))
+    write_text(page, "\n\n".join([f"# {title}", INTRODUCTION, *sections]) + "\n")
+    return [page, *figures]
+
+
+def slug(text: str) -> str:
+    """A text as the name of a file."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:100] or "report"
+
+
+def _section(comparison: Comparison, figure: Path) -> str:
+    facts = (
+        f"{comparison.data}, {comparison.num_images:,} test images; the ANN is right on "
+        f"{tables.percent(comparison.ann_accuracy)} % of them."
+    )
+    command = comparison.configuration.get("command")
+    parts = [f"## {comparison.title}", facts]
+    if command:
+        parts.append(f"    {command}")
+    parts += [_table(table) for table in tables.headline(comparison)]
+    parts.append(f"![Accuracy over time steps, and over events per image: {comparison.title}]({figure.as_posix()})")
+    configuration = comparison.configuration
+    parts.append(
+        ", ".join(f"{name} {tables.text(value)}" for name, value in tables.flat(configuration) if name != "command")
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(table: tables.Table) -> str:
+    """A table in GitHub's Markdown; bars in cells are escaped."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (table.head, *table.rows)]
+    rule = ["---", *["---:"] * (len(table.head) - 1)]
+    lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
+    note = f"\n\n{table.note.replace('*', chr(92) + '*')}" if table.note else ""
+    return f"{table.caption}:\n\n" + "\n".join(lines) + note
+
+
+def _draw(comparison: Comparison, path: Path) -> None:
+    """Accuracy over steps and over events, side by side."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from lava_aug import plot
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot.accuracy_over_steps(comparison, left)
+    plot.accuracy_over_events(comparison, right)
+    right.get_legend().remove()
+    with whole_file(path, make_folder=True) as partial:
+        FigureCanvasAgg(figure).print_png(str(partial))
