@@ -20,6 +20,7 @@ import lava_aug as la
 from lava_aug import drawing, plot
 from lava_aug.compare import Curve
 from lava_aug.diagnosis import Diagnosis, LayerError
+from lava_aug.errors import InputError
 from lava_aug.layers import Dense, Relay
 from lava_aug.network import Connection, Layer, Network
 from lava_aug.network_plots import layer_places
@@ -150,6 +151,41 @@ def test_no_point_beats_one_of_the_front(points: list[tuple[int, int, int]]) -> 
     assert front == sorted(front)
     for point in front:  # of those that are equal otherwise, the one with the smaller second cost
         assert point[2] == min(p[2] for p in points if p[:2] == point[:2])
+
+
+def test_a_recorded_neuron_is_drawn_as_the_traced_one() -> None:
+    """Of a Process: what it recorded, and its parameters."""
+    neuron = AugmentedNeuron(vth=10, v0=3)
+    course = trace(neuron, [[25], [-9], [-30]])
+    recorded = {"v": course.v, "s_out": course.s, "vth": 10, "vth_lo": -1, "v0": 3, "overflow_out": np.zeros((3, 2))}
+    traced = plot.neuron_trace(course)
+    for found in (recorded, recorded | {"n": course.n}, recorded | {"peak": course.peak.ravel()}):
+        ax = plot.neuron_trace(found, title="AUGIF")
+        for mine, its in zip(ax.figure.axes, traced.figure.axes, strict=True):
+            assert lines_of(mine) == lines_of(its)
+            assert [text.get_text() for text in mine.texts] == [text.get_text() for text in its.texts]
+    assert lines_of(traced)["v"] == ([0, 1, 1, 2, 2, 3, 3], [3, 28, 8, -1, 9, -21, -11])
+    assert [text.get_text() for text in traced.texts] == ["+2", "-1", "-1"]
+
+
+def test_a_recording_need_not_say_where_it_started() -> None:
+    ax = plot.neuron_trace({"v": [4, 1], "s_out": [0, 1], "vth": 8})
+    assert lines_of(ax)["v"] == ([1, 1, 2, 2], [4, 4, 9, 1])
+    assert "vth_lo" not in lines_of(ax)
+    assert ax.get_title() == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"v": [1]}, r"expected v, s_out and vth, found \['v'\]; s_out, vth missing"),
+        ({"v": np.zeros((3, 2)), "s_out": [0, 0, 0], "vth": 1}, r"v: expected one neuron, \(num_steps,\), found shape"),
+        ({"v": [1, 2], "s_out": [0, 0, 0], "peak": [1, 2], "vth": 1}, "found 2 of v and 3 of s_out"),
+    ],
+)
+def test_what_is_no_recording_of_one_neuron_is_refused(found: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plot.neuron_trace(found)
 
 
 def test_labels_are_taken_as_they_are() -> None:
