@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lava_aug import plot
     from lava_aug.cases import Case, cases_named
-    from lava_aug.compare import Comparison
+    from lava_aug.compare import Comparison, Curve
     from lava_aug.conversion import convert
     from lava_aug.deploy import run
     from lava_aug.diagnosis import Diagnosis, diagnose
@@ -52,7 +52,7 @@ __version__ = "0.1.0"
 # A public function never bears the name of a module: importing the module would hide the function.
 _HOMES = {
     "cases": ("Case", "cases_named"),
-    "compare": ("Comparison",),
+    "compare": ("Comparison", "Curve"),
     "conversion": ("convert",),
     "deploy": ("run",),
     "diagnosis": ("Diagnosis", "diagnose"),
@@ -101,6 +101,7 @@ __all__ = [
     "Connection",
     "ConversionError",
     "ConversionWarning",
+    "Curve",
     "Diagnosis",
     "ExportError",
     "ExportWarning",

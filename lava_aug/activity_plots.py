@@ -167,8 +167,9 @@ class _Course(NamedTuple):
 def _of_trace(trace: Trace) -> _Course:
     known = {name: getattr(trace.neuron, name, None) for name in THRESHOLDS}
     thresholds = {name: np.ravel(value)[0] for name, value in known.items() if value is not None}
-    arrays = (found.ravel() for found in (trace.peak, trace.v, trace.s, trace.n))
-    return _Course(np.ravel(trace.neuron.initial()[0])[0], *arrays, thresholds, trace.neuron.type_name)
+    peak, v, s, n = (found.ravel() for found in (trace.peak, trace.v, trace.s, trace.n))
+    v0 = np.ravel(trace.neuron.initial()[0])[0]
+    return _Course(v0, peak, v, s, n, thresholds, trace.neuron.type_name)
 
 
 def _of_recording(found: Mapping[str, Any]) -> _Course:

@@ -1,7 +1,16 @@
 """Figures. Every function draws on given axes, or on new ones, and returns them."""
 
 from lava_aug.activity_plots import coefficient_histogram, neuron_trace, raster
-from lava_aug.comparison_plots import accuracy_over_events, accuracy_over_steps, curves, early_exit, layer_error, pareto
+from lava_aug.comparison_plots import (
+    accuracy_over_events,
+    accuracy_over_steps,
+    bars,
+    curves,
+    early_exit,
+    error_over_steps,
+    layer_error,
+    pareto,
+)
 from lava_aug.drawing import COLORS, MARKERS
 from lava_aug.network_plots import network_graph
 
@@ -10,9 +19,11 @@ __all__ = [
     "MARKERS",
     "accuracy_over_events",
     "accuracy_over_steps",
+    "bars",
     "coefficient_histogram",
     "curves",
     "early_exit",
+    "error_over_steps",
     "layer_error",
     "network_graph",
     "neuron_trace",

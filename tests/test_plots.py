@@ -39,6 +39,8 @@ FIGURES: dict[str, tuple[Callable[..., Any], Any, str, str]] = {
     "raster": (plot.raster, np.eye(4, 5, dtype=int), "time step", "neuron (index)"),
     "histogram": (plot.coefficient_histogram, {"a": {1: 2.5}}, "spike coefficient", "spikes per image"),
     "trace": (plot.neuron_trace, trace(AugmentedNeuron(vth=10), [25, -9, -30]), "time step", "potential v"),
+    "error": (plot.error_over_steps, {"a": [1, 0.5, 0]}, "time step", "error (quanta)"),
+    "bars": (plot.bars, {"a": 3.0, "b": 1.0}, "", ""),
     "network": (plot.network_graph, small_net(), "", "depth (synapses from the images, longest path)"),
 }
 """Every public figure, what it draws, and how its axes are called."""
@@ -151,6 +153,25 @@ def test_no_point_beats_one_of_the_front(points: list[tuple[int, int, int]]) -> 
     assert front == sorted(front)
     for point in front:  # of those that are equal otherwise, the one with the smaller second cost
         assert point[2] == min(p[2] for p in points if p[:2] == point[:2])
+
+
+def test_error_over_steps() -> None:
+    ax = plot.error_over_steps({"_a": [1, 0, 0.25, 0.2, 0.1], "b": [2]}, bound=[1, 0.5], unit="mV")
+    found = lines_of(ax)
+    np.testing.assert_array_equal(found["\u200b_a"], ([1, 2, 3, 4, 5], [1, np.nan, 0.25, 0.2, 0.1]))
+    assert found["b"] == ([1], [2])
+    assert found["bound"] == ([1, 2], [1, 0.5])
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "log", "error (mV)")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "5"]
+
+
+def test_bars() -> None:
+    ax = plot.bars({"first": 1234.5, "$": 0.5, "none": 0}, xlabel="time (s)")
+    assert [bar.get_width() for bar in ax.patches] == [1234.5, 0.5, 0]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [text.get_text() for text in ax.texts] == ["1,234", "0.5", "0"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["first", r"\$", "none"]
+    assert ax.yaxis_inverted()
+    assert ax.get_xlabel() == "time (s)"
 
 
 def test_a_recorded_neuron_is_drawn_as_the_traced_one() -> None:
