@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SpecError,
     )
     from lava_aug.experiments.cases import Case, cases_named
-    from lava_aug.experiments.comparison import Comparison
+    from lava_aug.experiments.comparison import Comparison, Curve
     from lava_aug.experiments.diagnosis import Diagnosis, diagnose
     from lava_aug.experiments.running import compare_cases
     from lava_aug.experiments.tuning import Tuned, tune
@@ -52,7 +52,7 @@ __version__ = "0.1.0"
 # A public function never bears the name of a module: importing the module would hide the function.
 _HOMES = {
     "experiments.cases": ("Case", "cases_named"),
-    "experiments.comparison": ("Comparison",),
+    "experiments.comparison": ("Comparison", "Curve"),
     "conversion.converter": ("convert",),
     "backend.deploy": ("run",),
     "experiments.diagnosis": ("Diagnosis", "diagnose"),
@@ -101,6 +101,7 @@ __all__ = [
     "Connection",
     "ConversionError",
     "ConversionWarning",
+    "Curve",
     "Diagnosis",
     "ExportError",
     "ExportWarning",

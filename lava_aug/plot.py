@@ -4,8 +4,10 @@ from lava_aug.figures.activity import coefficient_histogram, neuron_trace, raste
 from lava_aug.figures.comparisons import (
     accuracy_over_events,
     accuracy_over_steps,
+    bars,
     curves,
     early_exit,
+    error_over_steps,
     layer_error,
     pareto,
 )
@@ -17,9 +19,11 @@ __all__ = [
     "MARKERS",
     "accuracy_over_events",
     "accuracy_over_steps",
+    "bars",
     "coefficient_histogram",
     "curves",
     "early_exit",
+    "error_over_steps",
     "layer_error",
     "network_graph",
     "neuron_trace",

@@ -18,6 +18,7 @@ from nets import small_net
 
 import lava_aug as la
 from lava_aug import plot
+from lava_aug.errors import InputError
 from lava_aug.experiments.comparison import Curve
 from lava_aug.experiments.diagnosis import Diagnosis, LayerError
 from lava_aug.experiments.tuning import Point, Tuned, pareto_front
@@ -39,6 +40,8 @@ FIGURES: dict[str, tuple[Callable[..., Any], Any, str, str]] = {
     "raster": (plot.raster, np.eye(4, 5, dtype=int), "time step", "neuron (index)"),
     "histogram": (plot.coefficient_histogram, {"a": {1: 2.5}}, "spike coefficient", "spikes per image"),
     "trace": (plot.neuron_trace, trace(AugmentedNeuron(vth=10), [25, -9, -30]), "time step", "potential v"),
+    "error": (plot.error_over_steps, {"a": [1, 0.5, 0]}, "time step", "error (quanta)"),
+    "bars": (plot.bars, {"a": 3.0, "b": 1.0}, "", ""),
     "network": (plot.network_graph, small_net(), "", "depth (synapses from the images, longest path)"),
 }
 """Every public figure, what it draws, and how its axes are called."""
@@ -151,6 +154,60 @@ def test_no_point_beats_one_of_the_front(points: list[tuple[int, int, int]]) -> 
     assert front == sorted(front)
     for point in front:  # of those that are equal otherwise, the one with the smaller second cost
         assert point[2] == min(p[2] for p in points if p[:2] == point[:2])
+
+
+def test_error_over_steps() -> None:
+    ax = plot.error_over_steps({"_a": [1, 0, 0.25, 0.2, 0.1], "b": [2]}, bound=[1, 0.5], unit="mV")
+    found = lines_of(ax)
+    np.testing.assert_array_equal(found["\u200b_a"], ([1, 2, 3, 4, 5], [1, np.nan, 0.25, 0.2, 0.1]))
+    assert found["b"] == ([1], [2])
+    assert found["bound"] == ([1, 2], [1, 0.5])
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "log", "error (mV)")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "5"]
+
+
+def test_bars() -> None:
+    ax = plot.bars({"first": 1234.5, "$": 0.5, "none": 0}, xlabel="time (s)")
+    assert [bar.get_width() for bar in ax.patches] == [1234.5, 0.5, 0]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [text.get_text() for text in ax.texts] == ["1,234", "0.5", "0"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["first", r"\$", "none"]
+    assert ax.yaxis_inverted()
+    assert ax.get_xlabel() == "time (s)"
+
+
+def test_a_recorded_neuron_is_drawn_as_the_traced_one() -> None:
+    """Of a Process: what it recorded, and its parameters."""
+    neuron = AugmentedNeuron(vth=10, v0=3)
+    course = trace(neuron, [[25], [-9], [-30]])
+    recorded = {"v": course.v, "s_out": course.s, "vth": 10, "vth_lo": -1, "v0": 3, "overflow_out": np.zeros((3, 2))}
+    traced = plot.neuron_trace(course)
+    for found in (recorded, recorded | {"n": course.n}, recorded | {"peak": course.peak.ravel()}):
+        ax = plot.neuron_trace(found, title="AUGIF")
+        for mine, its in zip(ax.figure.axes, traced.figure.axes, strict=True):
+            assert lines_of(mine) == lines_of(its)
+            assert [text.get_text() for text in mine.texts] == [text.get_text() for text in its.texts]
+    assert lines_of(traced)["v"] == ([0, 1, 1, 2, 2, 3, 3], [3, 28, 8, -1, 9, -21, -11])
+    assert [text.get_text() for text in traced.texts] == ["+2", "-1", "-1"]
+
+
+def test_a_recording_need_not_say_where_it_started() -> None:
+    ax = plot.neuron_trace({"v": [4, 1], "s_out": [0, 1], "vth": 8})
+    assert lines_of(ax)["v"] == ([1, 1, 2, 2], [4, 4, 9, 1])
+    assert "vth_lo" not in lines_of(ax)
+    assert ax.get_title() == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"v": [1]}, r"expected v, s_out and vth, found \['v'\]; s_out, vth missing"),
+        ({"v": np.zeros((3, 2)), "s_out": [0, 0, 0], "vth": 1}, r"v: expected one neuron, \(num_steps,\), found shape"),
+        ({"v": [1, 2], "s_out": [0, 0, 0], "peak": [1, 2], "vth": 1}, "found 2 of v and 3 of s_out"),
+    ],
+)
+def test_what_is_no_recording_of_one_neuron_is_refused(found: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plot.neuron_trace(found)
 
 
 def test_labels_are_taken_as_they_are() -> None:

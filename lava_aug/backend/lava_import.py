@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import io
 import multiprocessing
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +45,23 @@ def import_lava() -> None:
     finally:
         if multiprocessing.get_start_method(allow_none=True) is None and method is not None:
             multiprocessing.set_start_method(method)
+
+
+def import_netx() -> Any:
+    """lava-dl's ``netx.hdf5``, without what lava-dl prints and warns of when it is imported: it is not about netx.
+
+    Raises
+    ------
+    BackendError
+        If lava-dl is not available.
+    """
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            from lava.lib.dl.netx import hdf5
+    except ImportError as error:
+        raise BackendError(f"networks of lava-dl need lava-dl 0.6 to run: {error}; uv run installs it") from error
+    return hdf5
 
 
 @contextlib.contextmanager

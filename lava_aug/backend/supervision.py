@@ -46,6 +46,7 @@ from lava.magma.runtime.message_infrastructure.multiprocessing import (  # noqa:
 )
 from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal  # noqa: E402
 from lava.magma.runtime.runtime import Runtime, target_fn  # noqa: E402
+from lava.proc.monitor.process import Monitor  # noqa: E402
 
 POLL_SECONDS = 0.1
 """How often children are looked at while nothing arrives."""
@@ -461,11 +462,17 @@ def check_ports(executable: Any) -> None:
     for process, builder in executable.proc_builders.items():
         for name in getattr(builder, "py_ports", {}):
             port = getattr(process, name, None)
-            meant = getattr(port, "external_pipe_flag", False) or name in getattr(process, "optional_ports", ())
-            if port in process.in_ports.members and not meant and (process, name) not in connected:
+            unused = port in process.in_ports.members and (process, name) not in connected
+            if unused and not _may_stay_open(process, name, port):
                 warnings.warn(
                     f"{process.name}.{name} is not connected and will read zeros", BackendWarning, stacklevel=2
                 )
+
+
+def _may_stay_open(process: Any, name: str, port: Any) -> bool:
+    """A Monitor has a port that it reads only if it monitors one, and no Var."""
+    optional = getattr(process, "optional_ports", ())
+    return getattr(port, "external_pipe_flag", False) or name in optional or isinstance(process, Monitor)
 
 
 def _kind(d_type: Any) -> str | None:

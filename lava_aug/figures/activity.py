@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ MARKER_AREA = 40.0
 
 NARROW = 16
 """Coefficients up to here are drawn on a linear axis."""
+
+THRESHOLDS = ("vth", "vth_lo")
+"""Parameters that are lines in the figure of one neuron."""
 
 
 def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
@@ -96,7 +99,11 @@ def coefficient_histogram(
 
 
 def neuron_trace(
-    trace: Trace, ax: "Axes | None" = None, *, title: str | None = None, n_lim: tuple[float, float] | None = None
+    trace: Trace | Mapping[str, Any],
+    ax: "Axes | None" = None,
+    *,
+    title: str | None = None,
+    n_lim: tuple[float, float] | None = None,
 ) -> "Axes":
     """Potential, thresholds, spikes and their sum ``n`` of one neuron over time.
 
@@ -104,37 +111,85 @@ def neuron_trace(
 
     Parameters
     ----------
-    trace : Trace
+    trace : Trace or mapping
         From `lava_aug.figures.traces.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or
-        ``(num_steps, 1)``.
+        ``(num_steps, 1)``. Or what was recorded of a Process by `lava_aug.testing.run_process` or Lava's Monitor, with
+        the parameters added: a mapping with the arrays ``v`` (at the end of every step) and ``s_out``, and the number
+        ``vth``. It may have the arrays ``n`` (default: sum of the spikes) and ``peak`` (default: ``v + s_out * vth``,
+        that of a soft reset), and the numbers ``vth_lo`` and ``v0``, where the potential starts. What else is in it is
+        not drawn.
     ax : matplotlib Axes, optional
         Where to draw.
     title : str, optional
-        Title; default the neuron's type.
+        Title; default the neuron's type, of a recording none.
     n_lim : (float, float), optional
         Limits of the right-hand axis, which is that of ``n``; for traces side by side.
+
+    Raises
+    ------
+    InputError
+        If a recording lacks something, or is of several neurons.
     """
+    found = _of_trace(trace) if isinstance(trace, Trace) else _of_recording(trace)
     ax = axes_for(ax, (6, 3.5))
-    v0, n0 = (np.ravel(value)[0] for value in trace.neuron.initial())
-    steps = np.arange(1, len(trace.v) + 1)
+    steps = np.arange(1, len(found.v) + 1)
     right = ax.twinx()
     ax.set_zorder(right.get_zorder() + 1)  # so that n is drawn behind v and its labels
     ax.patch.set_visible(False)
-    course = np.stack([trace.peak.ravel(), trace.v.ravel()], 1).ravel()
-    ax.plot([0, *np.repeat(steps, 2)], [v0, *course], color=COLORS[0], label="v")
+    course = np.stack([found.peak, found.v], 1).ravel()
+    before = [] if found.v0 is None else [(0, found.v0)]
+    ax.plot(*zip(*before, *zip(np.repeat(steps, 2), course, strict=True), strict=True), color=COLORS[0], label="v")
     for name, color, style in (("vth", COLORS[1], "--"), ("vth_lo", COLORS[3], ":")):
-        value = getattr(trace.neuron, name, None)
-        if value is not None:
-            ax.axhline(np.ravel(value)[0], color=color, linestyle=style, linewidth=1.5, label=name)
-    _mark_spikes(ax, steps, trace)
-    ax.set_title(plain(title or trace.neuron.type_name))
+        if name in found.thresholds:
+            ax.axhline(found.thresholds[name], color=color, linestyle=style, linewidth=1.5, label=name)
+    _mark_spikes(ax, steps, found)
+    ax.set_title(plain(title or found.title))
     ax.set_xlabel("time step")
     ax.set_ylabel("potential v")
     ax.margins(y=0.15)  # room for the spikes' labels
-    _draw_n(right, steps, np.array([n0, *trace.n.ravel()]), n_lim)
+    _draw_n(right, steps, np.array([0, *found.n]), n_lim)
     lines = [*ax.get_lines(), *right.get_lines()]
     ax.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
     return ax
+
+
+class _Course(NamedTuple):
+    """What there is to draw of one neuron; arrays are ``(num_steps,)``."""
+
+    v0: float | None
+    peak: np.ndarray
+    v: np.ndarray
+    s: np.ndarray
+    n: np.ndarray
+    thresholds: Mapping[str, float]
+    title: str = ""
+
+
+def _of_trace(trace: Trace) -> _Course:
+    known = {name: getattr(trace.neuron, name, None) for name in THRESHOLDS}
+    thresholds = {name: np.ravel(value)[0] for name, value in known.items() if value is not None}
+    peak, v, s, n = (found.ravel() for found in (trace.peak, trace.v, trace.s, trace.n))
+    v0 = np.ravel(trace.neuron.initial()[0])[0]
+    return _Course(v0, peak, v, s, n, thresholds, trace.neuron.type_name)
+
+
+def _of_recording(found: Mapping[str, Any]) -> _Course:
+    missing = [name for name in ("v", "s_out", "vth") if name not in found]
+    if missing:
+        raise InputError(f"trace: expected v, s_out and vth, found {list(found)}; {', '.join(missing)} missing")
+    v, s = (_single(name, found[name]) for name in ("v", "s_out"))
+    n = _single("n", found["n"]) if "n" in found else np.cumsum(s)
+    peak = _single("peak", found["peak"]) if "peak" in found else v + s * found["vth"]
+    if len({len(each) for each in (v, s, n, peak)}) > 1:
+        raise InputError(f"trace: expected as many time steps of all, found {len(v)} of v and {len(s)} of s_out")
+    return _Course(found.get("v0"), peak, v, s, n, {name: found[name] for name in THRESHOLDS if name in found})
+
+
+def _single(name: str, values: Any) -> np.ndarray:
+    found = np.asarray(values)
+    if found.ndim == 0 or not len(found) or found.size > len(found):
+        raise InputError(f"trace: {name}: expected one neuron, (num_steps,), found shape {found.shape}")
+    return found.ravel()
 
 
 def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float] | None) -> None:
@@ -148,8 +203,8 @@ def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float
         ax.set_ylim(n_lim)
 
 
-def _mark_spikes(ax: Any, steps: np.ndarray, trace: Trace) -> None:
-    for step, s, peak in zip(steps, trace.s.ravel(), trace.peak.ravel(), strict=True):
+def _mark_spikes(ax: Any, steps: np.ndarray, course: _Course) -> None:
+    for step, s, peak in zip(steps, course.s, course.peak, strict=True):
         if s:
             up = s > 0
             place = {"xytext": (0, 4 if up else -4), "va": "bottom" if up else "top", "ha": "center"}

@@ -1,6 +1,6 @@
 """Figures of comparisons and searches: accuracy over what it costs, and errors layer by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -128,6 +128,64 @@ def pareto(found: Tuned | Comparison, ax: "Axes | None" = None, *, against: Cost
     """
     ax = axes_for(ax, (6, 4))
     return _pareto_of_search(found, ax) if isinstance(found, Tuned) else _pareto_of_rows(found, ax, against)
+
+
+def error_over_steps(
+    errors: Mapping[str, Any], ax: "Axes | None" = None, *, bound: Any = None, unit: str = "quanta"
+) -> "Axes":
+    """Errors that shrink with the number of time steps, both axes logarithmic; zeros have no place there.
+
+    Parameters
+    ----------
+    errors : mapping of str to array, shape (T,)
+        Titles, and the error after every step.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    bound : array, shape (T,), optional
+        What theory allows: a dashed black line.
+    unit : str
+        Of the errors.
+    """
+    ax = axes_for(ax, (6, 4))
+    curves = {title: np.asarray(values, float) for title, values in errors.items()}
+    for index, (title, values) in enumerate(curves.items()):
+        marked = [step - 1 for step in powers_of_two(len(values))]
+        style = style_of(index) | {"markersize": 5, "markevery": marked}
+        ax.plot(np.arange(1, len(values) + 1), _visible(values), label=plain(title), **style)
+    if bound is not None:
+        limit = np.asarray(bound, float)
+        style = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "bound"}
+        ax.plot(np.arange(1, len(limit) + 1), _visible(limit), **style)
+    ax.set_yscale("log")
+    _steps_axis(ax, max(map(len, curves.values())))
+    ax.set_xlabel("time step")
+    ax.set_ylabel(f"error ({unit})")
+    ax.legend()
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def bars(values: Mapping[str, float], ax: "Axes | None" = None, *, xlabel: str = "") -> "Axes":
+    """A horizontal bar with its number for each of some values, such as times, the first one on top.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        Titles and values, which are not negative.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    xlabel : str
+        What the values are, with their unit.
+    """
+    ax = axes_for(ax, (6, 0.5 + 0.4 * len(values)))
+    titles = [plain(title) for title in values]
+    drawn = ax.barh(titles, list(values.values()), color=COLORS[0], height=0.6)
+    ax.bar_label(drawn, [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values.values()], padding=3)
+    ax.invert_yaxis()
+    ax.margins(x=0.12)  # room for the numbers
+    ax.set_xlabel(xlabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
 
 
 def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.backend.lava_import import import_lava
-from lava_aug.errors import BackendError, FileError, InputError
+from lava_aug.backend.lava_import import import_lava, import_netx
+from lava_aug.errors import FileError, InputError
 from lava_aug.images import as_numpy
 from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
 from lava_aug.simulation.recording import Recording
@@ -86,13 +86,7 @@ def run_sdnn(
 def _network(path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         raise FileError(f"{str(path)!r}: no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from lava.lib.dl.netx import hdf5
-    except ImportError as error:
-        raise BackendError(f"netx needs lava-dl: {error}; uv run installs it") from error
-    return hdf5.Network(net_config=str(path))
+    return import_netx().Network(net_config=str(path))
 
 
 def _checked(images: Any, shape: tuple[int, ...], steps_per_image: Any) -> np.ndarray:

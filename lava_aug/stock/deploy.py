@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lava_aug.backend.lava_import import import_lava
-from lava_aug.errors import BackendError, InputError
+from lava_aug.backend.lava_import import import_lava, import_netx
+from lava_aug.errors import InputError
 from lava_aug.images import as_numpy
 from lava_aug.simulation.recording import Recording
 from lava_aug.spec import is_int
@@ -124,10 +124,7 @@ def build(net: StockNetwork, **options: Any) -> Any:
     BackendError
         If lava-dl is not available.
     """
-    try:
-        from lava.lib.dl.netx import hdf5
-    except ImportError as error:
-        raise BackendError(f"networks of lava-dl need lava-dl 0.6 to run: {error}") from error
+    hdf5 = import_netx()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.net"
         net.write(path)

@@ -1,6 +1,8 @@
 """Networks of lava-dl's: the same output as stock netx gives with stock models, bit for bit."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
@@ -28,6 +30,12 @@ pytestmark = [
     pytest.mark.lava,
     pytest.mark.skipif(not any(distributions(name="lava-dl")), reason="lava-dl is not installed"),
 ]
+
+
+def test_what_lava_dl_prints_when_imported_is_left_out() -> None:
+    code = "from lava_aug.backend.lava_import import import_netx; print(import_netx().Network.__name__)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Network\n"
 
 
 def folder() -> Path:

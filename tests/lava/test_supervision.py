@@ -18,6 +18,7 @@ from faulty.process import FloatSink, Middle, Source, chain
 from lava.magma.core.run_conditions import RunContinuous, RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.lif.process import LIF
+from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
 
 from lava_aug.backend import deploy, supervision
@@ -118,6 +119,17 @@ def test_an_unconnected_port_warns() -> None:
     with pytest.warns(BackendWarning, match=r"middle.s_in is not connected and will read zeros"), supervise(middle):
         run(middle, 2)
         assert middle.seen.get().tolist() == [0]
+
+
+def test_a_monitor_of_a_var_is_no_reason_to_warn() -> None:
+    """Lava's Monitor then has an InPort that it never reads. Warnings are errors here."""
+    lif, monitor = LIF(shape=(1,), vth=10, bias_mant=3, du=0, dv=0), Monitor()
+    monitor.probe(lif.v, 2)
+    with pytest.warns(BackendWarning) as found, supervise(lif):  # of the neuron's current, which comes from nowhere
+        run(lif, 2)
+        assert monitor.get_data()[lif.name]["v"].shape == (2, 1)
+    ours = [str(warning.message) for warning in found if issubclass(warning.category, BackendWarning)]
+    assert ours == [f"{lif.name}.a_in is not connected and will read zeros"]
 
 
 def test_too_little_shared_memory_is_noticed_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
