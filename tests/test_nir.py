@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -396,6 +397,25 @@ def test_what_has_no_counterpart_is_named(case: str) -> None:
 
 
 # Files that are wrong
+
+
+def test_a_shape_that_claims_millions_of_dimensions(tmp_path: Path) -> None:
+    foreign = graph(spiking((4,), 1.0))
+    nir.write(tmp_path / "a.nir", foreign)
+    with h5py.File(tmp_path / "a.nir", "r+") as file:
+        (name,) = [name for name in _names(file) if name.endswith("shape") and "input" in name]
+        del file[name]
+        file.create_dataset(name, shape=(1 << 24, 7), dtype="i1", chunks=(1 << 10, 7))
+    start = time.process_time()
+    with pytest.raises(FileError, match=r"a shape of at most 8 dimensions, found int8 of shape \(117440512,\)"):
+        la.from_nir(tmp_path / "a.nir")
+    assert time.process_time() - start < 5
+
+
+def _names(file: Any) -> list[str]:
+    found: list[str] = []
+    file.visit(found.append)
+    return found
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from lava_aug.network import Network
 from lava_aug.nir.foreign import network_of
 from lava_aug.nir.losses import losses, type_checks
 from lava_aug.nir.nodes import Graph, Node, graph_of
+from lava_aug.texts import brief
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -200,12 +201,12 @@ def _read_graph(group: Reader) -> Graph:
     """The nodes and edges of a file, with all the datasets of every node."""
     kind = group.text("type")
     if kind != "NIRGraph":
-        raise FileError(f"{group.where}: expected type 'NIRGraph', found {kind!r}")
+        raise FileError(f"{group.where}: expected type 'NIRGraph', found {brief(kind)}")
     listed = group.group("nodes")
     nodes = {name: _read_node(listed.group(name)) for name in listed.names}
     edges = group.texts("edges")
     if not isinstance(edges, np.ndarray) or edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
-        raise FileError(f"{group.where}: expected 'edges' to be pairs of names, found {edges!r}")
+        raise FileError(f"{group.where}: expected 'edges' to be pairs of names, found {brief(edges)}")
     for name in edges.ravel():
         if name not in nodes:
             raise FileError(f"{group.where}: an edge names {name!r}, which is none of {sorted(nodes)}")

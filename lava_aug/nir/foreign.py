@@ -18,9 +18,13 @@ from lava_aug.network import INPUT, Network
 from lava_aug.neurons import RateNeuron, ReadoutNeuron
 from lava_aug.nir.nodes import Graph
 from lava_aug.nir.signals import MAX_ELEMENTS, Signal, Signals
+from lava_aug.texts import brief
 
 MAX_SIZE = 1 << 12
 """Largest window, stride, padding and dilation."""
+
+MAX_DIMENSIONS = 8
+"""Most dimensions of a shape."""
 
 
 def network_of(graph: Graph, input_unit: float) -> tuple[Network, list[str]]:
@@ -85,8 +89,12 @@ Fields = dict[str, Any]
 
 
 def _shape(found: Any) -> Shape:
-    shape = tuple(int(size) for size in np.ravel(found))
-    if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
+    values = np.ravel(np.asarray(found))
+    # Its length first: a file may claim a shape of millions of dimensions.
+    if not 1 <= values.size <= MAX_DIMENSIONS or values.dtype.kind not in "iu" or values.min() < 1:
+        raise FileError(f"expected a shape of at most {MAX_DIMENSIONS} dimensions, found {brief(values)}")
+    shape = tuple(values.tolist())
+    if math.prod(shape) > MAX_ELEMENTS:
         raise FileError(f"expected a shape of at most {MAX_ELEMENTS:,} elements, found {shape}")
     return shape
 
@@ -106,7 +114,7 @@ def _numbers(found: Any, name: str, shape: Shape | None = None) -> np.ndarray:
 def _pair(found: Any, name: str) -> tuple[int, int]:
     values = np.ravel(np.asarray(found))
     if values.dtype.kind not in "iu" or values.size not in (1, 2) or values.max() > MAX_SIZE:
-        raise FileError(f"{name}: expected one or two integers of at most {MAX_SIZE:,}, found {found!r}")
+        raise FileError(f"{name}: expected one or two integers of at most {MAX_SIZE:,}, found {brief(values)}")
     return int(values[0]), int(values[-1])
 
 
@@ -159,7 +167,9 @@ def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, 
     if found == "same" and tuple(stride) == (1, 1) and not any(span % 2 for span in spans):
         return spans[0] // 2, spans[1] // 2
     if found != "valid":
-        raise FileError(f"padding: expected numbers, 'valid', or 'same' for odd windows and stride 1, found {found!r}")
+        raise FileError(
+            f"padding: expected numbers, 'valid', or 'same' for odd windows and stride 1, found {brief(found)}"
+        )
     return 0, 0
 
 
