@@ -148,6 +148,8 @@ def names_of_getting_started(model: nn.Module) -> dict[str, Any]:
 def test_python_examples_run_and_print_what_the_page_says(page: Path, folder: Path, model: nn.Module) -> None:
     complete = page.relative_to(ROOT / "docs" if "docs" in page.parts else ROOT).parts[0] in COMPLETE
     names: dict[str, Any] = {"__name__": "example", **({} if complete else names_of_getting_started(model))}
+    if HAS_LAVA and "run_sdnn" in page.read_text(encoding="utf-8"):
+        importlib.import_module("lava.lib.dl.netx.hdf5")  # lava-dl prints when it is imported for the first time
     for block, expected in python_blocks(page):
         if not HAS_LAVA and NEEDS_LAVA.search(block.text):
             break  # what follows may go on from it

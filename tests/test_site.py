@@ -121,3 +121,17 @@ def test_the_command_line_has_a_section_for_each_command() -> None:
     for command in COMMANDS:
         assert f"## `lava-aug {command.__name__}`" in text
     assert "..." not in text.partition("## `lava-aug")[0].partition("**Commands**")[2]
+
+
+def test_declared_parameters_are_documented_with_those_of_bases() -> None:
+    hook("site_docstrings")
+    griffe = importlib.import_module("griffe")
+    extensions = griffe.load_extensions(str(ROOT / "docs" / "hooks" / "site_docstrings.py"))
+    package = griffe.load("lava_aug", search_paths=[str(ROOT)], extensions=extensions, resolve_aliases=True)
+    for name, expected in {
+        "neurons.AugmentedNeuron": "vth_lo vth v0 n_max message_bits",
+        "layers.Conv": "weight",
+    }.items():
+        text = package[name].final_target.docstring.value if package[name].is_alias else package[name].docstring.value
+        section = text.partition("\nAttributes\n----------\n")[2]
+        assert set(expected.split()) <= set(re.findall(r"^(\w+) : ", section, re.MULTILINE)), name

@@ -1,6 +1,7 @@
 """Tests of Lava Processes: arrays in, arrays out, in one line, bounded in time.
 
 >>> from lava_aug.processes import AugmentedIF
+>>> from lava_aug.testing import run_process
 >>> trace = run_process(AugmentedIF(shape=(2,), vth=10), a_in=[[37, 5], [-40, 12]], probe=["v", "n"])
 >>> trace.s_out.tolist()
 [[4, 1], [-4, 1]]

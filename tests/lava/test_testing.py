@@ -1,7 +1,6 @@
 """The testing kit on Lava: our Processes and Lava's own, chains, and Processes that go wrong."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from lava_aug.testing import assert_models_agree, run_process
 
 pytestmark = pytest.mark.lava
 
-ROOT = Path(__file__).parents[2]
 
 WEIGHTS = np.array([[2, -4], [6, 8], [10, 12]])
 """Even, as Lava keeps 7 bits and the sign of weights of both signs."""
