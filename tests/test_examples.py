@@ -26,7 +26,9 @@ import lava_aug as la
 from lava_aug import cli, digits
 from lava_aug.errors import BackendError
 
-HAS_LAVA = any(distributions(name="lava-nc"))
+HAS_LAVA = all(any(distributions(name=name)) for name in ("lava-nc", "lava-dl"))
+"""Examples use both."""
+
 LAVA = (pytest.mark.lava(timeout=300), pytest.mark.timeout(300))
 TORCHVISION = pytest.mark.skipif(not any(distributions(name="torchvision")), reason="needs torchvision")
 
@@ -144,7 +146,7 @@ def names_of_getting_started(model: nn.Module) -> dict[str, Any]:
     return {**found, "images": data.test_images[:3], "labels": data.test_labels[:3]}
 
 
-@pytest.mark.parametrize("page", python_pages())
+@pytest.mark.parametrize("page", list(python_pages()))
 def test_python_examples_run_and_print_what_the_page_says(page: Path, folder: Path, model: nn.Module) -> None:
     complete = page.relative_to(ROOT / "docs" if "docs" in page.parts else ROOT).parts[0] in COMPLETE
     names: dict[str, Any] = {"__name__": "example", **({} if complete else names_of_getting_started(model))}
@@ -216,7 +218,7 @@ def command_pages() -> Iterator[Any]:
 
 @TORCHVISION
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", command_pages())
+@pytest.mark.parametrize("page", list(command_pages()))
 def test_commands_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in page_commands(page):
         if not HAS_LAVA and command[0] == "run":
@@ -303,7 +305,7 @@ def doctest_modules() -> Iterator[Any]:
         yield pytest.param(module_name(path), marks=LAVA if HAS_LAVA and on_lava else (), id=ids(path))
 
 
-@pytest.mark.parametrize("name", doctest_modules())
+@pytest.mark.parametrize("name", list(doctest_modules()))
 def test_examples_in_docstrings(name: str) -> None:
     try:
         module = importlib.import_module(name)
