@@ -26,8 +26,9 @@ import lava_aug as la
 from lava_aug import cli, digits
 from lava_aug.errors import BackendError
 
-HAS_LAVA = all(any(distributions(name=name)) for name in ("lava-nc", "lava-dl"))
-"""Examples use both."""
+HAS_LAVA_NC = any(distributions(name="lava-nc"))
+HAS_LAVA = HAS_LAVA_NC and any(distributions(name="lava-dl"))
+"""The examples use both."""
 
 LAVA = (pytest.mark.lava(timeout=300), pytest.mark.timeout(300))
 TORCHVISION = pytest.mark.skipif(not any(distributions(name="torchvision")), reason="needs torchvision")
@@ -234,6 +235,19 @@ def exit_code() -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
+
+
+@pytest.mark.parametrize("lava", [pytest.param(HAS_LAVA_NC, marks=LAVA if HAS_LAVA_NC else ())])
+def test_the_demo_runs(lava: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of its own, as it writes more images than the other examples' files have."""
+    monkeypatch.setattr(sys, "argv", ["lava-aug", "demo", "--output", "demo"])
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert exit_code() == 0
+    names = {path.name for path in (folder / "demo").iterdir()}
+    assert names == {"digits.net", "digits.png", "digits.pt", "digits.npz"}
+    assert la.load(folder / "demo" / "digits.net").method == "augmapping"
+    assert ("equal the simulator's" in " ".join(printed.getvalue().split())) == lava
 
 
 def parse(command: Sequence[str], *, partly: bool = False) -> None:
