@@ -37,10 +37,13 @@ class FastSimCfg(Loihi2SimCfg):
 
     Examples
     --------
-    ::
-
-        net = lava.lib.dl.netx.hdf5.Network(net_config="network.net")
-        net.run(condition=RunSteps(num_steps=100), run_cfg=la.FastSimCfg(select_tag="fixed_pt"))
+    >>> import lava_aug as la
+    >>> import numpy as np
+    >>> from lava.magma.core.run_conditions import RunSteps
+    >>> from lava.proc.dense.process import Dense
+    >>> dense = Dense(weights=np.array([[2, -4], [6, 8]]))
+    >>> with la.supervise(dense, timeout=60):
+    ...     dense.run(condition=RunSteps(num_steps=10), run_cfg=la.FastSimCfg(select_tag="fixed_pt"))
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

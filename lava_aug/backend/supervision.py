@@ -88,11 +88,15 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
 
     Examples
     --------
-    ::
-
-        with la.supervise(lif, timeout=60):
-            lif.run(condition=RunSteps(num_steps=100), run_cfg=Loihi2SimCfg())
-            v = lif.v.get()
+    >>> from lava.magma.core.run_conditions import RunSteps
+    >>> from lava.magma.core.run_configs import Loihi2SimCfg
+    >>> from lava.proc.lif.process import LIF
+    >>> lif = LIF(shape=(1,), du=4095, bias_mant=3)
+    >>> with supervise(lif, timeout=60):
+    ...     lif.run(condition=RunSteps(num_steps=10), run_cfg=Loihi2SimCfg())
+    ...     v = lif.v.get()
+    >>> v.tolist()
+    [6.0]
     """
     if not isinstance(process, AbstractProcess):
         raise BackendError(f"supervise: expected a Lava Process, found {type(process).__name__}")

@@ -50,11 +50,11 @@ def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "S
 
     Examples
     --------
-    ::
+    >>> net = load_netx("network.net")  # doctest: +SKIP
+    >>> print(net.summary())  # doctest: +SKIP
+    >>> out = net.run(x)  # doctest: +SKIP
 
-        net = la.load_netx("network.net")
-        print(net.summary())
-        out = net.run(x)  # x: (num_steps, *net.input_shape), integers; out: (num_steps, *net.output_shape)
+    ``x`` are integers ``(num_steps, *net.input_shape)``, and ``out`` is ``(num_steps, *net.output_shape)``.
     """
     if num_layers is not None and (not is_int(num_layers) or num_layers < 1):
         raise InputError(f"num_layers: expected an integer of at least 1, found {num_layers!r}")

@@ -1,9 +1,10 @@
 """Tests of Lava Processes: arrays in, arrays out, in one line, bounded in time.
 
-::
-
-    trace = run_process(AugmentedIF(shape=(3,), vth=10), a_in=inputs, probe=["v", "n"])
-    assert trace.s_out.tolist() == ...
+>>> from lava_aug.processes import AugmentedIF
+>>> from lava_aug.testing import run_process
+>>> trace = run_process(AugmentedIF(shape=(2,), vth=10), a_in=[[37, 5], [-40, 12]], probe=["v", "n"])
+>>> trace.s_out.tolist()
+[[4, 1], [-4, 1]]
 
 Works for any Lava Process with in and out ports, Lava's own included. pytest loads `lava_aug.testing.plugin` by itself:
 the marker ``lava``, fixtures, a time limit for each test, and a check that nothing is left behind. Names are imported

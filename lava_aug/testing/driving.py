@@ -92,10 +92,10 @@ def run_process(
 
     Examples
     --------
-    ::
-
-        trace = run_process(LIF(shape=(3,), vth=10), a_in=currents, probe=["v"])
-        trace.s_out, trace.v
+    >>> from lava.proc.lif.process import LIF
+    >>> trace = run_process(LIF(shape=(2,), vth=10, du=4095, dv=0), a_in=[[10, 11], [1, 0]], probe=["v"])
+    >>> trace.s_out.tolist(), trace.v.tolist()
+    ([[0, 1], [1, 0]], [[640, 0], [0, 0]])
     """
     processes = [process] if isinstance(process, AbstractProcess) else list(process)
     _check_processes(processes)

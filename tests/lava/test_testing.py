@@ -1,10 +1,6 @@
 """The testing kit on Lava: our Processes and Lava's own, chains, and Processes that go wrong."""
 
-import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +20,6 @@ from lava_aug.testing import assert_models_agree, run_process
 
 pytestmark = pytest.mark.lava
 
-ROOT = Path(__file__).parents[2]
 
 WEIGHTS = np.array([[2, -4], [6, 8], [10, 12]])
 """Even, as Lava keeps 7 bits and the sign of weights of both signs."""
@@ -223,14 +218,3 @@ def test_the_fixture(run_process: Any) -> None:
     assert run_process(Conv(weight=np.ones((1, 1, 1, 1)), input_shape=(1, 1, 1)), num_steps=1).a_out.tolist() == [
         [[[0]]]
     ]
-
-
-def test_the_pages_examples_run(tmp_path: Path) -> None:
-    """As one program, in a file: Lava looks for ProcessModels next to Processes, not here."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
-    code = "from lava_aug.backend.lava_import import import_lava\nimport_lava()\n" + "\n".join(blocks)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == 0, done.stderr
