@@ -292,6 +292,32 @@ class Network(Spec):
             ]
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `summary` says, as plain values for JSON."""
+        return {
+            "method": self.method,
+            "resolution": self.resolution,
+            "num_steps": self.num_steps,
+            "is_float": self.is_float,
+            "input_shape": list(self.input_shape),
+            "depth": self.depth,
+            "layers": [self._described(layer) for layer in self.layers],
+            "heads": [{"name": head.name, "shape": list(head.shape)} for head in self.heads],
+        }
+
+    def _described(self, layer: Layer) -> dict[str, Any]:
+        vth = getattr(layer.neuron, "vth", None)
+        return {
+            "name": layer.name,
+            "types": [c.synapse.type_name for c in layer.connections],
+            "inputs": [c.source for c in layer.connections],
+            "neuron": layer.neuron.type_name,
+            "shape": list(self.shapes[layer.name]),
+            "vth": None if vth is None else np.asarray(vth).tolist(),
+            "weights": layer.num_weights,
+            "synapses": self.num_synapses(layer.name),
+        }
+
     def _row(self, layer: Layer) -> tuple[str, ...]:
         vth = getattr(layer.neuron, "vth", None)
         found = self.shapes[layer.name]

@@ -150,6 +150,24 @@ class Output:
         total = sum((self.events[name].sum(axis=1) for name in self.events if name != INPUT), np.zeros(self.num_steps))
         return np.cumsum(total) / self.num_images
 
+    def to_dict(self, labels: Any = None) -> dict[str, Any]:
+        """Plain values, for JSON: predictions, and by layer the mean counts per image of every step.
+
+        Parameters
+        ----------
+        labels : array, shape (B,), optional
+            True classes; with them it has the accuracy after every step, too.
+        """
+        found: dict[str, Any] = {"num_images": self.num_images, "num_steps": self.num_steps}
+        if labels is not None:
+            found["accuracy"] = self.accuracy(labels).tolist()
+        if not self.network.heads:
+            found["predictions"] = self.predictions[-1].tolist()
+        found["steps_per_image"] = float(np.mean(self.steps))
+        for field in COUNTS:
+            found[field] = {name: counts.mean(axis=1).tolist() for name, counts in getattr(self, field).items()}
+        return found
+
     def differences(self, other: "Output") -> list[str]:
         """Where two outputs of the same network differ: one text for each field and layer, none if they are equal."""
         pairs: list[tuple[str, Any, Any]] = [("v", self.v, other.v)]

@@ -1,6 +1,7 @@
-"""Tables as plain text, and values in messages."""
+"""Tables as plain text, values in messages, and values as JSON has them."""
 
-from collections.abc import Collection, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,23 @@ def brief(value: Any) -> str:
         value = value[:SHOWN_LETTERS]
     text = repr(value)
     return text if len(text) <= 2 * SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]} …"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: data classes and mappings become dictionaries, their keys texts, arrays lists.
+
+    Examples
+    --------
+    >>> plain({1: np.arange(2), "a": (np.float32(0.5), None)})
+    {'1': [0, 1], 'a': [0.5, None]}
+    """
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(found) for key, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(found) for found in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Collection[str] = ()) -> str:

@@ -45,6 +45,64 @@ def test_simulate_reports_and_writes(folder: Path, capsys: pytest.CaptureFixture
     assert not list(folder.glob(".*partial*"))
 
 
+def test_the_version_and_examples_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"lava-aug {la.__version__}\n"
+    assert run("verify", "--help") == 0
+    assert "Example: lava-aug verify lenet.net --num-images 2" in capsys.readouterr().out
+
+
+def test_quiet_prints_errors_and_json_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-q", "simulate", "small.net", "--images", "data.npz", "-o", "out.npz") == 0
+    assert capsys.readouterr() == ("", "")
+    assert Path("out.npz").exists()
+    assert run("--quiet", "info", "small.net", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["layers"][0]["name"] == "hidden"
+    assert run("--quiet", "info", "gone.net") == 2
+    assert "no such file" in capsys.readouterr().err
+    assert run("info", "small.net") == 0
+    assert capsys.readouterr().out
+
+
+def test_json_of_networks_and_results(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = small_net()
+    assert run("info", "small.net", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == net.to_dict()
+    assert [(layer["name"], layer["inputs"], layer["vth"], layer["synapses"]) for layer in found["layers"]] == [
+        ("hidden", ["input"], 300, 24),
+        ("out", ["hidden"], None, 12),
+    ]
+    assert run("simulate", "small.net", "--images", "data.npz", "-T", "3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    out = la.simulate(net, np.load("images.npy"), 3)
+    assert found == out.to_dict(np.load("labels.npy"))
+    assert found["accuracy"] == out.accuracy(np.load("labels.npy")).tolist()
+    assert found["predictions"] == out.predictions[-1].tolist()
+    assert found["events"]["hidden"] == out.events["hidden"].mean(axis=1).tolist()
+    assert "accuracy" not in out.to_dict()
+
+
+def test_json_of_searches_and_diagnoses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digits = load_digits()
+    np.savez("calibration.npz", images=digits.train_images[:60], labels=digits.train_labels[:60])
+    torch.manual_seed(0)
+    model = DigitsNet()
+    torch.save(model.state_dict(), "digits.pt")
+    named = ("lava_aug.digits:DigitsNet", "-w", "digits.pt")
+    assert run("tune", *named, "-c", "calibration.npz", "-o", "best.net", "-T", "2", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    tuned = la.tune(model, digits.train_images[:60], digits.train_labels[:60], num_steps=2)
+    assert found == tuned.to_dict()
+    assert found["best"] == tuned.best.to_dict()
+    assert found["front"] == [point.to_dict() for point in tuned.front]
+    assert la.load("best.net").resolution == found["best"]["resolution"]
+    assert run("diagnose", "best.net", *named, "--images", "calibration.npz", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == la.diagnose(tuned.network, model, digits.train_images[:60]).to_dict()
+    assert found["layers"][0].keys() == {"name", "size", "total", "added", "clipping", "weights", "time"}
+
+
 def test_simulate_stops_early(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     margin = float(np.median(margins(la.simulate(small_net(), np.load("images.npy"), 6).logits[1])))
     found = la.simulate(small_net(), np.load("images.npy"), 6, stop_when=margin)

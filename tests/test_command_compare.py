@@ -31,8 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--steps", "5", "--aug-steps", "3", "--resolutions", "1,1/4", "--methods", "augmapping,rate")
-    arguments = (MODEL, *GOOD, *options, "--images", "20", "--calibration-images", "30")
+    options = ("--num-steps", "5", "--augmapping-steps", "3", "--resolutions", "1,1/4", "--methods", "augmapping,rate")
+    arguments = (MODEL, *GOOD, *options, "--num-images", "20", "--num-calibration", "30")
     assert run("compare", *arguments) == 0
     printed = capsys.readouterr().out
     found = Comparison.from_dict(json.loads((folder / "out" / "lava_aug.digits-DigitsNet.json").read_text()))
@@ -57,7 +57,7 @@ def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_ablations_have_a_file_of_their_own(folder: Path) -> None:
-    options = ("--cases", "ablations", "--methods", "termapping", "--steps", "2", "--images", "5")
+    options = ("--cases", "ablations", "--methods", "termapping", "--num-steps", "2", "--num-images", "5")
     assert run("compare", MODEL, *GOOD, *options) == 0
     found = json.loads((folder / "out" / "lava_aug.digits-DigitsNet-ablations.json").read_text())
     titles = [row["title"] for row in found["rows"]]
@@ -97,7 +97,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no number": ((MODEL, *GOOD, "--resolutions", "1,fine"), "--resolutions: expected numbers"),
     "by zero": ((MODEL, *GOOD, "--resolutions", "1/0"), "--resolutions: expected numbers"),
     "negative": ((MODEL, *GOOD, "--resolutions", "-1"), "resolution: expected a positive number"),
-    "no images": ((MODEL, *GOOD, "--images", "0"), "Invalid value"),
+    "no images": ((MODEL, *GOOD, "--num-images", "0"), "Invalid value"),
     "no engine": ((MODEL, *GOOD, "--engine", "abacus"), "Invalid value"),
     "no scheduler needed": ((MODEL, *GOOD, "--engine", "loky", "--scheduler", "x"), "expected no scheduler"),
     "no device": ((MODEL, *GOOD, "--device", "abacus"), "device 'abacus' cannot be used"),

@@ -6,11 +6,12 @@ import doctest
 import importlib
 import io
 import re
+import shlex
 import shutil
 import sys
 import warnings
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,11 @@ def test_the_demo_runs(lava: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 def parse(command: Sequence[str], *, partly: bool = False) -> None:
     """Fail if there is no such command, or it has no such option; arguments may be missing from a part of one."""
     group: Any = typer.main.get_command(cli.app)
+    of_all = {name for parameter in group.params for name in parameter.opts}
+    while command and command[0] in of_all:
+        command = command[1:]
+    if not command:
+        return
     assert command[0] in group.commands, f"no such command: {command[0]}"
     missing = sys.modules[typer.BadParameter.__module__].MissingParameter
     with contextlib.suppress(*([missing] if partly else [])):
@@ -280,6 +286,13 @@ def test_all_commands_can_be_parsed() -> None:
                 raise AssertionError(f"{name}: lava-aug {' '.join(command)}: {error}") from error
         count += len(found)
     assert count > 40
+
+
+@pytest.mark.parametrize(("function", "example"), cli.COMMANDS, ids=lambda found: getattr(found, "__name__", ""))
+def test_examples_in_the_help_can_be_parsed(function: Callable[..., None], example: str) -> None:
+    program, *command = shlex.split(example)
+    assert [program, command[0]] == ["lava-aug", function.__name__]
+    parse(command)
 
 
 def test_unknown_commands_and_options_are_found() -> None:

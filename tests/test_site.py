@@ -118,7 +118,7 @@ def test_the_command_line_has_a_section_for_each_command() -> None:
     from lava_aug.cli import COMMANDS
 
     text = hook("site_pages").command_line()
-    for command in COMMANDS:
+    for command, _ in COMMANDS:
         assert f"## `lava-aug {command.__name__}`" in text
     assert "..." not in text.partition("## `lava-aug")[0].partition("**Commands**")[2]
 

@@ -1,5 +1,6 @@
 """What commands print with: tables, progress bars, figures."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lava_aug.errors import InputError
+from lava_aug.texts import plain
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+progress_console = Console(stderr=True, highlight=False)
+"""Where it is said what is going on; errors go to `err`."""
+
+
+def be_quiet(quiet: bool) -> None:
+    """Print errors, and JSON that is asked for, and nothing else; or all again."""
+    out.quiet = progress_console.quiet = quiet
+
+
+def print_json(data: Any) -> None:
+    """Print JSON, quiet or not."""
+    typer.echo(json.dumps(plain(data), indent=2, ensure_ascii=False))
 
 
 @contextmanager
@@ -29,7 +43,7 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
 def stages() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on standard error that takes (what is going on, finished, all)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=progress_console, transient=True, disable=progress_console.quiet) as progress:
         task = progress.add_task("", total=None)
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 
@@ -58,18 +72,23 @@ class Verdict(Protocol):
         ...
 
 
-def show_verdict(found: Verdict, json: bool) -> None:
-    """Print what a check found, as JSON if so asked; exit code 1 if not all is well."""
-    if json:
-        out.print_json(data=found.to_dict())
+def show(as_dict: Callable[[], Any], as_text: Callable[[], str], as_json: bool) -> None:
+    """Print a result, as JSON if so asked."""
+    if as_json:
+        print_json(as_dict())
     else:
-        out.print(str(found), markup=False, soft_wrap=True)
+        out.print(as_text(), markup=False, soft_wrap=True)
+
+
+def show_verdict(found: Verdict, as_json: bool) -> None:
+    """Print what a check found, as JSON if so asked; exit code 1 if not all is well."""
+    show(found.to_dict, found.__str__, as_json)
     if not found.ok:
         raise typer.Exit(1)
 
 
-def write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:
-    """Write the figure that `draw` makes with `lava_aug.plot` to a file, if one was asked for."""
+def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = True) -> None:
+    """Write the figure that `draw` makes with `lava_aug.plot` to a file, if one was asked for, and say so."""
     if path is None:
         return
     import matplotlib as mpl
@@ -82,7 +101,8 @@ def write_figure(path: Path | None, draw: Callable[[Any], Any]) -> None:
         axes.figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {str(path)!r}: {error}") from error
-    out.print(f"Wrote {path}.")
+    if say:
+        out.print(f"Wrote {path}.")
 
 
 def show_page(path: Path) -> None:

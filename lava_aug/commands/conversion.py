@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, out, table_of, write_figure
+from lava_aug.commands.console import bar, out, print_json, table_of, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
     ImagesOption,
+    JsonOption,
     LabelsOption,
     MeanOption,
     ModelArgument,
@@ -94,6 +95,7 @@ def tune(
     mean: MeanOption = None,
     std: StdOption = None,
     figure: FigureOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
     import lava_aug as la
@@ -114,12 +116,15 @@ def tune(
             normalize=normalization(mean, std),
             progress=lambda text, done, total: progress(done, total),
         )
-    out.print(table_of(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
-    if not tuned.reached:
-        out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
     la.save(tuned.network, output)
-    out.print(f"Wrote {output}.")
-    write_figure(figure, lambda plot: plot.pareto(tuned))
+    if json:
+        print_json(tuned.to_dict())
+    else:
+        out.print(table_of(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
+        if not tuned.reached:
+            out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
+        out.print(f"Wrote {output}.")
+    write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
 
 
 def diagnose(
@@ -131,6 +136,7 @@ def diagnose(
     mean: MeanOption = None,
     std: StdOption = None,
     figure: FigureOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show how far every layer is from the model's activations, and why: the worst first."""
     import lava_aug as la
@@ -140,5 +146,8 @@ def diagnose(
     x, _ = read_images(images)
     with bar("comparing") as progress:
         found = la.diagnose(net, net_model, x, num_steps, normalize=normalization(mean, std), progress=progress)
-    out.print(table_of(found.cells(), f"{found.num_images} images, {found.num_steps} time steps"))
-    write_figure(figure, lambda plot: plot.layer_error(found))
+    if json:
+        print_json(found.to_dict())
+    else:
+        out.print(table_of(found.cells(), f"{found.num_images} images, {found.num_steps} time steps"))
+    write_figure(figure, lambda plot: plot.layer_error(found), say=not json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import err, out, table_of
+from lava_aug.commands.console import out, progress_console, table_of
 
 
 def demo(
@@ -15,7 +15,7 @@ def demo(
     from lava_aug.demo import demo as run_demo
     from lava_aug.experiments.comparison import STARS
 
-    found = run_demo(directory, say=lambda text: err.print(f"[dim]{text} …[/]"))
+    found = run_demo(directory, say=lambda text: progress_console.print(f"[dim]{text} …[/]"))
     title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"
     out.print(table_of(found.comparison.cells(), title, STARS))
     if found.lava is None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import err, out, show_page, stages, table_of
+from lava_aug.commands.console import err, out, progress_console, show_page, stages, table_of
 from lava_aug.commands.inputs import (
     LabelsOption,
     MeanOption,
@@ -44,15 +44,17 @@ def compare(
     ] = "methods",
     methods: Annotated[str, typer.Option(help="with commas between them")] = "rate,termapping,augmapping",
     resolutions: Annotated[str, typer.Option(help="of AugMapping, with commas between them")] = "1,1/2,1/4,1/8",
-    num_steps: Annotated[int, typer.Option("--steps", "-T", min=1, help="time steps per image")] = 64,
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", min=1, help="time steps per image")] = 64,
     augmapping_steps: Annotated[
-        int, typer.Option("--aug-steps", min=1, help="time steps of AugMapping, which needs fewer")
+        int, typer.Option("--augmapping-steps", min=1, help="time steps of AugMapping, which needs fewer")
     ] = 16,
-    images: Annotated[int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")] = None,
+    num_images: Annotated[
+        int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")
+    ] = None,
     calibration: Annotated[
         str | None, typer.Option("--calibration", "-c", help="as --data; default training images that are held out")
     ] = None,
-    calibration_images: Annotated[int, typer.Option(min=1, help="so many of these, evenly spread")] = 500,
+    num_calibration: Annotated[int, typer.Option(min=1, help="so many of these, evenly spread")] = 500,
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -76,14 +78,14 @@ def compare(
     x, y = read_images(source, labels)
     if y is None:
         raise InputError(f"{data!r}: expected labels with the images; give them with --labels")
-    chosen, calibrated = _evenly(len(x), images), _calibration(source, calibration)
+    chosen, calibrated = _evenly(len(x), num_images), _calibration(source, calibration)
     title = re.sub(r"[^\w.-]+", "-", model) + ("" if cases == "methods" else f"-{cases}")
     parts = output / "parts"
     try:
         with stages() as progress:
             found = la.compare_cases(
                 net_model,
-                calibrated[_evenly(len(calibrated), calibration_images)],
+                calibrated[_evenly(len(calibrated), num_calibration)],
                 x[chosen],
                 np.asarray(y)[chosen],
                 la.cases_named(cases, choice),
@@ -107,7 +109,7 @@ def compare(
     for row in found.rows:
         if row.overflows:
             out.print(f"[bold yellow]Warning:[/] {row.title}: {row.overflows:,} values were clipped", soft_wrap=True)
-    with err.status("drawing figures"):
+    with progress_console.status("drawing figures"):
         page = la.write_report(found, output, name=title)
     out.print(f"Wrote {page}, and the same as .json and .csv.", markup=False, soft_wrap=True)
     if show:

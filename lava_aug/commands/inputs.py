@@ -38,6 +38,7 @@ ResultOption = Annotated[
 MeanOption = Annotated[str | None, typer.Option("--mean", help="the model's normalisation: one, or one a channel")]
 StdOption = Annotated[str | None, typer.Option("--std", help="see --mean")]
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
 
 

@@ -6,8 +6,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, out, table_of
-from lava_aug.commands.inputs import ImagesOption, LabelsOption, NetworkArgument, ResultOption, StepsOption, read_images
+from lava_aug.commands.console import bar, out, print_json, show, table_of
+from lava_aug.commands.inputs import (
+    ImagesOption,
+    JsonOption,
+    LabelsOption,
+    NetworkArgument,
+    ResultOption,
+    StepsOption,
+    read_images,
+)
 from lava_aug.errors import InputError
 from lava_aug.files import whole_file
 
@@ -25,7 +33,7 @@ def info(
     plan: Annotated[bool, typer.Option("--plan", help="show the widths that every layer needs")] = False,
     images: Annotated[str | None, typer.Option("--images", help="for --plan: typical images")] = None,
     num_steps: StepsOption = None,
-    json: Annotated[bool, typer.Option("--json", help="for --plan: as JSON")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the layers of a network file, ours or lava-dl's."""
     import lava_aug as la
@@ -33,16 +41,13 @@ def info(
 
     net = load_either(network, num_layers)
     if not plan:
-        out.print(net.summary(), markup=False, soft_wrap=True)
+        show(net.to_dict, net.summary, json)
         return
     if isinstance(net, la.StockNetwork):
         raise InputError(f"{str(network)!r}: --plan is for networks of lava-aug, this one is lava-dl's")
     with bar("planning") as progress:
         found = net.plan(None if images is None else read_images(images)[0], num_steps, progress=progress)
-    if json:
-        out.print_json(data=found.to_dict())
-        return
-    out.print(str(found), markup=False, soft_wrap=True)
+    show(found.to_dict, found.__str__, json)
 
 
 def simulate(
@@ -59,6 +64,7 @@ def simulate(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="images computed together")] = None,
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+    json: JsonOption = False,
 ) -> None:
     """Simulate a network on images."""
     import lava_aug as la
@@ -76,7 +82,7 @@ def simulate(
             device=device,
             progress=progress,
         )
-    _report(result, y, output)
+    _report(result, y, output, json)
 
 
 def run(
@@ -90,6 +96,7 @@ def run(
     ] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds that the run may take")] = None,
     num_layers: LayersOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
     import lava_aug as la
@@ -98,24 +105,31 @@ def run(
     net = load_either(network, num_layers)
     x, y = read_images(images, labels)
     if isinstance(net, la.StockNetwork):
-        _run_stock(net, x, num_steps, timeout, output)
+        _run_stock(net, x, num_steps, timeout, output, json)
         return
     try:
         with bar("running on Lava") as progress:
             result = la.run(net, x, num_steps, fused=not hierarchical, timeout=timeout, progress=progress)
     except la.RunInterruptedError as error:
         if error.output is not None:  # what was finished is not lost
-            _report(error.output, None if y is None else y[: error.num_finished], output)
+            _report(error.output, None if y is None else y[: error.num_finished], output, json)
         raise
-    _report(result, y, output)
+    _report(result, y, output, json)
 
 
-def _run_stock(net: Any, inputs: np.ndarray, num_steps: int | None, timeout: float | None, output: Path | None) -> None:
+def _run_stock(
+    net: Any, inputs: np.ndarray, num_steps: int | None, timeout: float | None, output: Path | None, json: bool
+) -> None:
     """A network of lava-dl's: what its last layer sends, step by step."""
     one_row = inputs.shape == net.input_shape  # for all time steps
     steps = net.sample_steps if num_steps is None and one_row else num_steps
     with bar("running on Lava"):
         found = net.run(inputs, steps, timeout=timeout)
+    if output is not None:
+        write_arrays({"output": found}, output)
+    if json:
+        print_json({"num_steps": len(found), "output": found.tolist()})
+        return
     flat = found.reshape(len(found), -1)
     rows = [["step", "non-zero", "sum", "least", "largest"]]
     rows += [
@@ -128,12 +142,16 @@ def _run_stock(net: Any, inputs: np.ndarray, num_steps: int | None, timeout: flo
         table_of(shown, f"output {size}, {len(found)} time steps", f"{np.count_nonzero(found):,} non-zero in all")
     )
     if output is not None:
-        write_arrays({"output": found}, output)
         out.print(f"Wrote {output}.")
 
 
-def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None:
+def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
     """Per step: accuracy, events, spike sums and synaptic operations per image; overflows, if there are any."""
+    if output is not None:
+        write_result(result, output)
+    if json:
+        print_json(result.to_dict(labels))
+        return
     count = result.num_images
     head = ["step", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
     accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
@@ -153,7 +171,6 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None) -> None
             if found.sum():
                 out.print(f"[bold yellow]Warning:[/] layer {name!r}: {what} {found.sum():,} times")
     if output is not None:
-        write_result(result, output)
         out.print(f"Wrote {output}.")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lava_aug.commands.console import bar, show_verdict
-from lava_aug.commands.inputs import NetworkArgument, StepsOption, read_images
+from lava_aug.commands.inputs import JsonOption, NetworkArgument, StepsOption, read_images
 
 
 def check(
@@ -13,7 +13,7 @@ def check(
     images: Annotated[str | None, typer.Option("--images", help="typical images, for potentials and payloads")] = None,
     num_steps: StepsOption = None,
     chips: Annotated[int, typer.Option("--chips", help="chips that the network may take")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Hold a network against the public limits of Loihi 2; exit code 1 if it is beyond one of them."""
     import lava_aug as la

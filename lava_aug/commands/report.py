@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import err, out, show_page
+from lava_aug.commands.console import out, progress_console, show_page
 
 
 def report(
@@ -18,7 +18,7 @@ def report(
     """Make a page with tables and figures of comparisons: HTML, with their curves as CSV beside it, or Markdown."""
     import lava_aug as la
 
-    with err.status("drawing figures"):
+    with progress_console.status("drawing figures"):
         written = la.write_page(la.read_comparisons(files), output)
     out.print(f"Wrote {', '.join(map(str, written))}.", markup=False, soft_wrap=True)
     if show:

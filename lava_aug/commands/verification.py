@@ -7,6 +7,7 @@ import typer
 from lava_aug.commands.console import bar, show_verdict
 from lava_aug.commands.inputs import (
     IMAGES_HELP,
+    JsonOption,
     MeanOption,
     NetworkArgument,
     StdOption,
@@ -31,14 +32,14 @@ def verify(
     num_steps: StepsOption = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="what it was converted from: show the errors by layer too"),
+        typer.Option("--model", help="what it was converted from: show the errors by layer too"),
     ] = None,
     weights: WeightsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     no_lava: Annotated[bool, typer.Option("--no-lava", help="leave Lava out")] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds that each run on Lava may take")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Check that specification, simulator, file and Lava give the same: exit code 0, or 1 and the first difference."""
     import lava_aug as la

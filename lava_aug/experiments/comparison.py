@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from lava_aug.errors import InputError
 from lava_aug.simulation.early_exit import Exit
+from lava_aug.texts import plain
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -218,7 +219,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; nothing is rounded."""
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, **_plain(self)}
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **plain(self)}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Self:
@@ -243,17 +244,6 @@ class Comparison:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"comparison: expected what Comparison.to_dict gives; found {error!r}") from error
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has; keys become texts."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(found) for key, found in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(found) for found in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def _percent(accuracy: float) -> str:

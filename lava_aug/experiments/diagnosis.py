@@ -19,7 +19,7 @@ from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import MaxPoolNeuron
 from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
-from lava_aug.texts import table
+from lava_aug.texts import plain, table
 
 PARTS = ("clipping", "weights", "time")
 """What an error is made of."""
@@ -73,6 +73,10 @@ class Diagnosis:
         """The diagnosis as a table of texts, the first line being its head; errors in percent."""
         head = ["layer", "added (%)", "total (%)", *(f"{part} (%)" for part in PARTS), "rms of activations"]
         return [head, *(self._row(layer) for layer in self.worst)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; layers in the order of the network, errors as fractions."""
+        return plain(self)
 
     @staticmethod
     def _row(layer: LayerError) -> list[str]:

@@ -49,6 +49,11 @@ class Point:
         """Threshold / balanced threshold."""
         return self.network.resolution
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; without the network."""
+        names = ("resolution", "num_steps", "accuracy", "events")
+        return {name: getattr(self, name) for name in names}
+
 
 def pareto_front(
     points: Iterable[P], cost: Callable[[P], tuple[float, float]], accuracy: Callable[[P], float]
@@ -121,6 +126,18 @@ class Tuned:
     def network(self) -> Network:
         """That of `best`, which takes its number of steps by default."""
         return self.best.network
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: everything that was tried, the Pareto front, and the best of it."""
+        return {
+            "ann_accuracy": self.ann_accuracy,
+            "max_loss": self.max_loss,
+            "objective": self.objective,
+            "reached": self.reached,
+            "best": self.best.to_dict(),
+            "front": [point.to_dict() for point in self.front],
+            "points": [point.to_dict() for point in self.points],
+        }
 
     def cells(self) -> list[list[str]]:
         """The front as a table of texts, the first line being its head."""

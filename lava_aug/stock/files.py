@@ -170,6 +170,19 @@ class StockNetwork(Spec):
             ]
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `summary` says, as plain values for JSON."""
+        layers = [
+            {
+                "type": layer.type_name,
+                "neuron": None if layer.neuron is None else layer.neuron.type_name,
+                "shape": list(self.shapes[index]),
+                "weights": layer.num_weights,
+            }
+            for index, layer in enumerate(self.layers)
+        ]
+        return {"sample_steps": self.sample_steps, "layers": layers}
+
     def _row(self, index: int, layer: StockLayer) -> tuple[str, ...]:
         neuron, size = layer.neuron, math.prod(self.shapes[index])
         counts = any(layer is one for one in self.processing)
