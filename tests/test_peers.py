@@ -58,7 +58,7 @@ def test_a_network_computes_the_same_behind_the_exchange(make: Any, shape: tuple
     assert nn.ReLU in kinds
     assert kinds <= {module for module, _ in exchange.KINDS.values()}  # batch normalisation is gone
     sums = [node for node in net.graph.nodes if node.target is operator.add]
-    assert len(sums) == (4 if make is ResNet else 0)
+    assert len(sums) == (3 if make is ResNet else 0)
 
 
 class Calls(nn.Module):
