@@ -179,7 +179,7 @@ def pretrained(name: str) -> Pretrained:
     Parameters
     ----------
     name : str
-        "mnist-lenet" or "fashion-lenet".
+        "mnist-lenet", "fashion-lenet" or "cifar10-vgg".
 
     Returns
     -------
@@ -195,8 +195,8 @@ def pretrained(name: str) -> Pretrained:
 
     Notes
     -----
-    The weights were trained by ``benchmarks/train.py``; MNIST 99.53 %, Fashion-MNIST 93.60 % on the 10,000 test
-    images.
+    The weights were trained by ``benchmarks/train.py``. Of 10,000 test images they have right: MNIST 99.53 %,
+    Fashion-MNIST 93.60 %, CIFAR-10 90.33 % (of a copy of about 1 kB per image in JPEG, with which it was trained).
     """
     if name not in ZOO:
         raise InputError(f"pretrained network {name!r}: expected one of {', '.join(ZOO)}")

@@ -197,7 +197,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
     torch.save(model.state_dict(), "digits.pt")
     net = la.convert(model, digits.train_images[:60], normalize=(0.3, 0.5))
     la.save(net, "digits.net")
-    options = ("-m", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "--mean", "0.3", "--std", "0.5")
+    options = ("--model", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "--mean", "0.3", "--std", "0.5")
     assert run("verify", "digits.net", "--no-lava", "--num-images", "1", *options) == 0
     expected = la.diagnose(net, model, random_images(net, 1), normalize=(0.3, 0.5))
     assert str(expected) in capsys.readouterr().out
@@ -211,7 +211,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
         (("ladder.net", "-w", "digits.pt"), "--weights: expected the model that they belong to"),
         (("ladder.net", "--images", "images.npy", "--num-images", "0"), "--num-images: expected at least 1, found 0"),
         (("ladder.net", "--num-images", "-1"), "num_images: expected an integer of at least 0, found -1"),
-        (("ladder.net", "-m", "lava_aug.digits:DigitsNet"), "diagnose: expected a network from convert"),
+        (("ladder.net", "--model", "lava_aug.digits:DigitsNet"), "diagnose: expected a network from convert"),
         (("ladder.net", "-T", "0"), "num_steps: expected an integer of at least 1"),
     ],
 )
