@@ -35,7 +35,7 @@ from lava_aug.experiments.ann import ann_logits
 from lava_aug.layers import Conv, Dense, SumPool
 from lava_aug.network import INPUT
 from lava_aug.processes import PROCESSES, ImageSource
-from lava_aug.simulation.kernels import SampleKernel
+from lava_aug.simulation.kernels import SampleKernel, TorchKernel
 
 STEPS = 4
 CONV_LAYERS = ((1, 28, 16, 5), (32, 14, 64, 3), (64, 16, 128, 3), (128, 8, 256, 3))
@@ -175,6 +175,23 @@ def conv_layers() -> list[Row]:
     return rows
 
 
+def batch_layers(batch: int = 64) -> list[Row]:
+    """Single convolutions of batches, with ternary spikes: in float32, and by 8-bit products where torch has them."""
+    rows = []
+    for inputs, size, outputs, kernel in CONV_LAYERS:
+        rng = np.random.default_rng(0)
+        weight = rng.integers(-127, 128, (outputs, inputs, kernel, kernel))
+        fast = TorchKernel(Conv(weight=weight, padding=(kernel // 2, kernel // 2)), torch.device("cpu"))
+        s = torch.tensor(rng.integers(-1, 2, (batch, inputs, size, size)), dtype=torch.float32)
+        row: Row = {"layer": f"{batch}x{inputs}x{size}x{size} -> {outputs}, k{kernel}"}
+        row["as chosen ms"] = 1e3 * best(lambda f=fast, s=s: f(s, 1.0), 20)
+        fast.bounded = None
+        row["float32 ms"] = 1e3 * best(lambda f=fast, s=s: f(s, 1.0), 20)
+        row["x"] = row["float32 ms"] / row["as chosen ms"]
+        rows.append(row)
+    return rows
+
+
 def _geometry(process: Any) -> tuple[Any, Any, Any, Any]:
     return process.kernel_size, process.stride, process.padding, process.dilation
 
@@ -252,10 +269,12 @@ def main() -> None:
     warnings.simplefilter("ignore")
     found = {
         "conv_layers": conv_layers(),
+        "batch_layers": batch_layers(),
         "networks": [*(network_row(title, arguments.images) for title in NETWORKS), pilotnet_row()],
         "threads": torch.get_num_threads(),
     }
     show("Convolutions, one sample, milliseconds; x: times faster than stock", found["conv_layers"])
+    show("Convolutions of batches in the simulator, milliseconds; x: times faster than float32", found["batch_layers"])
     show("Networks, milliseconds per time step (ANN and settle: per image)", found["networks"])
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=2))

@@ -1,16 +1,16 @@
 """Layer types: what a synapse adds up, the shapes it takes and gives, and how many synapses that is.
 
 A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
-plain integer arithmetic. `blas`, `events`, `bounded` and `torch` are faster forms of the same sum, held against it by
-the conformance tests; a new layer type gets by without them. To add one, write a subclass with `output_shape`,
-`accumulate` and `fan_out`, decorated with ``@registered(SYNAPSES)``, in a module that is imported here: everybody takes
-layer types from this one.
+plain integer arithmetic. `blas`, `events`, `bounded`, `torch` and `torch_bounded` are faster forms of the same sum,
+held against it by the conformance tests; a new layer type gets by without them. To add one, write a subclass with
+`output_shape`, `accumulate` and `fan_out`, decorated with ``@registered(SYNAPSES)``, in a module that is imported here:
+everybody takes layer types from this one.
 """
 
 from lava_aug.matrices import Dense, Relay, Scale
 from lava_aug.sliding import Conv, SumPool
 from lava_aug.sparse import Sparse
-from lava_aug.synapse import SYNAPSES, BoundedForm, EventForm, Shape, Synapse, break_even
+from lava_aug.synapse import SYNAPSES, BoundedForm, EventForm, Shape, Synapse, TorchBounded, break_even
 from lava_aug.transposed import ConvTranspose
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "Sparse",
     "SumPool",
     "Synapse",
+    "TorchBounded",
     "break_even",
 ]

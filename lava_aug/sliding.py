@@ -14,7 +14,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from lava_aug.errors import SpecError
 from lava_aug.spec import integer, pair, registered
-from lava_aug.synapse import SYNAPSES, BoundedForm, EventForm, Shape, Synapse, Weighted, break_even, widened
+from lava_aug.synapse import (
+    SYNAPSES,
+    BoundedForm,
+    EventForm,
+    Shape,
+    Synapse,
+    TorchBounded,
+    Weighted,
+    break_even,
+    widened,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,6 +228,14 @@ class Conv(Sliding, Weighted):
         weight = torch.tensor(self.weight).to(device, dtype)
         options = (self.stride, self.padding, self.dilation, self.groups)
         return lambda s: like(torch.nn.functional.conv2d(maps(s), weight, None, *options), s)
+
+    def torch_bounded(self, device: Any) -> TorchBounded | None:
+        from lava_aug import eight_bit
+
+        if not eight_bit.suits(self.weight, self.groups, device):
+            return None
+        convolve = eight_bit.EightBitConvolution(self.weight, self.stride, self.padding, self.dilation)
+        return TorchBounded(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
 
     def describe(self) -> str:
         return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from lava_aug.errors import SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import (
     MAX_N_MAX,
@@ -18,18 +19,15 @@ from lava_aug.neurons import (
     Neuron,
     RateNeuron,
     State,
+    initial_state,
 )
 from lava_aug.simulation.compiled import (
-    CAPPED,
-    EVENTS,
-    LARGEST,
-    PARAMETERS,
-    SATURATED,
-    SPIKE_SUM,
+    COMPILED,
     CompiledPopulation,
+    compiled_population,
     is_compiled,
-    weighted_events,
 )
+from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
 from lava_aug.simulation.kernels import SampleKernel
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float]
@@ -56,32 +54,35 @@ def neurons(draw: st.DrawFn) -> Neuron:
     return kind(**options)  # pyright: ignore[reportArgumentType]
 
 
-def courses(neuron: Neuron, scale: int, bias_scale: int, seed: int, num_steps: int = 8) -> None:
+def courses(neuron: Neuron, scale: int, bias_scale: int, seed: int, shape: Shape = (SIZE,), num_steps: int = 8) -> None:
     """Let both run side by side and compare everything in every step."""
     rng = np.random.default_rng(seed)
-    bias = rng.integers(-bias_scale, bias_scale, SIZE)
-    fast = CompiledPopulation(neuron, (SIZE,), BATCH, bias)
-    v0, n0 = neuron.initial()
-    state = State(np.full((BATCH, SIZE), v0), np.full((BATCH, SIZE), n0))
+    bias = rng.integers(-bias_scale, bias_scale, shape) if neuron.takes_bias else np.zeros(shape, int)
+    fast = compiled_population(neuron, shape, BATCH, bias if neuron.takes_bias else None)
+    start = initial_state(neuron, shape)
+    state = State(np.stack([start.v] * BATCH), np.stack([start.n] * BATCH))
     for t in range(1, num_steps + 1):
-        a = rng.integers(-scale, scale + 1, (BATCH, SIZE))
+        a = rng.integers(-scale, scale + 1, (BATCH, *shape))
         if hasattr(neuron, "vth"):
-            a[0] = neuron.vth * rng.integers(-2, 4, SIZE) - state.v[0] - bias  # pyright: ignore  # on the thresholds
-            a[0] += rng.integers(-1, 2, SIZE)
+            a[0] = neuron.vth * rng.integers(-2, 4, shape) - state.v[0] - bias  # pyright: ignore  # on the thresholds
+            a[0] += rng.integers(-1, 2, shape)
         step = neuron.step(state, a, bias)
-        fast.step(a.astype(np.float32 if np.abs(a).max() <= 2**24 else np.float64), t)
+        rows = a.reshape(BATCH, -1).astype(np.float32 if np.abs(a).max() <= 2**24 else np.float64)
+        for part in (slice(0, 1), slice(1, BATCH)):
+            fast.step(rows, t, part)
         state = step.state
-        capped = np.zeros((BATCH, SIZE)) if step.capped is None else step.capped
+        capped = np.zeros((BATCH, 1)) if step.capped is None else step.capped
+        s, saturated, capped = (np.asarray(found).reshape(BATCH, -1) for found in (step.s, step.saturated, capped))
         expected = {
-            EVENTS: (step.s != 0).sum(1),
-            SPIKE_SUM: np.abs(step.s).sum(1),
-            SATURATED: step.saturated.sum(1),
+            EVENTS: (s != 0).sum(1),
+            SPIKE_SUM: np.abs(s).sum(1),
+            SATURATED: saturated.sum(1),
             CAPPED: capped.sum(1),
-            LARGEST: np.abs(step.s).max(1),
+            LARGEST: np.abs(s).max(1),
         }
-        np.testing.assert_array_equal(fast.v, state.v)
-        np.testing.assert_array_equal(fast.n, state.n)
-        np.testing.assert_array_equal(fast.s, step.s)
+        np.testing.assert_array_equal(fast.v, state.v.reshape(BATCH, -1))
+        np.testing.assert_array_equal(fast.n, state.n.reshape(BATCH, -1))
+        np.testing.assert_array_equal(fast.s, s)
         for column, counts in expected.items():
             np.testing.assert_array_equal(fast.counts[:, column], counts)
 
@@ -99,8 +100,39 @@ def test_every_example_has_a_compiled_step(neuron: Neuron) -> None:
         courses(neuron, scale, 9, seed=scale)
 
 
-def test_every_neuron_is_compiled_but_max_pooling() -> None:
-    assert set(PARAMETERS) == set(NEURONS.values()) - {MaxPoolNeuron}
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.none() | st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    half=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    ceil_mode=st.booleans(),
+    message_bits=st.integers(2, 16),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)),
+    scale=st.sampled_from([1, 300, 2**24, 2**31]),
+    seed=st.integers(0, 10**6),
+)
+def test_compiled_max_pooling_is_max_pooling(
+    size: Any, stride: Any, half: Any, dilation: Any, shape: Any, scale: int, seed: int, **options: Any
+) -> None:
+    padding = tuple(min(p, (d * (k - 1) + 1) // 2) for p, k, d in zip(half, size, dilation, strict=True))
+    neuron = MaxPoolNeuron(kernel_size=size, stride=stride, padding=padding, dilation=dilation, **options)
+    try:
+        neuron.output_shape(shape)
+    except SpecError:
+        assume(False)
+    courses(neuron, scale, 1, seed, shape)
+
+
+def test_max_pooling_in_floating_point_has_no_limits() -> None:
+    fast = compiled_population(MaxPoolNeuron(kernel_size=(1, 2), floating=True), (1, 4), 1, None)
+    fast.step(np.array([[2.0**25, -0.5, -3.25, -7.0]], np.float32), 1)
+    assert fast.v.tolist() == [[2.0**25, -0.5, -3.25, -7.0]]
+    assert fast.n.tolist() == [[32767.0, -3.25]]
+
+
+def test_every_neuron_is_compiled() -> None:
+    assert set(COMPILED) == set(NEURONS.values())
 
 
 def test_long_windows_are_left_to_the_step() -> None:

@@ -24,7 +24,7 @@ def spikes_for(shape: Shape, largest: int, activity: float, batch: int = 3) -> n
 
 @each_integer
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("largest", [1, 255, 2**15 - 1, 2**23 - 1])
+@pytest.mark.parametrize("largest", [1, 7, 63, 64, 255, 2**15 - 1, 2**23 - 1])
 def test_torch_kernels_are_exact(synapse: Synapse, shape: Shape, device: str, largest: int) -> None:
     s = spikes_for(shape, largest, 0.7)
     kernel = TorchKernel(synapse, torch.device(device))

@@ -25,7 +25,7 @@ from lava_aug.formats.netx import encoded
 from lava_aug.images import payloads
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.results import Output
-from lava_aug.simulation.compiled import coefficient_counts
+from lava_aug.simulation.counting import coefficient_counts
 from lava_aug.simulation.early_exit import margins
 from lava_aug.simulation.simulator import images_per_batch, simulate
 

@@ -1,7 +1,7 @@
 """A time step of whole populations in one pass over memory: the neurons of `lava_aug.neurons`, compiled by numba.
 
 This is a second implementation of the same specification, for speed; the conformance tests hold it against the first,
-bit for bit. All three neurons are one function::
+bit for bit. Max pooling is in `lava_aug.simulation.compiled_pooling`; the three threshold neurons are one function::
 
     x    = min(max(v + a + b, low), high)
     up   = clip(floor(x / vth), 0, up_cap)
@@ -16,6 +16,7 @@ Compilation takes a few seconds once; numba keeps the result in its cache. The f
 start no threads, and survive a fork.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,7 +26,9 @@ from numba.extending import overload
 
 from lava_aug import fixed_point
 from lava_aug.layers import Shape
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.simulation import compiled_pooling
+from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
 from lava_aug.spec import Numbers
 
 NO_LIMIT = float(1 << 30)
@@ -33,9 +36,6 @@ NO_LIMIT = float(1 << 30)
 
 # Values are finite and zeros have no sign that matters: nothing is rounded differently under these flags.
 _MATH = {"nnan", "ninf", "nsz"}
-
-EVENTS, SPIKE_SUM, SATURATED, CAPPED, LARGEST = range(5)
-"""Columns of the counts that `CompiledPopulation.step` gives."""
 
 
 class Parameters(NamedTuple):
@@ -52,9 +52,14 @@ class Parameters(NamedTuple):
     high: float
 
 
-def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
+def _range(neuron: Neuron) -> tuple[float, float]:
+    """What potentials are clipped to."""
     low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
-    bounds = (-NO_LIMIT, NO_LIMIT) if neuron.is_float else (float(low), float(high))
+    return (-NO_LIMIT, NO_LIMIT) if neuron.is_float else (float(low), float(high))
+
+
+def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
+    low, high = _range(neuron)
     return Parameters(
         vth=neuron.vth,
         vth_lo=getattr(neuron, "vth_lo", -1),
@@ -63,15 +68,13 @@ def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
         down_cap=down_cap,
         below_n=NO_LIMIT if getattr(neuron, "signed", False) else 0,
         limit=neuron.coefficient_limit,
-        low=bounds[0],
-        high=bounds[1],
+        low=low,
+        high=high,
     )
 
 
 def _readout(neuron: ReadoutNeuron) -> Parameters:
-    low, high = fixed_point.signed_range(fixed_point.STATE_BITS)
-    bounds = (-NO_LIMIT, NO_LIMIT) if neuron.is_float else (float(low), float(high))
-    return Parameters(1, -1, NO_LIMIT, 0, 0, 0, 0, *bounds)
+    return Parameters(1, -1, NO_LIMIT, 0, 0, 0, 0, *_range(neuron))
 
 
 PARAMETERS: dict[type[Neuron], Callable[[Any], Parameters]] = {
@@ -80,7 +83,7 @@ PARAMETERS: dict[type[Neuron], Callable[[Any], Parameters]] = {
     AugmentedNeuron: lambda neuron: _spiking(neuron, NO_LIMIT, NO_LIMIT),
     ReadoutNeuron: _readout,
 }
-"""How each neuron that has a compiled form maps to it; the others take `Neuron.step`."""
+"""How each neuron of the one function maps to it."""
 
 
 def _arguments(neuron: Neuron, shape: Shape) -> tuple[Any, ...]:
@@ -134,83 +137,15 @@ def _fire(v, n, a, bias, s, counts, t, vth, vth_lo, n_max, up_cap, down_cap, bel
         counts[b, SATURATED], counts[b, CAPPED], counts[b, LARGEST] = saturated, capped, largest
 
 
-@numba.njit(nogil=True, cache=True)
-def _weighted_events(s, weights, result):
-    for b in range(s.shape[0]):
-        sb = s[b]
-        total = np.int64(0)
-        for i in range(s.shape[1]):
-            total += weights[i] if sb[i] != 0 else np.int32(0)
-        result[b] = total
-
-
-def weighted_events(s: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """For each image, the sum of ``weights`` over the neurons that sent something.
-
-    Parameters
-    ----------
-    s : numpy.ndarray, float32, shape (B, neurons)
-        Spike coefficients.
-    weights : numpy.ndarray, int32, shape (neurons,)
-        For example each neuron's fan-out.
-
-    Returns
-    -------
-    numpy.ndarray, int64, shape (B,)
-    """
-    result = np.empty(len(s), np.int64)
-    _weighted_events(s, weights, result)
-    return result
-
-
-@numba.njit(nogil=True, cache=True)
-def _units(s):
-    plus, minus, others = np.int64(0), np.int64(0), np.int64(0)
-    for i in range(s.size):
-        plus += np.int64(s[i] == 1)
-        minus += np.int64(s[i] == -1)
-        others += np.int64(abs(s[i]) > 1)
-    return plus, minus, others
-
-
-@numba.njit(nogil=True, cache=True)
-def _histogram(s, low, counts):
-    for i in range(s.size):
-        if s[i] != 0:
-            counts[np.int64(s[i]) - low] += 1
-
-
-def coefficient_counts(s: np.ndarray) -> dict[int, int]:
-    """How many spikes there are of each coefficient, zeros left out.
-
-    Parameters
-    ----------
-    s : numpy.ndarray, float32, one axis
-        Spike coefficients.
-
-    Examples
-    --------
-    >>> coefficient_counts(np.array([1, 0, -3, 1], np.float32))
-    {-3: 1, 1: 2}
-    """
-    plus, minus, others = _units(s)
-    if not others:
-        return {value: int(count) for value, count in ((-1, minus), (1, plus)) if count}
-    low = int(s.min())
-    counts = np.zeros(int(s.max()) - low + 1, np.int64)
-    _histogram(s, low, counts)
-    return {int(k) + low: int(counts[k]) for k in np.flatnonzero(counts)}
-
-
-class CompiledPopulation:
+class Compiled:
     """The neurons of one layer for a batch of images, from reset through a window.
 
     Parameters
     ----------
     neuron : Neuron
-        Specification; its type must be in `PARAMETERS`.
+        Specification; its type must be in `COMPILED`.
     shape : tuple of int
-        Shape of the layer.
+        Shape of the input current.
     batch : int
         Number of images.
     bias : array or None
@@ -218,19 +153,22 @@ class CompiledPopulation:
 
     Attributes
     ----------
-    v, n, s : numpy.ndarray
-        Potential, sum of coefficients, and coefficients of the last step: float32 ``(batch, neurons)``.
+    sent_shape : tuple of int
+        Shape of what is sent.
+    v : numpy.ndarray
+        Potential, float32, ``(batch, currents)``.
+    n, s : numpy.ndarray
+        Sum of coefficients, and coefficients of the last step: float32 ``(batch, spikes)``.
     counts : numpy.ndarray
-        Of the last step, int64 ``(batch, 5)``: `EVENTS`, `SPIKE_SUM`, `SATURATED`, `CAPPED` and `LARGEST`, the
-        largest magnitude of a coefficient.
+        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.simulation.counting`.
     """
 
     def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
-        self.neuron, self.shape = neuron, shape
-        self.parameters = _arguments(neuron, shape)
+        self.neuron, self.shape, self.sent_shape = neuron, shape, neuron.output_shape(shape)
         values = np.zeros(shape, np.float32) if bias is None else np.broadcast_to(bias, shape).astype(np.float32)
         self.bias = values.reshape(-1)
-        self.v, self.n, self.s = (np.empty((batch, self.bias.size), np.float32) for _ in range(3))
+        self.v = np.empty((batch, self.bias.size), np.float32)
+        self.n, self.s = (np.empty((batch, math.prod(self.sent_shape)), np.float32) for _ in range(2))
         self.counts = np.zeros((batch, 5), np.int64)
         self.reset()
 
@@ -245,30 +183,82 @@ class CompiledPopulation:
 
         Parameters
         ----------
-        a : numpy.ndarray, float32 or float64, shape (batch, neurons)
+        a : numpy.ndarray, float32 or float64, shape (batch, currents)
             Input current of all images.
         t : int
             Which step of the window it is, counted from 1.
         rows : slice
             Which images; so that threads can share the work.
         """
-        arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
-        _fire(*arrays, np.float32(t), *self.parameters)
+        raise NotImplementedError
 
     def keep(self, rows: np.ndarray) -> None:
         """Forget all images but some, given as bool ``(batch,)``."""
         self.v, self.n, self.s, self.counts = self.v[rows], self.n[rows], self.s[rows], self.counts[rows]
 
 
+class CompiledPopulation(Compiled):
+    """Threshold neurons and readouts: those of `PARAMETERS`."""
+
+    def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
+        super().__init__(neuron, shape, batch, bias)
+        self.parameters = _arguments(neuron, shape)
+
+    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
+        arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
+        _fire(*arrays, np.float32(t), *self.parameters)
+
+
+class CompiledMaxPool(Compiled):
+    """Max pooling."""
+
+    def __init__(self, neuron: MaxPoolNeuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
+        super().__init__(neuron, shape, batch, bias)
+        size, stride, padding, dilation = (
+            np.array(found) for found in (neuron.kernel_size, neuron.stride, neuron.padding, neuron.dilation)
+        )
+        self.windows = (size, stride, padding, dilation)
+        self.limits = tuple(map(np.float32, (neuron.coefficient_limit, *_range(neuron))))
+
+    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
+        currents, spikes = (-1, *self.shape[-2:]), (-1, *self.sent_shape[-2:])
+
+        def maps(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+            return values[rows].reshape(len(values[rows]), *shape)
+
+        compiled_pooling.fire(
+            maps(self.v, currents),
+            maps(self.n, spikes),
+            maps(a, currents),
+            maps(self.s, spikes),
+            self.counts[rows],
+            *self.windows,
+            *self.limits,
+        )
+
+
+COMPILED: dict[type[Neuron], Callable[[Any, Shape, int, np.ndarray | None], Compiled]] = {
+    **dict.fromkeys(PARAMETERS, CompiledPopulation),
+    MaxPoolNeuron: CompiledMaxPool,
+}
+"""What runs each neuron that has a compiled form; the others take `Neuron.step`."""
+
+
+def compiled_population(neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> Compiled:
+    """The compiled form of a neuron; parameters as for `Compiled`."""
+    return COMPILED[type(neuron)](neuron, shape, batch, bias)
+
+
 def is_compiled(neuron: Neuron, num_steps: int) -> bool:
     """Whether a neuron has a compiled form that is exact for windows of so many steps: ``|n| <= 2**24`` throughout."""
-    return type(neuron) in PARAMETERS and num_steps * neuron.coefficient_limit <= 1 << 24
+    return type(neuron) in COMPILED and num_steps * neuron.coefficient_limit <= 1 << 24
 
 
 def warm_up() -> None:
     """Compile, or read from numba's cache, what Lava's processes need: call it before they are forked."""
-    for vth in (2, np.array([2])):
-        population = CompiledPopulation(AugmentedNeuron(vth=vth), (1,), 1, None)
+    neurons = [AugmentedNeuron(vth=2), AugmentedNeuron(vth=np.array([2])), MaxPoolNeuron(kernel_size=(1, 1))]
+    for neuron in neurons:
+        population = compiled_population(neuron, (1, 1), 1, None)
         for dtype in (np.float32, np.float64):
             population.step(np.zeros((1, 1), dtype), 1)
     weighted_events(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))

@@ -80,18 +80,23 @@ class SampleKernel(ExactKernel):
 class TorchKernel(ExactKernel):
     """`Synapse.accumulate` for a batch, in torch: ``(B, *input_shape) -> (B, *output_shape)``.
 
-    Gives float32, or float64 where that was needed for the sum.
+    Gives float32, or float64 where that was needed for the sum; the next call may overwrite it.
     """
 
     def __init__(self, synapse: Synapse, device: "torch.device") -> None:
         super().__init__(synapse)
         self.synapse, self.device = synapse, device
         self.forms: dict[int, Callable[[torch.Tensor], torch.Tensor]] = {}
+        self.bounded = None if self.is_float else synapse.torch_bounded(device)
 
     def __call__(self, s: "torch.Tensor", largest: float | None = None) -> "torch.Tensor":
         """Input current for spikes; ``largest`` is their largest magnitude, if it is known."""
         import torch
 
+        if self.bounded is not None:
+            largest = largest_magnitude(s) if largest is None else largest
+            if largest <= self.bounded.largest:
+                return self.bounded.kernel(s, largest)
         bits = 32 if self.is_float or self._is_narrow(s, largest) else 64
         dtype = {32: torch.float32, 64: torch.float64}[bits]
         if bits not in self.forms:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lava_aug.network import Network
 from lava_aug.results import Output, no_counts
-from lava_aug.simulation.compiled import CAPPED, EVENTS, SATURATED, SPIKE_SUM
+from lava_aug.simulation.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM
 from lava_aug.simulation.early_exit import margins
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from lava_aug.delays import DelayLine
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import initial_state
-from lava_aug.simulation import compiled
-from lava_aug.simulation.compiled import EVENTS, LARGEST, SPIKE_SUM, CompiledPopulation
+from lava_aug.simulation.compiled import compiled_population, is_compiled
+from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
 from lava_aug.simulation.kernels import SampleKernel
 from lava_aug.simulation.recording import Recording
 
@@ -36,12 +36,12 @@ class _Population(Protocol):
 
 
 class _Compiled:
-    """One sample of a `CompiledPopulation`."""
+    """One sample of a compiled form."""
 
     def __init__(self, layer: Layer, shape: Shape) -> None:
-        self.neurons = CompiledPopulation(layer.neuron, shape, 1, layer.bias)
+        self.neurons = compiled_population(layer.neuron, shape, 1, layer.bias)
         self.counts = self.neurons.counts[0]
-        self.sent = self.neurons.s.reshape(shape)
+        self.sent = self.neurons.s.reshape(self.neurons.sent_shape)
         self.potential = self.neurons.v.reshape(shape)
         self.t = 0
 
@@ -129,7 +129,7 @@ class Pipeline:
 
     def _population(self, layer: Layer) -> _Population:
         shape = self.net.current_shapes[layer.name]
-        if not self.net.is_float and compiled.is_compiled(layer.neuron, self.num_steps):
+        if not self.net.is_float and is_compiled(layer.neuron, self.num_steps):
             return _Compiled(layer, shape)
         return _Stepped(layer, shape)
 

@@ -1,7 +1,7 @@
 """The neurons of a layer, in torch, for a batch: compiled on a CPU, by `Neuron.step` wherever else.
 
 Both kinds take the input current of a step and give the spikes, together with the counts of
-`lava_aug.simulation.compiled`.
+`lava_aug.simulation.counting`.
 """
 
 from typing import Protocol
@@ -12,8 +12,9 @@ import torch
 from lava_aug.layers import Shape
 from lava_aug.network import Layer
 from lava_aug.neurons import State, initial_state
-from lava_aug.simulation.compiled import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, CompiledPopulation, is_compiled
-from lava_aug.simulation.compiled import weighted_events as compiled_weighted_events
+from lava_aug.simulation.compiled import compiled_population, is_compiled
+from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
+from lava_aug.simulation.counting import weighted_events as compiled_weighted_events
 from lava_aug.simulation.kernels import largest_magnitude
 from lava_aug.simulation.threads import Threads
 
@@ -24,7 +25,7 @@ class Population(Protocol):
     Attributes
     ----------
     counts : numpy.ndarray
-        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.simulation.compiled`.
+        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.simulation.counting`.
     """
 
     counts: np.ndarray
@@ -97,16 +98,16 @@ def _per_image(mask: torch.Tensor) -> torch.Tensor:
 
 
 class SharedPopulation:
-    """By `CompiledPopulation`, rows shared among threads."""
+    """By a compiled form, rows shared among threads."""
 
     def __init__(self, layer: Layer, shape: Shape, batch: int, threads: Threads) -> None:
-        self.compiled = CompiledPopulation(layer.neuron, shape, batch, layer.bias)
+        self.compiled = compiled_population(layer.neuron, shape, batch, layer.bias)
         self.counts = self.compiled.counts
         self.shape, self.threads, self.t = shape, threads, 0
         self.s = self._spikes()
 
     def _spikes(self) -> torch.Tensor:
-        return torch.from_numpy(self.compiled.s).view(-1, *self.shape)
+        return torch.from_numpy(self.compiled.s).view(-1, *self.compiled.sent_shape)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lava_aug.layers import Shape
-from lava_aug.simulation.compiled import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
+from lava_aug.simulation.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
 
 
 def shared_array(shape: Shape, dtype: type) -> np.ndarray:
@@ -74,7 +74,7 @@ class Recording:
         self.note_counts(t, counts, s)
 
     def note_counts(self, t: int, counts: np.ndarray, s: np.ndarray) -> None:
-        """The same for one that has counted already; columns as in `lava_aug.simulation.compiled`."""
+        """The same for one that has counted already; columns as in `lava_aug.simulation.counting`."""
         if t >= len(self.events):
             return
         self.events[t], self.spike_sum[t] = counts[EVENTS], counts[SPIKE_SUM]

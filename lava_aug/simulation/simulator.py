@@ -21,7 +21,7 @@ from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.results import Output, check_one_head, joined
-from lava_aug.simulation.compiled import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
 from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.simulation.logs import Log
 from lava_aug.simulation.populations import population
