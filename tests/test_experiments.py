@@ -233,29 +233,37 @@ def test_engines_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 
 # Cases
 
+LAYER = {"weight_scales": "layer"}
+
 
 def test_cases_of_methods() -> None:
     choice = Choice(("augmapping", "rate"), (1.0, 1 / 8, 0.3712), 20, 5)
     assert [(case.title, case.num_steps, case.options) for case in cases_named("methods", choice)] == [
-        ("rate", 20, {"method": "rate", "resolution": 1.0}),
-        ("AugMapping 1", 5, {"method": "augmapping", "resolution": 1.0}),
-        ("AugMapping 1/8", 5, {"method": "augmapping", "resolution": 1 / 8}),
-        ("AugMapping 0.3712", 5, {"method": "augmapping", "resolution": 0.3712}),
+        ("rate", 20, {"method": "rate", "resolution": 1.0, **LAYER}),
+        ("AugMapping 1", 5, {"method": "augmapping", "resolution": 1.0, **LAYER}),
+        ("AugMapping 1/8", 5, {"method": "augmapping", "resolution": 1 / 8, **LAYER}),
+        ("AugMapping 0.3712", 5, {"method": "augmapping", "resolution": 0.3712, **LAYER}),
     ]
+    chosen = cases_named("methods", Choice(weight_scales="channel"))
+    assert {case.options["weight_scales"] for case in chosen} == {"channel"}
     assert Choice(num_steps=3).steps("augmapping") == 3
     assert [case.title for case in default_cases(4)] == ["rate", "TerMapping", "AugMapping"]
 
 
 def test_ablations_change_one_option_each() -> None:
     found = {case.title: case.options for case in ablation_cases(Choice(("rate", "augmapping")))}
-    base = {"method": "augmapping", "resolution": 1 / 8}
+    base = {"method": "augmapping", "resolution": 1 / 8, **LAYER}
     assert found["AugMapping 1/8"] == base
     assert found["AugMapping 1/8, vth_lo = -vth"] == {**base, "symmetric": True}
     assert found["AugMapping 1/8, v0 = 0"] == {**base, "v0": "zero"}
     assert found["AugMapping 1/8, maximum"] == {**base, "percentile": 100.0}
     assert found["AugMapping 1/8, float"] == {**base, "weight_bits": None}
+    assert found["AugMapping 1/8, scales per channel"] == {**base, "weight_scales": "channel"}
     assert "rate, float" in found
     assert "rate, vth_lo = -vth" not in found
+    per_channel = ablation_cases(Choice(("rate",), weight_scales="channel"))
+    assert all(case.options["weight_scales"] == "channel" for case in per_channel)
+    assert len({case.title for case in per_channel}) == len(per_channel) == 5
 
 
 @pytest.mark.parametrize(
@@ -264,6 +272,7 @@ def test_ablations_change_one_option_each() -> None:
         (lambda: Choice(("magic",)), "methods: expected some of rate, termapping, augmapping, found magic"),
         (lambda: Choice(()), "methods: expected some of rate, termapping, augmapping, found none"),
         (lambda: Choice(resolutions=()), "resolutions: expected at least one number"),
+        (lambda: Choice(weight_scales="map"), "weight_scales: expected 'layer' or 'channel', found 'map'"),
         (lambda: cases_named("others"), "cases: expected one of methods, ablations, found 'others'"),
     ],
 )

@@ -48,6 +48,9 @@ def compare(
     augmapping_steps: Annotated[
         int, typer.Option("--augmapping-steps", min=1, help="time steps of AugMapping, which needs fewer")
     ] = 16,
+    weight_scales: Annotated[
+        Literal["layer", "channel"], typer.Option(help="how weights are scaled to integers: one scale a layer, or more")
+    ] = "layer",
     num_images: Annotated[
         int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")
     ] = None,
@@ -72,7 +75,7 @@ def compare(
     from lava_aug.experiments.cases import Choice
     from lava_aug.experiments.comparison import UNTIL, powers_of_two
 
-    choice = Choice(_words(methods), _resolutions(resolutions), num_steps, augmapping_steps)
+    choice = Choice(_words(methods), _resolutions(resolutions), num_steps, augmapping_steps, weight_scales)
     net_model = read_model(model, weights)
     source = _source(model, data)
     x, y = read_images(source, labels)

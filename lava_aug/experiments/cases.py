@@ -57,17 +57,20 @@ class Choice:
         Of AugMapping; the other methods have 1.
     num_steps, augmapping_steps : int
         Time steps; AugMapping takes the smaller one of the two.
+    weight_scales : "layer" or "channel"
+        As `lava_aug.convert` takes it.
 
     Raises
     ------
     InputError
-        If a method is not known, or there is none.
+        If a method or a kind of scales is not known, or there is no method.
     """
 
     methods: Sequence[str] = tuple(TITLES)
     resolutions: Sequence[float] = RESOLUTIONS
     num_steps: int = NUM_STEPS
     augmapping_steps: int = AUGMAPPING_STEPS
+    weight_scales: str = "layer"
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in TITLES]
@@ -76,6 +79,8 @@ class Choice:
             raise InputError(f"methods: expected some of {', '.join(TITLES)}, found {found}")
         if "augmapping" in self.methods and not self.resolutions:
             raise InputError("resolutions: expected at least one number, found none")
+        if self.weight_scales not in ("layer", "channel"):
+            raise InputError(f"weight_scales: expected 'layer' or 'channel', found {self.weight_scales!r}")
 
     def steps(self, method: str) -> int:
         """Time steps of a method."""
@@ -93,7 +98,7 @@ def method_cases(choice: Choice) -> list[Case]:
     for method in (method for method in TITLES if method in choice.methods):
         for resolution in choice.resolutions if method == "augmapping" else (1.0,):
             title = f"{TITLES[method]} {_fraction(resolution)}" if method == "augmapping" else TITLES[method]
-            options = {"method": method, "resolution": resolution}
+            options = {"method": method, "resolution": resolution, "weight_scales": choice.weight_scales}
             cases.append(Case(title, choice.steps(method), options))
     return cases
 
@@ -102,6 +107,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("vth_lo = -vth", {"symmetric": True}, {}),
     ("v0 = 0", {"v0": "zero"}, {}),
     ("maximum", {"percentile": 100.0}, {}),
+    ("scales per channel", {"weight_scales": "channel"}, {}),
     ("float", {"weight_bits": None}, {}),
     ("input first", {}, {"presentation": "first"}),
 )
@@ -117,6 +123,8 @@ def ablation_cases(choice: Choice) -> list[Case]:
         for name, converted, simulated in ABLATIONS:
             if case.convert["method"] == "rate" and "symmetric" in converted:
                 continue  # a rate neuron has no lower threshold
+            if converted and converted.items() <= case.convert.items():
+                continue  # it is so in all cases
             cases.append(Case(f"{case.title}, {name}", case.num_steps, {**case.convert, **converted}, simulated))
     return cases
 
