@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lava_aug import digits, plot
+from lava_aug import digits
 from lava_aug.conversion.converter import convert
 from lava_aug.errors import BackendError, FileError
 from lava_aug.experiments.cases import TITLES, default_cases
 from lava_aug.experiments.comparison import STEPS, Comparison
 from lava_aug.experiments.running import compare_cases
+from lava_aug.figures.comparisons import accuracy_and_events
+from lava_aug.files import write_figure
 from lava_aug.formats.netx import load, save
 from lava_aug.results import Output
 from lava_aug.simulation.simulator import simulate
@@ -105,22 +107,11 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     save(convert(model, data.train_images, num_steps=LAVA_STEPS), paths["net"])
     torch.save(model.state_dict(), paths["pt"])
     np.savez_compressed(paths["npz"], images=data.test_images, labels=data.test_labels)
-    _draw(comparison, paths["png"])
+    title = f"scikit-learn digits, {comparison.num_images} test images, 8-bit weights"
+    write_figure(accuracy_and_events(comparison, title), paths["png"], dpi=120)
     say(f"running {LAVA_IMAGES} test digits on Lava, {LAVA_STEPS} time steps each")
     lava, missing = _on_lava(paths["net"], data)
     return Demo(comparison, lava, missing, paths["net"], paths["png"], paths["pt"], paths["npz"])
-
-
-def _draw(comparison: Comparison, path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    plot.accuracy_over_steps(comparison, left)
-    plot.accuracy_over_events(comparison, right)
-    right.set_ylabel("")
-    figure.suptitle(f"scikit-learn digits, {comparison.num_images} test images, 8-bit weights")
-    figure.savefig(path, dpi=120)
 
 
 def _on_lava(path: Path, data: digits.Digits) -> tuple[LavaCheck | None, str]:

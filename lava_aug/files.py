@@ -4,8 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lava_aug.errors import FileError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextmanager
@@ -48,3 +52,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with whole_file(path, make_folder=True) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150, *, make_folder: bool = False) -> None:
+    """Write a figure of matplotlib's, whole or not at all; the name's ending says in which format (default PNG).
+
+    Raises
+    ------
+    FileError
+        If there is no such format, or the file cannot be written.
+    """
+    suffix = Path(path).suffix[1:].lower() or "png"
+    try:
+        with whole_file(path, make_folder=make_folder) as partial:
+            figure.savefig(partial, format=suffix, dpi=dpi)
+    except ValueError as error:  # an ending that it does not know
+        raise FileError(f"cannot write {str(path)!r}: {error}") from error

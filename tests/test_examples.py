@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from command_line import run
 from doc_examples import MARK, NEEDS_LAVA, PAGES, ROOT, blocks, commands, python_blocks, same_output
 from torch import nn
 
@@ -221,30 +222,19 @@ def command_pages() -> Iterator[Any]:
 @TORCHVISION
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", list(command_pages()))
-def test_commands_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_run(page: Path, folder: Path) -> None:
     for command in page_commands(page):
         if not HAS_LAVA and command[0] == "run":
             continue
-        monkeypatch.setattr(sys, "argv", ["lava-aug", *command])
-        assert exit_code() == 0, f"{page.name}: lava-aug {' '.join(command)}"
-
-
-def exit_code() -> int:
-    """Of the command in `sys.argv`."""
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
+        assert run(*command) == 0, f"{page.name}: lava-aug {' '.join(command)}"
 
 
 @pytest.mark.parametrize("lava", [pytest.param(HAS_LAVA_NC, marks=LAVA if HAS_LAVA_NC else ())])
 def test_the_demo_runs(lava: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder of its own, as it writes more images than the other examples' files have."""
-    monkeypatch.setattr(sys, "argv", ["lava-aug", "demo", "--output", "demo"])
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdout", printed)
-    assert exit_code() == 0
+    assert run("demo", "--output", "demo") == 0
     names = {path.name for path in (folder / "demo").iterdir()}
     assert names == {"digits.net", "digits.png", "digits.pt", "digits.npz"}
     assert la.load(folder / "demo" / "digits.net").method == "augmapping"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lava_aug.errors import InputError
+from lava_aug import files
 from lava_aug.texts import plain
 
 out = Console(highlight=False)
@@ -96,11 +96,7 @@ def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = T
     mpl.use("agg")
     from lava_aug import plot
 
-    axes = draw(plot)
-    try:
-        axes.figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    files.write_figure(draw(plot).figure, path)
     if say:
         out.print(f"Wrote {path}.")
 

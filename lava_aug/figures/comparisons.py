@@ -23,6 +23,7 @@ from lava_aug.figures.drawing import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Cost = Literal["events", "energy"]
 
@@ -44,6 +45,20 @@ def accuracy_over_steps(comparison: Comparison, ax: "Axes | None" = None) -> "Ax
         Where to draw.
     """
     return curves(comparison.rows, comparison.ann_accuracy, ax)
+
+
+def accuracy_and_events(comparison: Comparison, title: str | None = None) -> "Figure":
+    """A figure with both: accuracy over time steps, and over events."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    accuracy_over_steps(comparison, left)
+    accuracy_over_events(comparison, right)
+    right.get_legend().remove()
+    right.set_ylabel("")
+    figure.suptitle(title or "")
+    return figure
 
 
 def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":

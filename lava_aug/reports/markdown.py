@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.files import whole_file, write_text
+from lava_aug.figures.comparisons import accuracy_and_events
+from lava_aug.files import write_figure, write_text
 from lava_aug.reports import tables
 
 INTRODUCTION = """\
@@ -42,7 +43,7 @@ def write_markdown(
     sections, figures = [], []
     for index, comparison in enumerate(comparisons, start=1):
         figures.append(page.parent / "images" / f"{page.stem}-{index}-{slug(comparison.title)}.png")
-        _draw(comparison, figures[-1])
+        write_figure(accuracy_and_events(comparison), figures[-1], dpi=100, make_folder=True)
         sections.append(_section(comparison, figures[-1].relative_to(page.parent)))
     write_text(page, "\n\n".join([f"# {title}", INTRODUCTION, *sections]) + "\n")
     return [page, *figures]
@@ -78,19 +79,3 @@ def _table(table: tables.Table) -> str:
     lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
     note = f"\n\n{table.note.replace('*', chr(92) + '*')}" if table.note else ""
     return f"{table.caption}:\n\n" + "\n".join(lines) + note
-
-
-def _draw(comparison: Comparison, path: Path) -> None:
-    """Accuracy over steps and over events, side by side."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from lava_aug import plot
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    plot.accuracy_over_steps(comparison, left)
-    plot.accuracy_over_events(comparison, right)
-    right.get_legend().remove()
-    with whole_file(path, make_folder=True) as partial:
-        FigureCanvasAgg(figure).print_png(str(partial))
