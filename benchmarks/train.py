@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from lava_aug.datasets import load_images, split
 from lava_aug.errors import InputError
-from lava_aug.zoo import RECIPES, WEIGHTS
+from lava_aug.zoo import WEIGHTS, ZOO
 
 
 def deform(x: Tensor, _: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def train(
 def main() -> None:
     """Train, save the weights, report."""
     parser = argparse.ArgumentParser(description="Train a network that comes with the package.")
-    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("name", choices=ZOO)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data, torchvision's root")
     parser.add_argument("--out", type=Path, help="where the weights go; default: into the package")
     parser.add_argument("--epochs", type=int, help="passes over the training images; default: the network's own")
@@ -232,7 +232,7 @@ def main() -> None:
     how = TRAININGS[args.name]
     if args.epochs is not None:
         how = dataclasses.replace(how, epochs=args.epochs)
-    entry = RECIPES[args.name]
+    entry = ZOO[args.name]
     try:
         learned, chosen = split(load_images(entry.data, args.data, train=True), how.per_class)
         test = load_images(entry.data, args.data)

@@ -1,27 +1,32 @@
 """The Processes that the layers of a network become, connected."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
-from lava_aug.processes.augmented_if.process import AugmentedIF
-from lava_aug.processes.double_threshold_if.process import DoubleThresholdIF
-from lava_aug.processes.integrate_fire.process import IntegrateFire
-from lava_aug.processes.max_pool.process import MaxPool
+from lava_aug.neurons import Neuron
 from lava_aug.processes.neuron_process import NeuronProcess
-from lava_aug.processes.readout.process import Readout
 from lava_aug.processes.recorder.process import Recorder
 from lava_aug.processes.synapses.process import Synapses
 from lava_aug.simulation.recording import Recording
 
-PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {
-    RateNeuron: IntegrateFire,
-    DoubleThresholdNeuron: DoubleThresholdIF,
-    AugmentedNeuron: AugmentedIF,
-    MaxPoolNeuron: MaxPool,
-    ReadoutNeuron: Readout,
-}
+
+def _neuron_processes() -> Iterator[type[NeuronProcess]]:
+    """The neurons' Processes, each from the ``process.py`` of a folder beside this file."""
+    for folder in pkgutil.iter_modules([str(Path(__file__).parent)], "lava_aug.processes."):
+        if folder.ispkg:
+            module = importlib.import_module(f"{folder.name}.process")
+            yield from (
+                found
+                for found in vars(module).values()
+                if isinstance(found, type) and issubclass(found, NeuronProcess) and found.__module__ == module.__name__
+            )
+
+
+PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {process.spec: process for process in _neuron_processes()}
 """The Process of each neuron specification."""
 
 

@@ -44,9 +44,9 @@ def test_they_convert_and_settle_as_they_simulate(name: str) -> None:
     assert (la.settle(net, images).v == la.simulate(net, images).v[-1]).all()
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("cifar10-vgg", 1_973_000), ("cifar10-resnet", 2_490_000)])
+@pytest.mark.parametrize(("name", "parameters"), [("cifar10-vgg", 1_973_000), ("cifar10-resnet", 2_157_000)])
 def test_sizes_are_what_the_docstrings_say(name: str, parameters: int) -> None:
-    model: nn.Module = zoo.RECIPES[name].make()
+    model: nn.Module = zoo.ZOO[name].make()
     assert sum(weights.numel() for weights in model.parameters()) == pytest.approx(parameters, rel=0.01)
     products = []
 
@@ -56,7 +56,7 @@ def test_sizes_are_what_the_docstrings_say(name: str, parameters: int) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(count)
-    model.eval()(torch.zeros(1, *zoo.RECIPES[name].shape))
+    model.eval()(torch.zeros(1, *zoo.ZOO[name].shape))
     assert f"{sum(products) / 1e6:.0f} million multiplications" in str(type(model).__doc__)
 
 

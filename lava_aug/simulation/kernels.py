@@ -36,7 +36,11 @@ class ExactKernel:
 
     def bits(self, largest: float) -> int:
         """32 or 64, for spikes of magnitude up to ``largest``."""
-        return 32 if fixed_point.exact_bits(self.weight_sum * math.ceil(largest)) == 32 else 64
+        return 32 if fixed_point.exact_bits(self.bound(largest)) == 32 else 64
+
+    def bound(self, largest: float) -> int:
+        """Largest magnitude of any partial sum, for spikes of magnitude up to ``largest``."""
+        return self.weight_sum * math.ceil(largest)
 
 
 class SampleKernel(ExactKernel):

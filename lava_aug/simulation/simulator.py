@@ -10,6 +10,7 @@ stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded, the exact 
 the same 24-bit limit, since ``|b| <= 2**23``.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
@@ -188,9 +189,16 @@ class Simulator:
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
         """Input current of a layer: float32, or float64 where it may pass ``2**24``."""
         currents = [kernel(spikes[source], largest[source]) for source, kernel in self.kernels[layer.name]]
-        total = currents[0] if len(currents) == 1 else torch.stack([a.to(torch.float64) for a in currents]).sum(0)
+        if len(currents) > 1 and not self._is_narrow(layer, largest):
+            currents = [torch.stack([a.to(torch.float64) for a in currents]).sum(0)]
+        total = functools.reduce(torch.add, currents)
         narrow = total.dtype == torch.float32 or self.net.is_float or largest_magnitude(total) <= 1 << 24
         return total.to(torch.float32) if narrow else total
+
+    def _is_narrow(self, layer: Layer, largest: Mapping[str, float]) -> bool:
+        """Whether no sum on the way to a layer's input current can pass ``2**24``."""
+        bound = sum(kernel.bound(largest[source]) for source, kernel in self.kernels[layer.name])
+        return not self.net.is_float and bound <= 1 << 24
 
 
 class _Window:
