@@ -29,14 +29,30 @@ MAX_NEURONS = 1 << 25
 
 
 class Connection(NamedTuple):
-    """A synapse and the name of the layer (or `INPUT`) whose spikes it takes."""
+    """A synapse, and whose spikes it takes.
+
+    Attributes
+    ----------
+    source : str
+        Name of the layer, or `INPUT`.
+    synapse : Synapse
+        What adds them up.
+    """
 
     source: str
     synapse: Synapse
 
 
 class Head(NamedTuple):
-    """One of several outputs of a model: its name, and its shape."""
+    """One of several outputs of a model.
+
+    Attributes
+    ----------
+    name : str
+        What the model calls it: a key of its dictionary, or its place.
+    shape : tuple of int
+        Of one sample.
+    """
 
     name: str
     shape: Shape
