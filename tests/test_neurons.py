@@ -39,7 +39,7 @@ def trace(neuron: Neuron, currents: list[float], bias: float = 0) -> list[tuple[
 
 def test_every_registered_neuron_has_an_example() -> None:
     assert {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(NEURONS.values())
-    assert set(NEURONS) == {"IF", "DTIF", "AUGIF", "READOUT", "MAXPOOL"}
+    assert {"IF", "DTIF", "AUGIF", "READOUT", "MAXPOOL"} <= set(NEURONS)  # files have these names
 
 
 @pytest.mark.parametrize(
