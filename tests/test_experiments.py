@@ -233,37 +233,37 @@ def test_engines_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 
 # Cases
 
-LAYER = {"weight_scales": "layer"}
+SCALES = {"weight_scales": "channel"}
 
 
 def test_cases_of_methods() -> None:
     choice = Choice(("augmapping", "rate"), (1.0, 1 / 8, 0.3712), 20, 5)
     assert [(case.title, case.num_steps, case.options) for case in cases_named("methods", choice)] == [
-        ("rate", 20, {"method": "rate", "resolution": 1.0, **LAYER}),
-        ("AugMapping 1", 5, {"method": "augmapping", "resolution": 1.0, **LAYER}),
-        ("AugMapping 1/8", 5, {"method": "augmapping", "resolution": 1 / 8, **LAYER}),
-        ("AugMapping 0.3712", 5, {"method": "augmapping", "resolution": 0.3712, **LAYER}),
+        ("rate", 20, {"method": "rate", "resolution": 1.0, **SCALES}),
+        ("AugMapping 1", 5, {"method": "augmapping", "resolution": 1.0, **SCALES}),
+        ("AugMapping 1/8", 5, {"method": "augmapping", "resolution": 1 / 8, **SCALES}),
+        ("AugMapping 0.3712", 5, {"method": "augmapping", "resolution": 0.3712, **SCALES}),
     ]
-    chosen = cases_named("methods", Choice(weight_scales="channel"))
-    assert {case.options["weight_scales"] for case in chosen} == {"channel"}
+    chosen = cases_named("methods", Choice(weight_scales="layer"))
+    assert {case.options["weight_scales"] for case in chosen} == {"layer"}
     assert Choice(num_steps=3).steps("augmapping") == 3
     assert [case.title for case in default_cases(4)] == ["rate", "TerMapping", "AugMapping"]
 
 
 def test_ablations_change_one_option_each() -> None:
     found = {case.title: case.options for case in ablation_cases(Choice(("rate", "augmapping")))}
-    base = {"method": "augmapping", "resolution": 1 / 8, **LAYER}
+    base = {"method": "augmapping", "resolution": 1 / 8, **SCALES}
     assert found["AugMapping 1/8"] == base
     assert found["AugMapping 1/8, vth_lo = -vth"] == {**base, "symmetric": True}
     assert found["AugMapping 1/8, v0 = 0"] == {**base, "v0": "zero"}
     assert found["AugMapping 1/8, maximum"] == {**base, "percentile": 100.0}
     assert found["AugMapping 1/8, float"] == {**base, "weight_bits": None}
-    assert found["AugMapping 1/8, scales per channel"] == {**base, "weight_scales": "channel"}
+    assert found["AugMapping 1/8, scales per layer"] == {**base, "weight_scales": "layer"}
     assert "rate, float" in found
     assert "rate, vth_lo = -vth" not in found
-    per_channel = ablation_cases(Choice(("rate",), weight_scales="channel"))
-    assert all(case.options["weight_scales"] == "channel" for case in per_channel)
-    assert len({case.title for case in per_channel}) == len(per_channel) == 5
+    per_layer = ablation_cases(Choice(("rate",), weight_scales="layer"))
+    assert all(case.options["weight_scales"] == "layer" for case in per_layer)
+    assert len({case.title for case in per_layer}) == len(per_layer) == 5
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def compare(
         int, typer.Option("--augmapping-steps", min=1, help="time steps of AugMapping, which needs fewer")
     ] = 16,
     weight_scales: Annotated[
-        Literal["layer", "channel"], typer.Option(help="how weights are scaled to integers: one scale a layer, or more")
-    ] = "layer",
+        Literal["layer", "channel"], typer.Option(help="how weights become integers: one scale for each")
+    ] = "channel",
     num_images: Annotated[
         int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")
     ] = None,

@@ -58,7 +58,7 @@ class Choice:
     num_steps, augmapping_steps : int
         Time steps; AugMapping takes the smaller one of the two.
     weight_scales : "layer" or "channel"
-        As `lava_aug.convert` takes it.
+        As `lava_aug.convert` takes it, but with another default: comparisons show what 8 bits can do.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class Choice:
     resolutions: Sequence[float] = RESOLUTIONS
     num_steps: int = NUM_STEPS
     augmapping_steps: int = AUGMAPPING_STEPS
-    weight_scales: str = "layer"
+    weight_scales: str = "channel"
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in TITLES]
@@ -107,7 +107,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("vth_lo = -vth", {"symmetric": True}, {}),
     ("v0 = 0", {"v0": "zero"}, {}),
     ("maximum", {"percentile": 100.0}, {}),
-    ("scales per channel", {"weight_scales": "channel"}, {}),
+    ("scales per layer", {"weight_scales": "layer"}, {}),
     ("float", {"weight_bits": None}, {}),
     ("input first", {}, {"presentation": "first"}),
 )
