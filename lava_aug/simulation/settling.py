@@ -87,7 +87,7 @@ def settle(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
-        Images computed together; by default as many as make about 4 million neurons.
+        Images computed together; by default as many as make about 8 million neurons.
     device : str
         A torch device.
     progress : callable, optional

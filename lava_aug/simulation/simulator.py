@@ -36,7 +36,7 @@ are overwritten by the next step."""
 Presentation = Literal["constant", "first"]
 """How images come in: in every step alike, or ``num_steps`` times as strong in the first step, and then nothing."""
 
-BATCH_ELEMENTS = 1 << 22
+BATCH_ELEMENTS = 1 << 23
 """Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
 
 
@@ -73,7 +73,7 @@ def simulate(
         Early exit: an image is done once its largest logit is ahead of the second by so much, in the ANN's units. It
         costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
     batch_size : int, optional
-        Images computed together, which bounds the memory; by default as many as make about 4 million neurons.
+        Images computed together, which bounds the memory; by default as many as make about 8 million neurons.
     device : str
         A torch device.
     progress : callable, optional
