@@ -21,7 +21,7 @@ from lava.proc.lif.process import LIF
 from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
 
-from lava_aug.backend import deploy, supervision
+from lava_aug.backend import deploy, preconditions
 from lava_aug.backend.supervision import supervise
 from lava_aug.errors import BackendError, BackendWarning, RunInterruptedError
 from lava_aug.simulation.simulator import simulate
@@ -133,8 +133,8 @@ def test_a_monitor_of_a_var_is_no_reason_to_warn() -> None:
 
 
 def test_too_little_shared_memory_is_noticed_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = supervision.shutil.disk_usage("/dev/shm")
-    monkeypatch.setattr(supervision.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = preconditions.shutil.disk_usage("/dev/shm")
+    monkeypatch.setattr(preconditions.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     middle = chain()
     with pytest.raises(BackendError, match="of shared memory, /dev/shm has 0 MiB free; pass compile_config="):  # noqa: SIM117
         with supervise(middle):
