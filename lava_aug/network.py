@@ -12,7 +12,6 @@ from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
 from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
-from lava_aug.texts import table
 
 if TYPE_CHECKING:
     from lava_aug.checks.planning import Plan
@@ -287,83 +286,15 @@ class Network(Spec):
 
     def summary(self) -> str:
         """A table of the layers as text: type, shape, neurons, threshold, weights, synapses and inputs."""
-        rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")]
-        rows += [self._row(layer) for layer in self.layers]
-        neurons = sum(math.prod(self.shapes[layer.name]) for layer in self.layers)
-        weights = sum(layer.num_weights for layer in self.layers)
-        synapses = sum(self.num_synapses(layer.name) for layer in self.layers)
-        arithmetic = "floating point" if self.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
-        return "\n".join(
-            [
-                f"{self.method}, resolution {self.resolution:g}, {self.num_steps} time steps, {arithmetic}",
-                f"input {INPUT}: shape {_by(self.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
-                table(rows, left=("type", "neuron", "shape", "inputs")),
-                *(
-                    [f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in self.heads)}"]
-                    if self.heads
-                    else []
-                ),
-                f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {self.depth}",
-                *self._options(),
-            ]
-        )
+        from lava_aug.summaries import summary
+
+        return summary(self)
 
     def to_dict(self) -> dict[str, Any]:
         """What `summary` says, as plain values for JSON."""
-        return {
-            "method": self.method,
-            "resolution": self.resolution,
-            "num_steps": self.num_steps,
-            "is_float": self.is_float,
-            "input_shape": list(self.input_shape),
-            "depth": self.depth,
-            "layers": [self._described(layer) for layer in self.layers],
-            "heads": [{"name": head.name, "shape": list(head.shape)} for head in self.heads],
-        }
+        from lava_aug.summaries import described
 
-    def _described(self, layer: Layer) -> dict[str, Any]:
-        vth = getattr(layer.neuron, "vth", None)
-        return {
-            "name": layer.name,
-            "types": [c.synapse.type_name for c in layer.connections],
-            "inputs": [c.source for c in layer.connections],
-            "neuron": layer.neuron.type_name,
-            "shape": list(self.shapes[layer.name]),
-            "vth": None if vth is None else np.asarray(vth).tolist(),
-            "weights": layer.num_weights,
-            "synapses": self.num_synapses(layer.name),
-        }
-
-    def _row(self, layer: Layer) -> tuple[str, ...]:
-        vth = getattr(layer.neuron, "vth", None)
-        found = self.shapes[layer.name]
-        return (
-            layer.name,
-            " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
-            layer.neuron.describe(),
-            _by(found),
-            f"{math.prod(found):,}",
-            "-" if vth is None else _range(vth),
-            f"{layer.num_weights:,}",
-            f"{self.num_synapses(layer.name):,}",
-            ", ".join(self._inputs(layer)),
-        )
-
-    def _inputs(self, layer: Layer) -> Iterator[str]:
-        for connection, delay in zip(layer.connections, self.delays(layer.name), strict=True):
-            yield connection.source + (f" (delay {delay})" if delay else "")
-
-    def _options(self) -> list[str]:
-        """Which of the neuron's options are in force, where layers differ all of them."""
-        found: dict[str, set[str]] = {}
-        for layer in self.layers:
-            vth = getattr(layer.neuron, "vth", None)
-            for name in ("vth_lo", "v0", "n_max", "message_bits"):
-                value = getattr(layer.neuron, name, None)
-                if value is not None:
-                    found.setdefault(name, set()).add(_option(name, value, vth))
-        texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
-        return [f"options: {', '.join(texts)}"] if texts else []
+        return described(self)
 
 
 def _check_size(shape: Shape) -> None:
@@ -379,25 +310,3 @@ def _check_fits(layer: Layer, name: str, shape: Shape) -> None:
 
 def _is_positive(value: float) -> bool:
     return value > 0
-
-
-def _option(name: str, value: Numbers, vth: Numbers | None) -> str:
-    if vth is not None and name == "vth_lo" and np.all(value == -vth) and np.any(vth != 1):
-        return "-vth"
-    if vth is not None and name == "v0" and (np.all(value == vth // 2) or np.all(value == vth / 2)):
-        return "vth/2"
-    return _range(value)
-
-
-def _range(value: Numbers) -> str:
-    """A number, or the smallest and the largest element of an array."""
-    low, high = (_number(found.item()) for found in (np.min(value), np.max(value)))
-    return low if low == high else f"{low}..{high}"
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
-
-
-def _by(found: Shape) -> str:
-    return "x".join(map(str, found))

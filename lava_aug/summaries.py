@@ -1,0 +1,120 @@
+"""What a network says of itself: as a table, and as plain values."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lava_aug import fixed_point
+from lava_aug.layers import Shape
+from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.spec import Numbers
+from lava_aug.texts import table
+
+OPTIONS = ("vth_lo", "v0", "n_max", "message_bits")
+"""What neurons may have beside a threshold, in one line below the table."""
+
+
+def summary(net: Network) -> str:
+    """A table of the layers, with the network's own figures above and below: see `Network.summary`."""
+    rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")]
+    rows += [_row(net, layer) for layer in net]
+    neurons = sum(math.prod(net.shapes[layer.name]) for layer in net)
+    weights = sum(layer.num_weights for layer in net)
+    synapses = sum(net.num_synapses(layer.name) for layer in net)
+    arithmetic = "floating point" if net.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
+    return "\n".join(
+        [
+            f"{net.method}, resolution {net.resolution:g}, {net.num_steps} time steps, {arithmetic}",
+            f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
+            table(rows, left=("type", "neuron", "shape", "inputs")),
+            *([f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in net.heads)}"] if net.heads else []),
+            f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
+            *_options(net),
+        ]
+    )
+
+
+def described(net: Network) -> dict[str, Any]:
+    """What `summary` says, as plain values: see `Network.to_dict`."""
+    return {
+        "method": net.method,
+        "resolution": net.resolution,
+        "num_steps": net.num_steps,
+        "is_float": net.is_float,
+        "input_shape": list(net.input_shape),
+        "depth": net.depth,
+        "layers": [_described(net, layer) for layer in net],
+        "heads": [{"name": head.name, "shape": list(head.shape)} for head in net.heads],
+    }
+
+
+def _described(net: Network, layer: Layer) -> dict[str, Any]:
+    vth = getattr(layer.neuron, "vth", None)
+    return {
+        "name": layer.name,
+        "types": [c.synapse.type_name for c in layer.connections],
+        "inputs": [c.source for c in layer.connections],
+        "neuron": layer.neuron.type_name,
+        "shape": list(net.shapes[layer.name]),
+        "vth": None if vth is None else np.asarray(vth).tolist(),
+        "weights": layer.num_weights,
+        "synapses": net.num_synapses(layer.name),
+    }
+
+
+def _row(net: Network, layer: Layer) -> tuple[str, ...]:
+    vth = getattr(layer.neuron, "vth", None)
+    found = net.shapes[layer.name]
+    return (
+        layer.name,
+        " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
+        layer.neuron.describe(),
+        _by(found),
+        f"{math.prod(found):,}",
+        "-" if vth is None else _range(vth),
+        f"{layer.num_weights:,}",
+        f"{net.num_synapses(layer.name):,}",
+        ", ".join(_inputs(net, layer)),
+    )
+
+
+def _inputs(net: Network, layer: Layer) -> Iterator[str]:
+    for connection, delay in zip(layer.connections, net.delays(layer.name), strict=True):
+        yield connection.source + (f" (delay {delay})" if delay else "")
+
+
+def _options(net: Network) -> list[str]:
+    """Which of the neuron's options are in force, where layers differ all of them."""
+    found: dict[str, set[str]] = {}
+    for layer in net:
+        vth = getattr(layer.neuron, "vth", None)
+        for name in OPTIONS:
+            value = getattr(layer.neuron, name, None)
+            if value is not None:
+                found.setdefault(name, set()).add(_option(name, value, vth))
+    texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
+    return [f"options: {', '.join(texts)}"] if texts else []
+
+
+def _option(name: str, value: Numbers, vth: Numbers | None) -> str:
+    if vth is not None and name == "vth_lo" and np.all(value == -vth) and np.any(vth != 1):
+        return "-vth"
+    if vth is not None and name == "v0" and (np.all(value == vth // 2) or np.all(value == vth / 2)):
+        return "vth/2"
+    return _range(value)
+
+
+def _range(value: Numbers) -> str:
+    """A number, or the smallest and the largest element of an array."""
+    low, high = (_number(found.item()) for found in (np.min(value), np.max(value)))
+    return low if low == high else f"{low}..{high}"
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _by(found: Shape) -> str:
+    return "x".join(map(str, found))
