@@ -10,7 +10,7 @@ from lava_aug import fixed_point
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.spec import Numbers
-from lava_aug.texts import table
+from lava_aug.texts import counted, table
 
 OPTIONS = ("vth_lo", "v0", "n_max", "message_bits")
 """What neurons may have beside a threshold, in one line below the table."""
@@ -26,7 +26,7 @@ def summary(net: Network) -> str:
     arithmetic = "floating point" if net.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
     return "\n".join(
         [
-            f"{net.method}, resolution {net.resolution:g}, {net.num_steps} time steps, {arithmetic}",
+            f"{net.method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
             f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
             table(rows, left=("type", "neuron", "shape", "inputs")),
             *([f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in net.heads)}"] if net.heads else []),

@@ -50,6 +50,28 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something there are.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(1000, "image")
+    ('1 image', '1,000 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def signed(value: float) -> str:
+    """A spike coefficient, with its sign if it has one.
+
+    Examples
+    --------
+    >>> signed(3), signed(0), signed(-1)
+    ('+3', '0', '-1')
+    """
+    return f"{value:+g}" if value else "0"
+
+
 def table(rows: Sequence[Sequence[str]], *, left: Collection[str] = ()) -> str:
     """Rows as aligned columns, the first of them a head with a rule below it.
 

@@ -122,7 +122,7 @@ def test_as_text_and_as_json() -> None:
     net = net_of(AugmentedNeuron(vth=10))
     assert str(net.plan()).splitlines()[0] == "3 time steps, 24-bit state, no images: worst case only"
     plan = net.plan(np.array([[10, 0]], np.uint8))
-    assert str(plan).splitlines()[0] == "3 time steps, 24-bit state, on 1 images"
+    assert str(plan).splitlines()[0] == "3 time steps, 24-bit state, on 1 image"
     assert json.loads(json.dumps(plan.to_dict()))["layers"][0]["worst_payload"] == 206
 
 

@@ -174,7 +174,7 @@ def test_the_command_prints_the_result(folder: Path, capsys: pytest.CaptureFixtu
     assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy", "-T", "4") == 0
     assert capsys.readouterr().out == f"{verify(ladder(), IMAGES, 4, lava=False)}\n"
     assert run("verify", "ladder.net", "--no-lava", "--images", "images.npy", "--num-images", "1") == 0
-    assert capsys.readouterr().out.startswith("1 images, 4 time steps")
+    assert capsys.readouterr().out.startswith("1 image, 4 time steps")
     assert run("verify", "ladder.net", "--no-lava", "--num-images", "2", "--seed", "7", "--json") == 0
     expected = verify(ladder(), num_images=2, seed=7, lava=False)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected.to_dict()))

@@ -15,6 +15,7 @@ from lava_aug.network import INPUT, Network
 from lava_aug.results import Output
 from lava_aug.simulation.kernels import warm_up
 from lava_aug.simulation.recording import Recording
+from lava_aug.texts import counted
 
 import_lava()
 
@@ -184,7 +185,7 @@ class Deployment:
         cause = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         partial = self.output(finished) if finished else None
         return RunInterruptedError(
-            f"run ended after {finished} of {self.num_images} images: {cause}", partial, finished
+            f"run ended after {finished} of {counted(self.num_images, 'image')}: {cause}", partial, finished
         )
 
     def output(self, num_images: int | None = None) -> Output:

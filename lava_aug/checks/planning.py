@@ -12,7 +12,7 @@ from lava_aug.errors import NetworkError
 from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
-from lava_aug.texts import table
+from lava_aug.texts import counted, table
 
 Extent = tuple[int, int]
 """Smallest and largest value."""
@@ -103,8 +103,8 @@ class Plan:
         ]
 
     def __str__(self) -> str:
-        seen = f"on {self.num_images} images" if self.num_images else "no images: worst case only"
-        title = f"{self.num_steps} time steps, {fixed_point.STATE_BITS}-bit state, {seen}"
+        seen = f"on {counted(self.num_images, 'image')}" if self.num_images else "no images: worst case only"
+        title = f"{counted(self.num_steps, 'time step')}, {fixed_point.STATE_BITS}-bit state, {seen}"
         left = ("v", "payload", "current", "fits")
         return "\n".join([title, table(self.cells(), left=left), *self.problems])
 

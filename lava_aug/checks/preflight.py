@@ -19,7 +19,7 @@ from lava_aug.images import Progress
 from lava_aug.network import Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron
 from lava_aug.spec import is_int
-from lava_aug.texts import table
+from lava_aug.texts import counted, table
 
 Kind = Literal["does not fit", "split", "unclear"]
 """``does not fit``: beyond a public limit. ``split``: beyond one core, fine on several. ``unclear``: depends on what is
@@ -121,10 +121,11 @@ class Preflight:
         cores = _range(*self.cores)
         limit = self.chips * LIMITS["cores"].value
         verdict = "nothing is beyond a public limit" if self.ok else "does not fit"
-        seen = f"{self.num_images} images" if self.num_images else "no images: widths in the worst case"
+        steps = counted(self.num_steps, "time step")
+        seen = counted(self.num_images, "image") if self.num_images else "no images: widths in the worst case"
         return "\n".join(
             [
-                f"Loihi 2: {verdict}; {cores} of {limit} cores (estimate), {self.num_steps} time steps, {seen}",
+                f"Loihi 2: {verdict}; {cores} of {limit} cores (estimate), {steps}, {seen}",
                 table(self.cells()),
                 "widths in bits; memory and cores are estimates: weights shared .. not shared",
                 *self._advice(),
@@ -318,7 +319,7 @@ def _split(asked: LayerNeeds) -> str:
 def _of_connections(asked: LayerNeeds) -> Iterator[Finding]:
     delay, axons = LIMITS["delay"].value, LIMITS["axons"].value
     if asked.delay > delay:
-        problem = f"a connection waits {asked.delay} time steps, a synapse can {delay}"
+        problem = f"a connection waits {counted(asked.delay, 'time step')}, a synapse can {delay}"
         change = "put a signed relay (vth 1) into the shorter path"
         yield Finding("does not fit", asked.name, "delay", asked.delay, problem, change)
     out = math.ceil(asked.axons_out / asked.cores_least)

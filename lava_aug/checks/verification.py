@@ -19,6 +19,7 @@ from lava_aug.images import NUM_RANDOM, Progress, check_num_steps, payloads, ran
 from lava_aug.network import Network
 from lava_aug.results import COUNTS, Output
 from lava_aug.simulation.simulator import simulate
+from lava_aug.texts import counted
 
 SPEC = "spec"
 """Name of the run that all others are compared with: `lava_aug.checks.reference`."""
@@ -104,7 +105,8 @@ class Verification:
         return {"ok": self.ok, **found}
 
     def __str__(self) -> str:
-        title = f"{self.num_images} images, {self.num_steps} time steps, {self.num_values:,} values in each pair"
+        images, steps = counted(self.num_images, "image"), counted(self.num_steps, "time step")
+        title = f"{images}, {steps}, {self.num_values:,} values in each pair"
         lines = [title, *(line for pair in self.pairs for line in pair.lines()), *self._left_out()]
         if len(self.groups) > 1:
             lines.append("agree with each other: " + "; ".join(", ".join(group) for group in self.groups))

@@ -23,6 +23,7 @@ from lava_aug.commands.inputs import (
     read_model,
 )
 from lava_aug.errors import InputError
+from lava_aug.texts import counted
 
 
 def convert(
@@ -149,5 +150,7 @@ def diagnose(
     if json:
         print_json(found.to_dict())
     else:
-        out.print(table_of(found.cells(), f"{found.num_images} images, {found.num_steps} time steps"))
+        out.print(
+            table_of(found.cells(), f"{counted(found.num_images, 'image')}, {counted(found.num_steps, 'time step')}")
+        )
     write_figure(figure, lambda plot: plot.layer_error(found), say=not json)

@@ -23,6 +23,7 @@ from lava_aug.commands.inputs import (
 )
 from lava_aug.datasets import LOADERS
 from lava_aug.errors import InputError
+from lava_aug.texts import counted
 
 
 def compare(
@@ -120,7 +121,7 @@ def compare(
 
 
 def _heading(found: Any) -> str:
-    return f"{found.title}: {found.num_images:,} images, {found.ann_macs:,} multiply-accumulates in the ANN"
+    return f"{found.title}: {counted(found.num_images, 'image')}, {found.ann_macs:,} multiply-accumulates in the ANN"
 
 
 def _words(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from lava_aug.commands.inputs import (
 )
 from lava_aug.errors import InputError
 from lava_aug.files import whole_file
+from lava_aug.texts import counted
 
 SHOWN_STEPS = 32
 """Time steps of a long run that are listed."""
@@ -139,7 +140,9 @@ def _run_stock(
     shown = rows if len(rows) <= SHOWN_STEPS + 1 else [*rows[: SHOWN_STEPS + 1], ["…", "", "", "", ""]]
     size = "x".join(map(str, net.output_shape))
     out.print(
-        table_of(shown, f"output {size}, {len(found)} time steps", f"{np.count_nonzero(found):,} non-zero in all")
+        table_of(
+            shown, f"output {size}, {counted(len(found), 'time step')}", f"{np.count_nonzero(found):,} non-zero in all"
+        )
     )
     if output is not None:
         out.print(f"Wrote {output}.")
@@ -163,7 +166,7 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)
     ]
-    out.print(table_of([head, *rows], f"{count} images", "* per image, of all layers"))
+    out.print(table_of([head, *rows], counted(count, "image"), "* per image, of all layers"))
     if result.stops is not None:
         out.print(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):

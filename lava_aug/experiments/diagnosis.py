@@ -19,7 +19,7 @@ from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import MaxPoolNeuron
 from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
-from lava_aug.texts import plain, table
+from lava_aug.texts import counted, plain, table
 
 PARTS = ("clipping", "weights", "time")
 """What an error is made of."""
@@ -84,7 +84,8 @@ class Diagnosis:
         return [layer.name, *(f"{100 * error:.2f}" for error in errors), f"{layer.size:.4g}"]
 
     def __str__(self) -> str:
-        title = f"errors after {self.num_steps} steps on {self.num_images} images, relative to the activations' rms"
+        steps, images = counted(self.num_steps, "step"), counted(self.num_images, "image")
+        title = f"errors after {steps} on {images}, relative to the activations' rms"
         return f"{title}\n{table(self.cells())}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from lava_aug.errors import InputError
 from lava_aug.figures.drawing import COLORS, axes_for, plain, style_of
 from lava_aug.figures.traces import Trace
+from lava_aug.texts import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
     ax.set_ylim(found.shape[1] - 0.5, -0.5)
     ax.set_xlabel("time step")
     ax.set_ylabel("neuron (index)")
-    scope = f"spikes {found.min(initial=0):+g} .. {found.max(initial=0):+g}"
+    scope = f"spikes {signed(found.min(initial=0))} .. {signed(found.max(initial=0))}"
     ax.set_title(scope if title is None else f"{plain(title)}: {scope}", fontsize="medium")
     for mark in ax.legend(fontsize="small", loc="upper right").legend_handles:
         mark.set_sizes([MARKER_AREA / 2])  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]

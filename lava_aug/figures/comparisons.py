@@ -20,6 +20,7 @@ from lava_aug.figures.drawing import (
     plain,
     style_of,
 )
+from lava_aug.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,7 +225,9 @@ def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
     ax.set_xticks(places, [plain(name) for name in names], rotation=90 if len(names) > 6 else 0)
     ax.set_xlabel("layer")
     ax.set_ylabel("error (% of activations' rms)")
-    ax.set_title(f"after {diagnosis.num_steps} steps, {diagnosis.num_images} images", fontsize="medium")
+    ax.set_title(
+        f"after {counted(diagnosis.num_steps, 'step')}, {counted(diagnosis.num_images, 'image')}", fontsize="medium"
+    )
     ax.legend()
     ax.grid(axis="y", alpha=0.3)
     return ax
@@ -293,7 +296,7 @@ def _pareto_of_search(tuned: Tuned, ax: "Axes") -> "Axes":
 
     ax.scatter(x(tuned.points), y(tuned.points), color="0.7", s=12, label="tried")
     ax.plot(x(front), y(front), color=COLORS[0], marker="o", markersize=4, label="Pareto front")
-    label = f"best: resolution {best.resolution:g}, {best.num_steps} steps"
+    label = f"best: resolution {best.resolution:g}, {counted(best.num_steps, 'step')}"
     ax.plot(x([best]), y([best]), color=COLORS[1], marker="*", markersize=14, linestyle="none", label=label)
     draw_ann(ax, tuned.ann_accuracy)
     allowed = 100 * (tuned.ann_accuracy - tuned.max_loss)

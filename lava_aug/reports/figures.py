@@ -13,6 +13,7 @@ from lava_aug import plot
 from lava_aug.experiments.comparison import Comparison
 from lava_aug.figures.drawing import style_of
 from lava_aug.network import INPUT
+from lava_aug.texts import counted, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,10 +124,10 @@ def raster_group(comparison: Comparison, prefix: str) -> Group:
             drawn(
                 lambda ax, spikes=spikes, name=name: plot.raster(spikes, ax, title=name),
                 SMALL,
-                f"Spike raster of {name}: {int((spikes != 0).sum()):,} spikes in {len(spikes)} time steps",
+                f"Spike raster of {name}: {_spikes(spikes)} in {counted(len(spikes), 'time step')}",
                 f"{prefix}r{index}",
             ),
-            f"{name}: first {_size(spikes)} neurons, spikes {spikes.min():+g} .. {spikes.max():+g}",
+            f"{name}: first {_size(spikes)} neurons, spikes {signed(spikes.min())} .. {signed(spikes.max())}",
         )
         for index, (name, spikes) in enumerate(comparison.raster.items())
     )
@@ -150,12 +151,16 @@ def _coefficients(comparison: Comparison) -> Iterator[tuple[str, dict[str, Any]]
             yield name, counts
 
 
+def _spikes(spikes: Any) -> str:
+    return counted(int((spikes != 0).sum()), "spike")
+
+
 def _size(spikes: Any) -> int:
     return spikes[0].size
 
 
 def _described(counts: dict[str, Any]) -> str:
-    return "; ".join(f"{title} from {min(c):+d} to {max(c):+d}" for title, c in counts.items() if c)
+    return "; ".join(f"{title} from {signed(min(c))} to {signed(max(c))}" for title, c in counts.items() if c)
 
 
 def row_key(comparison: Comparison, prefix: str) -> tuple[Figure, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lava_aug.experiments.comparison import UNTIL, Comparison, Row, powers_of_two
+from lava_aug.texts import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def layers(comparison: Comparison) -> list[Table]:
     """Of every row: what its layers do for an image, in all steps together."""
     head = ["layer", "neurons", "events", "sum of |s|", "operations", "events per neuron"]
     return [
-        Table(f"layers-{index}", f"{row.title}, {row.num_steps} time steps", head, list(_layers(row)))
+        Table(f"layers-{index}", f"{row.title}, {counted(row.num_steps, 'time step')}", head, list(_layers(row)))
         for index, row in enumerate(comparison.rows)
     ]
 

@@ -42,6 +42,7 @@ from lava_aug.sdnn.requantization import (
     relative_error,
 )
 from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork
+from lava_aug.texts import counted
 
 ATTEMPTS, LESS = 64, 0.95
 """How often a scale that does not fit is made smaller, and by which factor."""
@@ -259,8 +260,9 @@ def _no_weights(layer: Layer) -> NetworkError:
 def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str]:
     """What to know about a file."""
     source = "ranges measured on images" if measured else f"ranges taken from {_origin(net)}; images make them exact"
+    late = counted(network.depth, "time step")
     return [
-        f"an image's answer is there {network.depth} time steps after it; images can follow each other every step",
+        f"an image's answer is there {late} after it; images can follow each other every step",
         f"pixels 0 .. {INPUT_LEVELS} go into net.in_layer.neuron.a_in, in Lava's order (width, height, channels)",
         source,
     ]

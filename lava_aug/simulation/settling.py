@@ -22,6 +22,7 @@ from lava_aug.results import check_labels, check_one_head, split_heads
 from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
 from lava_aug.spec import every, offending
+from lava_aug.texts import counted
 
 MARGIN = 2
 """How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike
@@ -222,5 +223,5 @@ class _Settler:
     def _near_saturation(self, layer: Layer) -> NetworkError:
         return NetworkError(
             f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
-            f"{self.num_steps} steps, so some may have been clipped; use fewer steps, or simulate"
+            f"{counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
         )

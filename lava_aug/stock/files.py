@@ -22,7 +22,7 @@ from lava_aug.network import MAX_NEURONS, Network
 from lava_aug.spec import Spec, integer, is_int
 from lava_aug.stock.layers import NOT_RUN, STOCK_LAYERS, Shape, StockFlatten, StockInput, StockLayer
 from lava_aug.stock.neurons import STOCK_NEURONS, StockNeuron
-from lava_aug.texts import brief, table
+from lava_aug.texts import brief, counted, table
 
 
 def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "StockNetwork":
@@ -156,7 +156,7 @@ class StockNetwork(Spec):
         rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights")]
         rows += [self._row(index, layer) for index, layer in enumerate(self.layers)]
         weights = sum(layer.num_weights for layer in self.layers)
-        sample = "" if self.sample_steps is None else f", {self.sample_steps} time steps per sample"
+        sample = "" if self.sample_steps is None else f", {counted(self.sample_steps, 'time step')} per sample"
         neurons = sum(
             math.prod(shape)
             for shape, layer in zip(self.shapes, self.layers, strict=True)

@@ -14,6 +14,7 @@ from lava_aug.fixed_point import PORT_BITS, signed_range
 from lava_aug.simulation.recording import Tape
 from lava_aug.spec import is_int
 from lava_aug.testing.traces import Trace
+from lava_aug.texts import brief
 
 import_lava()
 
@@ -99,6 +100,8 @@ def run_process(
     """
     processes = [process] if isinstance(process, AbstractProcess) else list(process)
     _check_processes(processes)
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise InputError(f"run_process: inputs: expected a dictionary of port name to array, found {brief(inputs)}")
     connect(processes)
     given = _inputs(processes, {**(inputs or {}), **ports})
     steps = _num_steps(num_steps, [values for _, values in given])

@@ -108,6 +108,7 @@ def test_run_configurations_and_vars_set_on_the_way() -> None:
         (lambda: run_process(lif(name="x"), probe=["w"], num_steps=1), "no OutPort or Var 'w'; there are {'x': ["),
         (lambda: run_process(lif(), probe="v", num_steps=1), "probe: expected names in a list, found 'v'"),
         (lambda: run_process(lif()), "expected inputs, or num_steps; found neither"),
+        (lambda: run_process(lif(), "a_in"), "inputs: expected a dictionary of port name to array, found 'a_in'"),  # pyright: ignore
         (lambda: run_process(lif(), num_steps=0), "num_steps: expected an integer of at least 1, found 0"),
         (lambda: run_process(lif(), a_in=[1, 2]), "a_in: expected numbers of shape (T, 2), found int64 (2,)"),
         (lambda: run_process(lif(), a_in=[["a", "b"]]), "a_in: expected numbers of shape (T, 2), found <U1 (1, 2)"),
