@@ -47,6 +47,9 @@ OURS: dict[str, dict[str, Any]] = {
 }
 """Our conversions, all with 8-bit weights: title to the arguments of `lava_aug.convert`."""
 
+WEIGHT_SCALES = "channel"
+"""As `lava_aug.compare_cases` has it by default."""
+
 NETWORK = "augmapping.net"
 """What our default conversion is called in the exchange folder, for peers that take a converted network."""
 
@@ -84,7 +87,7 @@ def run_ours(titles: Sequence[str], model: torch.nn.Module, task: Task, shown: S
     """Convert by our own methods and simulate."""
     results = []
     for title in titles:
-        net = la.convert(model, task.calibration, num_steps=task.steps, **OURS[title])
+        net = la.convert(model, task.calibration, num_steps=task.steps, weight_scales=WEIGHT_SCALES, **OURS[title])
         out = la.simulate(net, task.images, batch_size=task.batch_size)
         one, steps = task.images[: task.batch_size], sorted({*shown, task.steps})
         times = [1e3 * _seconds(net, one, num_steps) / len(one) for num_steps in steps]
@@ -239,7 +242,8 @@ def compete(arguments: argparse.Namespace, model: torch.nn.Module, task: Task) -
             print("ours ...", file=sys.stderr, flush=True)
             found += run_ours(ours, model, task, arguments.steps)
         if any(not PEERS[name].own_environment and PEERS[name].path.exists() for name in PEERS if name in wanted):
-            la.save(la.convert(model, task.calibration, num_steps=task.steps), path / NETWORK)
+            net = la.convert(model, task.calibration, num_steps=task.steps, weight_scales=WEIGHT_SCALES)
+            la.save(net, path / NETWORK)
         for name in PEERS:
             if name in wanted:
                 print(f"{name} ...", file=sys.stderr, flush=True)
