@@ -1,4 +1,4 @@
-"""What the neurons' Processes and ProcessModels share. The arithmetic is not here: it is `lava_aug.neurons`."""
+"""What the neurons' Processes and ProcessModels share. The arithmetic is not here, but in `lava_aug.neurons`."""
 
 from typing import Any, ClassVar
 
