@@ -1,5 +1,6 @@
 """Every command, with good input and with bad: a message, exit code 2, and no traceback."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import torch
 from command_line import run
 from nets import small_net
+from rich.console import Console
 
 import lava_aug as la
+from lava_aug.commands.console import table_of
 from lava_aug.digits import DigitsNet, load_digits
 from lava_aug.simulation.early_exit import margins
 
@@ -287,3 +290,18 @@ def test_saturation_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]
     la.save(net.replace(layers=(net.layers[0], readout)), "big.net")
     assert run("simulate", "big.net", "--images", "images.npy", "-T", "5") == 0
     assert "Warning: layer 'out': saturated" in capsys.readouterr().out
+
+
+def test_tables_keep_their_numbers_where_there_is_little_room() -> None:
+    steps = [str(2**k) for k in range(7)]
+    cells = [
+        ["accuracy (%)", *steps],
+        ["AugMapping 1/8, with a long name", *["100.00"] * 7],
+        ["ANN", *["9.50"] * 7],
+    ]
+    console = Console(width=76, file=io.StringIO())
+    console.print(table_of(cells, "title"))
+    lines = console.file.getvalue().splitlines()  # pyright: ignore
+    assert "\n".join(lines).count("100.00") == 7
+    assert "…" not in "\n".join(lines)
+    assert max(map(len, lines)) <= 76

@@ -49,11 +49,12 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
 
 
 def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
-    """A table to print; the first line of its cells is the head."""
+    """A table to print; the first line of its cells is the head. Where there is little room, numbers are never cut."""
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.box, table.pad_edge, table.collapse_padding = box.SIMPLE_HEAD, False, True
     for index, head in enumerate(cells[0]):
-        table.add_column(head, justify="right" if index else "left", no_wrap=not index)
+        widest = max((len(row[index]) for row in cells[1:]), default=0)
+        table.add_column(head, justify="right" if index else "left", min_width=widest if index else None)
     for row in cells[1:]:
         table.add_row(*row)
     return table
