@@ -106,7 +106,7 @@ def made(model: digits.DigitsNet, tmp_path_factory: pytest.TempPathFactory) -> P
     torch.save(model.state_dict(), folder / "digits.pt")
     np.savez(folder / "digits.npz", images=data.test_images[:20], labels=data.test_labels[:20])
     net = la.convert(model, data.train_images[:200])
-    for name in ("my.net", "net.net"):
+    for name in ("digits.net", "my.net", "net.net"):
         la.save(net, folder / name)
     la.export_sdnn(net, folder / "out.net", images=data.train_images[:50])
     write_mnist(folder / "ROOT" / "MNIST" / "raw")

@@ -100,7 +100,7 @@ REFUSED = {
     "rate": (_with_neuron(RateNeuron(vth=300)), 4, "layer 'hidden' has IF neurons, whose spikes depend on the order"),
     "symmetric": (_with_neuron(AugmentedNeuron(vth=300, vth_lo=-300)), 4, "layer 'hidden' has vth_lo = -300"),
     "capped": (_with_neuron(AugmentedNeuron(vth=3, message_bits=8)), 4, "8-bit payloads end at 127"),
-    "readout": (_with_neuron(AugmentedNeuron(vth=30)), 4000, "come near the 24-bit limit within 4000 steps"),
+    "readout": (_with_neuron(AugmentedNeuron(vth=30)), 4000, "come near the 24-bit limit within 4,000 steps"),
 }
 
 

@@ -315,7 +315,7 @@ def test_an_interrupted_run_returns_what_was_finished(fused: bool) -> None:
         if done > 20:
             raise KeyboardInterrupt
 
-    with pytest.raises(RunInterruptedError, match=r"run ended after \d+ of 40000 images: interrupted") as caught:
+    with pytest.raises(RunInterruptedError, match=r"run ended after \d+ of 40,000 images: interrupted") as caught:
         deploy.run(net, images, 2, fused=fused, progress=progress)
     finished, output = caught.value.num_finished, caught.value.output
     assert 20 < finished < 40_000
