@@ -151,6 +151,13 @@ class Scale(Weighted):
         return self._end if self.channels is None else self.channels
 
     @property
+    def channel_matrix(self) -> np.ndarray:
+        """What it does to the channels of one place, ``(out, in)``."""
+        found = np.zeros((self.out_channels, len(self.weight)), self.weight.dtype)
+        found[self.offset : self._end] = np.diag(self.weight)
+        return found
+
+    @property
     def _end(self) -> int:
         return self.offset + len(self.weight)
 

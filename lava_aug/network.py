@@ -11,6 +11,7 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
+from lava_aug.normalization import Normalization
 from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ class Network(Spec):
     heads : tuple of Head
         If the model gives several tensors: their names and shapes, in the order in which the readout, which then has
         one axis, holds their elements.
+    normalize : Normalization or None
+        What the images of the model that it was converted from were normalised with. It is part of the first layer's
+        weights and biases already: the network itself takes plain images. Whatever runs the model beside the network
+        needs it.
     depths : dict
         Synapses between the images and each layer, on the longest path: by how many time steps it works later on Lava.
     """
@@ -159,6 +164,7 @@ class Network(Spec):
     )
 
     heads: tuple[Head, ...] = dataclasses.field(default=())
+    normalize: Normalization | None = dataclasses.field(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,6 +184,7 @@ class Network(Spec):
                 raise NetworkError(f"layer {layer.name!r}: {error}") from None
         self._check_use()
         self._check_heads()
+        self._check_normalize()
 
     def _enter(self, layer: Layer) -> None:
         """Check one layer against those before it, and note its shape and depth."""
@@ -226,6 +233,16 @@ class Network(Spec):
             raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {found}")
         if len({head.name for head in self.heads}) < len(self.heads):
             raise NetworkError(f"heads: names are used twice: {[head.name for head in self.heads]}")
+
+    def _check_normalize(self) -> None:
+        if self.normalize is None:
+            return
+        if not isinstance(self.normalize, Normalization):
+            raise NetworkError(f"normalize: expected a Normalization, found {self.normalize!r}")
+        try:
+            self.normalize.check_channels(self.input_shape[0])
+        except SpecError as error:
+            raise NetworkError(f"normalize: {error}") from None
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -160,6 +160,14 @@ class Conv(Sliding, Weighted):
     def in_channels(self) -> int:
         return self.weight.shape[1] * self.groups
 
+    def ungrouped(self) -> "Conv":
+        """The same convolution in one group, with zeros where channels do not mix."""
+        outputs, per_group, *window = self.weight.shape
+        group, rows = np.arange(self.groups), outputs // self.groups
+        weight = np.zeros((self.groups, rows, self.groups, per_group, *window), self.weight.dtype)
+        weight[group, :, group] = self.weight.reshape(self.groups, rows, per_group, *window)
+        return self.replace(weight=weight.reshape(outputs, self.in_channels, *window), groups=1)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = self.result_shape(input_shape, self.weight.shape[0])
         if input_shape[0] != self.in_channels:

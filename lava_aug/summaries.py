@@ -28,6 +28,7 @@ def summary(net: Network) -> str:
         [
             f"{net.method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
             f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
+            *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
             table(rows, left=("type", "neuron", "shape", "inputs")),
             *([f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in net.heads)}"] if net.heads else []),
             f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
@@ -44,6 +45,7 @@ def described(net: Network) -> dict[str, Any]:
         "num_steps": net.num_steps,
         "is_float": net.is_float,
         "input_shape": list(net.input_shape),
+        "normalize": net.normalize and {name: getattr(net.normalize, name).tolist() for name in ("mean", "std")},
         "depth": net.depth,
         "layers": [_described(net, layer) for layer in net],
         "heads": [{"name": head.name, "shape": list(head.shape)} for head in net.heads],

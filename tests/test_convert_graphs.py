@@ -17,8 +17,9 @@ from lava_aug import ConversionError, Network, convert, settle, simulate
 from lava_aug.conversion.calibration import Calibration, measure
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.quantize import searched_scale
-from lava_aug.conversion.tracing import Normalization, trace
+from lava_aug.conversion.tracing import trace
 from lava_aug.neurons import MaxPoolNeuron
+from lava_aug.normalization import normalization
 
 METHOD = pytest.mark.parametrize("method", METHODS)
 
@@ -58,8 +59,7 @@ def normalized(name: str) -> nn.Module:
 @METHOD
 def test_normalised_images(model: str, mean: Any, std: Any, method: str) -> None:
     needs = METHODS[method].needs
-    both = [np.atleast_1d(np.asarray(values, float)) for values in (mean, std)]
-    graph = traced(normalized(model), needs=needs, normalize=Normalization(*both))
+    graph = traced(normalized(model), needs=needs, normalize=normalization((mean, std), 2))
     inside = traced(nn.Sequential(Normalize(mean, std), normalized(model)), needs=needs)
     images = images_of((2, 5, 7), 4, seed=9)
     found = [g.run(images, lambda layer, x, value: None).numpy() for g in (graph, inside)]

@@ -259,11 +259,11 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
         ({"normalize": 0.5}, "normalize: expected (mean, std), found 0.5"),
         (
             {"normalize": ((0.5, 0.5), 0.25)},
-            "normalize: mean: expected finite numbers, one or one for each of 3 channels, found [0.5, 0.5]",
+            "normalize: Normalization.mean: expected one number or 3, found 2",
         ),
         (
             {"normalize": (0.5, (0.25, 0.0, 1.0))},
-            "normalize: std: expected positive numbers, one or one for each of 3 channels, found [0.25, 0.0, 1.0]",
+            "normalize: Normalization.std: expected positive numbers, found [0.25, 0.0, 1.0]",
         ),
         ({"calibration": None}, "calibration: expected a tensor, an array or a DataLoader, found None"),
         ({"model": "lenet.pt"}, "model: expected a torch.nn.Module, found str"),

@@ -131,6 +131,7 @@ def test_the_parser_of_imports() -> None:
         "fixed_point",
         "layers",
         "neurons",
+        "normalization",
         "spec",
         "summaries",
     }

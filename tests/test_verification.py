@@ -197,9 +197,9 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
     torch.save(model.state_dict(), "digits.pt")
     net = la.convert(model, digits.train_images[:60], normalize=(0.3, 0.5))
     la.save(net, "digits.net")
-    options = ("--model", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "--mean", "0.3", "--std", "0.5")
+    options = ("--model", "lava_aug.digits:DigitsNet", "-w", "digits.pt")
     assert run("verify", "digits.net", "--no-lava", "--num-images", "1", *options) == 0
-    expected = la.diagnose(net, model, random_images(net, 1), normalize=(0.3, 0.5))
+    expected = la.diagnose(net, model, random_images(net, 1))
     assert str(expected) in capsys.readouterr().out
 
 

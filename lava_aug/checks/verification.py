@@ -135,7 +135,6 @@ def verify(
     num_steps: int | None = None,
     *,
     model: nn.Module | None = None,
-    normalize: tuple[Any, Any] | None = None,
     lava: bool = True,
     num_images: int = NUM_RANDOM,
     seed: int = 0,
@@ -160,8 +159,6 @@ def verify(
     model : torch.nn.Module, optional
         What the network was converted from: then its distance from the model is measured too, layer by layer, as
         `lava_aug.diagnose` does. It is never zero, and does not decide whether the runs are equal.
-    normalize : (mean, std), optional
-        The model's normalisation, as given to `convert`.
     lava : bool
         Whether to run on Lava; where Lava is not available, these runs are left out, and the result says so.
     num_images, seed : int
@@ -189,7 +186,7 @@ def verify(
         )
     images = random_images(net, num_images, seed) if images is None else images
     task = _Task(net, payloads(net, images), check_num_steps(net, num_steps), timeout)
-    diagnosis = None if model is None else diagnose(net, model, task.x, task.num_steps, normalize=normalize)
+    diagnosis = None if model is None else diagnose(net, model, task.x, task.num_steps)
     outputs = {SPEC: interpret(net, task.x, task.num_steps)}
     pairs = []
     for index, name in enumerate(RUNS, start=1):

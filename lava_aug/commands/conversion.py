@@ -134,8 +134,6 @@ def diagnose(
     images: ImagesOption,
     weights: WeightsOption = None,
     num_steps: StepsOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
     figure: FigureOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -146,7 +144,7 @@ def diagnose(
     net_model = read_model(model, weights)
     x, _ = read_images(images)
     with bar("comparing") as progress:
-        found = la.diagnose(net, net_model, x, num_steps, normalize=normalization(mean, std), progress=progress)
+        found = la.diagnose(net, net_model, x, num_steps, progress=progress)
     if json:
         print_json(found.to_dict())
     else:

@@ -4,8 +4,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import nn
 
 from lava_aug import fixed_point
@@ -19,10 +17,11 @@ from lava_aug.conversion.calibration import (
 )
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
-from lava_aug.conversion.tracing import Normalization, trace
+from lava_aug.conversion.tracing import trace
 from lava_aug.errors import ConversionError, ConversionWarning, SpecError
 from lava_aug.images import Progress
 from lava_aug.network import INPUT, Head, Layer, Network
+from lava_aug.normalization import Normalization, normalization
 from lava_aug.spec import is_int, is_number
 
 Method = Literal["augmapping", "termapping", "rate"]
@@ -35,7 +34,7 @@ def convert(
     resolution: float | None = None,
     num_steps: int = 4,
     *,
-    normalize: tuple[Any, Any] | None = None,
+    normalize: tuple[Any, Any] | Normalization | None = None,
     layer_resolutions: Mapping[str, float] | None = None,
     percentile: float = 99.9,
     balance: Literal["percentile", "search"] = "percentile",
@@ -72,7 +71,8 @@ def convert(
         Time steps per image that the network takes unless told otherwise.
     normalize : (mean, std), optional
         What the model's images were normalised with, ``(x - mean) / std`` of images in [0, 1]: numbers, or one for each
-        channel. It becomes part of the first layer, padding included, so that the network takes plain images.
+        channel. It becomes part of the first layer, padding included, so that the network takes plain images, and
+        is kept as ``Network.normalize`` for whatever runs the model beside the network (`lava_aug.diagnose`).
     layer_resolutions : mapping of str to float, optional
         Resolutions of single layers, by name, instead of ``resolution``.
     percentile : float
@@ -148,7 +148,8 @@ def convert(
     check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
     check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
     images = calibration_images(calibration)
-    graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, normalization(normalize, images))
+    transform = checked_normalization(normalize, images.shape[1])
+    graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
     ranges = measure(graph, data)
     balanced = {name: found.percentile for name, found in ranges.items()}
@@ -167,6 +168,7 @@ def convert(
             method=method,
             resolution=options.resolution_of(""),
             heads=tuple(Head(*head) for head in graph.heads),
+            normalize=transform,
         )
     except SpecError as error:
         raise ConversionError(str(error)) from error
@@ -179,17 +181,9 @@ def _layers(graph: FloatGraph, builder: Builder) -> tuple[Layer, ...]:
     return (*[builder.layer(layer) for layer in graph.layers[:-1]], builder.readout(graph.layers[-1]))
 
 
-def normalization(normalize: Any, images: torch.Tensor) -> Normalization | None:
-    """The transform, checked; None if there is none."""
-    if normalize is None:
-        return None
-    channels = images.shape[1]
+def checked_normalization(normalize: Any, channels: int) -> Normalization | None:
+    """The transform that `convert` was asked for; ConversionError if it cannot be."""
     try:
-        mean, std = (np.atleast_1d(np.asarray(values, np.float64)) for values in normalize)
-    except (TypeError, ValueError):
-        raise ConversionError(f"normalize: expected (mean, std), found {normalize!r}") from None
-    for what, found in (("mean", mean), ("std", std)):
-        fine = found.shape in ((1,), (channels,)) and np.isfinite(found).all() and (what == "mean" or (found > 0).all())
-        expected = f"{'positive' if what == 'std' else 'finite'} numbers, one or one for each of {channels} channels"
-        check(bool(fine), f"normalize: {what}", expected, found.tolist())
-    return Normalization(mean, std)
+        return normalization(normalize, channels)
+    except SpecError as error:
+        raise ConversionError(f"normalize: {error}") from None

@@ -5,11 +5,9 @@ once.
 """
 
 import copy
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.fx
 from torch import nn
@@ -21,23 +19,10 @@ from lava_aug.conversion.steps import Step
 from lava_aug.errors import ConversionError, SpecError
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT
+from lava_aug.normalization import Normalization
 
 READOUT = "readout"
 """Name of the layer that is added when a model ends in an activation."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Normalization:
-    """``(x - mean) / std``, one number for each channel, or one for all."""
-
-    mean: np.ndarray
-    std: np.ndarray
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Of a batch of images in [0, 1]."""
-        column = (-1, *[1] * (images.ndim - 2))
-        mean, std = (torch.as_tensor(v, dtype=images.dtype).reshape(column) for v in (self.mean, self.std))
-        return (images - mean) / std
 
 
 def trace(

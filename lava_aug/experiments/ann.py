@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images
-from lava_aug.conversion.converter import normalization
+from lava_aug.conversion.converter import checked_normalization
 from lava_aug.conversion.float_layers import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.experiments.energy import ann_energy, multiplies
 from lava_aug.images import Progress
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT
+from lava_aug.normalization import Normalization
 
 
 def ann_logits(
@@ -23,7 +24,7 @@ def ann_logits(
     images: Any,
     batch_size: int = 100,
     *,
-    normalize: tuple[Any, Any] | None = None,
+    normalize: tuple[Any, Any] | Normalization | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """The model's output on images, uint8 or in [0, 1], in evaluation mode: ``(B, ...)`` float32.
@@ -31,7 +32,7 @@ def ann_logits(
     ``normalize`` is as for `lava_aug.convert`; ``progress`` is called with the number of finished images and of all.
     """
     x = calibration_images(images)
-    transform = normalization(normalize, x)
+    transform = checked_normalization(normalize, x.shape[1])
     was_training = model.training
     model.eval()
     try:
@@ -71,7 +72,7 @@ class AnnCost:
         return ann_energy(self.macs, self.additions, self.neurons)
 
 
-def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | None = None) -> AnnCost:
+def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | Normalization | None = None) -> AnnCost:
     """What one pass of a model costs.
 
     Parameters
@@ -89,7 +90,7 @@ def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | None
         If the model holds something unsupported.
     """
     x = calibration_images(images)
-    graph = trace(model, as_intensity(x[[0, -1]]), normalize=normalization(normalize, x))
+    graph = trace(model, as_intensity(x[[0, -1]]), normalize=checked_normalization(normalize, x.shape[1]))
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
     costs = [_layer_cost(layer, shapes) for layer in graph.layers]
     return AnnCost(

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity
-from lava_aug.conversion.converter import normalization
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.tracing import trace
@@ -95,7 +94,6 @@ def diagnose(
     images: Any,
     num_steps: int | None = None,
     *,
-    normalize: tuple[Any, Any] | None = None,
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Diagnosis:
@@ -111,13 +109,11 @@ def diagnose(
     net : Network
         From `lava_aug.convert`.
     model : torch.nn.Module
-        What it was converted from.
+        What it was converted from. It sees images normalised with ``net.normalize``.
     images : array or tensor, shape (B, *net.input_shape)
         As for `lava_aug.simulate`.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
-    normalize : (mean, std), optional
-        As given to `convert`.
     batch_size, progress
         As for `lava_aug.simulate`.
 
@@ -134,7 +130,7 @@ def diagnose(
         If the model cannot be converted.
     """
     x, steps = payloads(net, images), check_num_steps(net, num_steps)
-    graph = _graph(net, model, x, normalize)
+    graph = _graph(net, model, x)
     sums = {layer.name: np.zeros(5) for layer in net}
     ideal, simulator = _Ideal(net), Simulator(net)
     for batch in batches(x, images_per_batch(net, batch_size), progress):
@@ -160,11 +156,11 @@ def _activations(graph: FloatGraph, x: np.ndarray) -> dict[str, torch.Tensor]:
     return found
 
 
-def _graph(net: Network, model: nn.Module, x: np.ndarray, normalize: Any) -> FloatGraph:
+def _graph(net: Network, model: nn.Module, x: np.ndarray) -> FloatGraph:
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
     images = torch.tensor(x[:2].astype(np.uint8))
-    graph = trace(model, as_intensity(images), METHODS[net.method].needs, normalization(normalize, images))
+    graph = trace(model, as_intensity(images), METHODS[net.method].needs, net.normalize)
     made = {layer.name: layer.shape for layer in graph.layers}
     if made != {layer.name: net.shapes[layer.name] for layer in net}:
         raise InputError(

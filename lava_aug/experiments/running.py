@@ -21,6 +21,7 @@ from lava_aug.experiments.merging import row
 from lava_aug.experiments.parts import VERSION, Part, Store, Unit, run_unit, units
 from lava_aug.images import as_numpy, payloads
 from lava_aug.network import Network
+from lava_aug.normalization import Normalization
 from lava_aug.results import check_labels
 from lava_aug.simulation.simulator import simulate
 
@@ -40,7 +41,7 @@ def compare_cases(
     *,
     title: str = "",
     data: str = "",
-    normalize: tuple[Any, Any] | None = None,
+    normalize: tuple[Any, Any] | Normalization | None = None,
     device: str = "cpu",
     parts: str | Path | None = None,
     engine: EngineName = "serial",

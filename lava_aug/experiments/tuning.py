@@ -12,6 +12,7 @@ from lava_aug.conversion.converter import convert
 from lava_aug.errors import InputError
 from lava_aug.experiments.ann import ann_logits
 from lava_aug.network import Network
+from lava_aug.normalization import Normalization
 from lava_aug.results import check_labels
 from lava_aug.simulation.simulator import simulate
 from lava_aug.texts import table
@@ -173,6 +174,7 @@ def tune(
     resolutions: Sequence[float] = RESOLUTIONS,
     num_steps: int = 8,
     per_layer: bool = False,
+    normalize: tuple[Any, Any] | Normalization | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Any,
 ) -> Tuned:
@@ -202,6 +204,8 @@ def tune(
     per_layer : bool
         Whether to go on from the best point layer by layer: each layer's resolution is made twice as coarse as long as
         accuracy and objective allow it. Costs a conversion and a simulation for each try.
+    normalize : (mean, std), optional
+        What the model's images were normalised with, as for `lava_aug.convert`.
     progress : callable, optional
         Called with what is being tried, the number of finished tries and of all tries.
     **options
@@ -222,9 +226,9 @@ def tune(
     _check(max_loss, objective, resolutions)
     calibrated = calibration_images(calibration)
     shown = calibrated if images is None else calibration_images(images)
-    predicted = ann_logits(model, shown).argmax(axis=1)
+    predicted = ann_logits(model, shown, normalize=normalize).argmax(axis=1)
     expected = check_labels(labels, predicted.shape)
-    search = _Search(model, calibrated, shown, expected, num_steps, options)
+    search = _Search(model, calibrated, shown, expected, num_steps, {"normalize": normalize, **options})
     points: list[Point] = []
     for index, resolution in enumerate(resolutions):
         points += search.points(resolution)

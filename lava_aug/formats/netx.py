@@ -3,7 +3,7 @@
 ::
 
     /                   attributes: format, format_version, method, resolution
-    /layer/0/           type "input", shape
+    /layer/0/           type "input", shape; mean and std of the model's normalisation, if it has one
     /layer/<i>/         type, shape, name, inputs, quantum, bias and the synapse's parameters under netx's names
     /layer/<i>/neuron/  type, vThMant, ... : the neuron's parameters
     /heads/<k>/         name, shape: only if the model gives several tensors
@@ -29,6 +29,7 @@ from lava_aug.formats.hdf5 import Reader, opened, parameters, put, put_spec, wri
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
+from lava_aug.normalization import Normalization
 from lava_aug.texts import brief
 
 FORMAT = "lava-aug"
@@ -117,6 +118,8 @@ def write_network(target: h5py.Group, net: Network) -> None:
         put(group, "shape", shape)
         if layer is not None:
             _write_layer(group, layer, net)
+    if net.normalize is not None:
+        put_spec(target.require_group("layer/0"), net.normalize)
 
 
 def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]]:
@@ -196,6 +199,7 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
         method=found["method"],
         resolution=found["resolution"],
         heads=_read_heads(root),
+        normalize=Normalization(**parameters(Normalization, groups[0])) if "mean" in groups[0] else None,
     )
     _check_derived(net, entries)
     return net

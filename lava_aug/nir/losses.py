@@ -18,6 +18,8 @@ def losses(net: Network) -> list[str]:
     if not net.is_float:
         found.append("v stays within 24 bits")
     found.append("the readout adds up over the time steps what comes out")
+    if graph.nodes["input"].fields["shape"][0] > net.input_shape[0]:
+        found.append("the images have one channel more, the last one, which is 1 everywhere in every step")
     if net.heads:
         found.append("the output is several tensors, one after the other")
     if not type_checks(graph):

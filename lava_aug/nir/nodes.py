@@ -14,11 +14,13 @@ Source: the nodes and their parameters are those of nir 1.0.8, https://github.co
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lava_aug.errors import ExportError
+from lava_aug.constant_channel import differs_by_place, with_constant_channel
+from lava_aug.errors import ExportError, NetworkError
 from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
@@ -47,11 +49,16 @@ class Graph(NamedTuple):
 def graph_of(net: Network) -> Graph:
     """The nodes and edges that a network becomes.
 
+    NIR's nodes have one bias for each channel. A network whose first layer has others gets one more input channel,
+    which must be 1 in every step (`lava_aug.constant_channel`).
+
     Raises
     ------
     ExportError
         If a layer can be said neither with NIR's nodes nor as a matrix of at most `MAX_WEIGHTS` weights.
     """
+    with suppress(NetworkError):  # else what can be a matrix becomes one
+        net = with_constant_channel(net)
     builder = _Builder(net)
     for layer in net:
         try:
@@ -84,13 +91,23 @@ class _Builder:
         chains = self._chains(layer, shape)
         if chains is None:
             shape = (math.prod(shape),)
-            chains = list(self._matrices(layer, shape))
+            try:
+                chains = list(self._matrices(layer, shape))
+            except ExportError as error:
+                raise ExportError(f"{error}{self._cause(layer)}") from None
         ends = [
             self._chain(source, chain, f"{layer.name}_{k}" if len(chains) > 1 else layer.name)
             for k, ((source, _), chain) in enumerate(zip(layer.connections, chains, strict=True))
         ]
         self.shapes[layer.name] = shape
         self.sources[layer.name] = self._neuron(layer, shape, ends)
+
+    def _cause(self, layer: Layer) -> str:
+        """Why a layer that has nodes of its own would be a matrix all the same."""
+        if layer.bias is not None and differs_by_place(layer.bias, self.net.current_shapes[layer.name]):
+            return "; its bias differs from place to place, which NIR's convolutions cannot have"
+        flat = [c.source for c in layer.connections if self.shapes[c.source] != self.net.shapes[c.source]]
+        return f"; layer {flat[0]!r} before it became a matrix, so that its maps are flattened" if flat else ""
 
     def _chain(self, source: str, chain: list[Node], name: str) -> str:
         end = self.sources[source]
@@ -212,13 +229,9 @@ def _dense(synapse: Dense, wide: Shape, shape: Shape) -> list[Node] | None:
 
 
 def _conv(synapse: Conv, wide: Shape, shape: Shape) -> list[Node] | None:
-    outputs, per_group = synapse.weight.shape[:2]
-    _check_size(outputs * synapse.in_channels * math.prod(synapse.window), "written out, its groups are a convolution")
-    weight = np.zeros((outputs, synapse.in_channels, *synapse.window), synapse.weight.dtype)
-    rows = outputs // synapse.groups
-    for group in range(synapse.groups):
-        block = slice(group * rows, (group + 1) * rows)
-        weight[block, group * per_group : (group + 1) * per_group] = synapse.weight[block]
+    size = len(synapse.weight) * synapse.in_channels * math.prod(synapse.window)
+    _check_size(size, "written out, its groups are a convolution")
+    weight = synapse.ungrouped().weight
     return _sliding(weight, wide, synapse.stride, synapse.padding, synapse.dilation)
 
 
@@ -253,9 +266,7 @@ def _pool(synapse: SumPool, wide: Shape, shape: Shape) -> list[Node] | None:
 def _scale(synapse: Scale, wide: Shape, shape: Shape) -> list[Node] | None:
     if len(shape) > 3:
         return None
-    weight = np.zeros((synapse.out_channels, wide[0]), synapse.weight.dtype)
-    weight[synapse.offset : synapse.offset + wide[0]] = np.diag(synapse.weight)
-    return [_mixing(weight, wide)]
+    return [_mixing(synapse.channel_matrix, wide)]
 
 
 def _mixing(weight: np.ndarray, wide: Shape) -> Node:

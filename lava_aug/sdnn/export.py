@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from lava_aug.constant_channel import with_constant_channel
 from lava_aug.errors import InputError, NetworkError
 from lava_aug.formats.hdf5 import write_whole
 from lava_aug.images import payloads
@@ -159,15 +160,17 @@ def export_sdnn(
 
 def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> SigmaDeltaExport:
     """What `export_sdnn` would write."""
+    x = None if images is None else payloads(net, images)
     check_exportable(net)
-    layers = float_layers(net, None if images is None else payloads(net, images))
+    plain, net = net, with_constant_channel(net)
+    layers = float_layers(net, x, constant=net is not plain)
     gains = choose_gains(layers)
     made, reports, gain = [], [], INPUT_GAIN
-    for layer, found, wanted in zip(net.layers[:-1], layers, gains, strict=False):
+    for layer, found, wanted in zip(plain.layers[:-1], layers, gains, strict=False):
         stock, report = _hidden(net, layer, found, wanted, gain, threshold)
         made, reports, gain = [*made, stock], [*reports, report], report.gain
     made, report = _readout(net, layers[-1], made, gain)
-    network = SigmaDeltaNetwork(net.input_shape, tuple(made))
+    network = SigmaDeltaNetwork(net.input_shape, tuple(made), constant=net is not plain)
     return SigmaDeltaExport(network, (*reports, report), tuple(_notes(network, net, images is not None)))
 
 
@@ -185,14 +188,14 @@ def _hidden(
         bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * found.reach)
     source = net.shapes[layer.connections[0].source]
     v_th = round(threshold * gain * found.reach / INPUT_GAIN)
-    synapse = windowed(layer.connections[0].synapse, source)
+    synapse = windowed(net[layer.name].connections[0].synapse, source)
     stock = SigmaDeltaLayer(layer.name, synapse.replace(weight=weight), beta, v_th, net.shapes[layer.name])
     scale = INPUT_GAIN * gain / before
     report = RequantizedLayer(
         name=layer.name,
         gain=gain,
         largest_weight=int(np.abs(weight).max()),
-        previous_weight=int(synapse.largest_weight),
+        previous_weight=int(layer.connections[0].synapse.largest_weight),
         weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
         bias_error=bias_error,
         largest_message=round(gain * found.reach),
@@ -263,6 +266,7 @@ def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str
     late = counted(network.depth, "time step")
     return [
         f"an image's answer is there {late} after it; images can follow each other every step",
+        *([f"images have one channel more, the last one, which is {INPUT_LEVELS} everywhere"] * network.constant),
         f"pixels 0 .. {INPUT_LEVELS} go into net.in_layer.neuron.a_in, in Lava's order (width, height, channels)",
         source,
     ]

@@ -12,15 +12,21 @@ import numpy as np
 
 from lava_aug.formats.hdf5 import put
 from lava_aug.layers import Conv, Dense
+from lava_aug.network import INPUT_LEVELS
 from lava_aug.sdnn.sigma_delta import SigmaDeltaNetwork
 
 FORMAT = "netx-sdnn"
 """Attribute ``format`` of the file, which netx does not look at."""
 
+CONSTANT = "constant_channel"
+"""Attribute of a file whose last input channel is the same everywhere: its value."""
+
 
 def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
     """Fill an empty file."""
     file.attrs["format"] = np.bytes_(FORMAT.encode())
+    if network.constant:
+        file.attrs[CONSTANT] = INPUT_LEVELS
     _start(file, 0, "input", network.input_shape)
     _neuron(file, 0, 0)
     index, before = 1, network.input_shape

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lava_aug.constant_channel import differs_by_place
 from lava_aug.errors import NetworkError
 from lava_aug.layers import Conv, Dense, SumPool
 from lava_aug.network import INPUT, Layer, Network
@@ -26,7 +27,7 @@ def check_exportable(net: Network) -> None:
         _check_synapse(net, layer, before)
         if layer is not net.readout:
             _check_neuron(net, layer)
-        _check_constant(net, layer)
+        _check_threshold(net, layer)
         before = layer.name
 
 
@@ -70,18 +71,12 @@ def _check_neuron(net: Network, layer: Layer) -> None:
         raise refused(layer, "its neurons are signed (a layer without ReLU)")
 
 
-def _check_constant(net: Network, layer: Layer) -> None:
-    values = {"threshold": getattr(layer.neuron, "vth", None), "bias": layer.bias}
-    for name, value in values.items():
-        try:
-            by_channel(0 if value is None else value, net.current_shapes[layer.name])
-        except ValueError:
-            raise refused(layer, f"its {name} differs from place to place") from None
+def _check_threshold(net: Network, layer: Layer) -> None:
+    vth = getattr(layer.neuron, "vth", None)
+    if vth is not None and differs_by_place(vth, net.current_shapes[layer.name]):
+        raise refused(layer, "its threshold differs from place to place")
 
 
 def by_channel(value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """A number or array as one number for each channel, float64 ``(channels,)``; ValueError if places differ."""
-    whole = np.broadcast_to(np.asarray(value, np.float64), shape).reshape(shape[0], -1)
-    if np.ptp(whole, axis=1).any():
-        raise ValueError("places differ")
-    return np.array(whole[:, 0])
+    """A number or array that is the same all over a channel as one number for each channel, float64 ``(channels,)``."""
+    return np.array(np.broadcast_to(np.asarray(value, np.float64), shape).reshape(shape[0], -1)[:, 0])

@@ -16,20 +16,28 @@ MEASURED_HEADROOM = 1.25
 """With images: room relative to the largest activation on them."""
 
 
-def float_layers(net: Network, x: np.ndarray | None) -> list[FloatLayer]:
-    """What each layer computes, and what there must be room for: on payloads ``x``, or without any."""
+def float_layers(net: Network, x: np.ndarray | None, *, constant: bool = False) -> list[FloatLayer]:
+    """What each layer computes, and what there must be room for: on payloads ``x``, or without any.
+
+    If the network's last input channel is a ``constant`` 1, which ``x`` does not have, it is `INPUT_LEVELS` here, with
+    weights that are as much smaller: as integers, those would be far larger than the others.
+    """
     made, before = [], INPUT
     reach, n = float(INPUT_LEVELS), None if x is None else x.astype(np.float64)
+    if constant and n is not None:
+        n = np.concatenate([n, np.ones_like(n[:, :1])], axis=1)
     for layer in net:
         synapse, shape = windowed(layer.connections[0].synapse, net.shapes[before]), net.shapes[layer.name]
         vth = by_channel(getattr(layer.neuron, "vth", 1), shape)
         matrix = synapse.weight / vth.reshape(-1, *[1] * (synapse.weight.ndim - 1))
-        constant = None if layer.bias is None else by_channel(layer.bias, shape) / vth
+        if constant and before == INPUT:
+            matrix[:, -1] /= INPUT_LEVELS
+        bias = None if layer.bias is None else by_channel(layer.bias, shape) / vth
         if n is None:
-            reach, swing = _expected(net, layer, matrix, constant, reach)
+            reach, swing = _expected(net, layer, matrix, bias, reach)
         else:
-            n, reach, swing = _measured(synapse, n, vth, constant)
-        made.append(FloatLayer(matrix, constant, reach, swing))
+            n, reach, swing = _measured(synapse, n, vth, bias)
+        made.append(FloatLayer(matrix, bias, reach, swing))
         before = layer.name
     return made
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from lava_aug.backend.lava_import import import_lava, import_netx
 from lava_aug.errors import FileError, InputError
+from lava_aug.formats.hdf5 import opened
 from lava_aug.images import as_numpy
-from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
+from lava_aug.sdnn.file import CONSTANT
+from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput, with_constant
 from lava_aug.simulation.recording import Recording
 
 import_lava()
@@ -39,7 +41,7 @@ def run_sdnn(
     path : path
         The file.
     images : array, shape (N, *input_shape)
-        uint8, in our axes.
+        uint8, in our axes; without the constant channel, if the file has one.
     steps_per_image : int
         Time steps for which each image is shown. One is enough: netx's layers all work at the same time, and what one
         step brings passes the network like a train.
@@ -62,8 +64,10 @@ def run_sdnn(
     BackendError
         If lava-dl is missing or the run fails.
     """
-    net = _network(path)
-    x = _checked(images, tuple(net.in_layer.shape)[::-1], steps_per_image)
+    net, constant = _network(path), _has_constant(path)
+    channels, *size = tuple(net.in_layer.shape)[::-1]
+    x = _checked(images, (channels - constant, *size), steps_per_image)
+    x = with_constant(x) if constant else x
     depth = len(net.layers) - 1
     steps = len(x) * steps_per_image + depth
     source = ImageSource(
@@ -87,6 +91,11 @@ def _network(path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         raise FileError(f"{str(path)!r}: no such file")
     return import_netx().Network(net_config=str(path))
+
+
+def _has_constant(path: str | os.PathLike[str]) -> bool:
+    with opened(path) as file:
+        return CONSTANT in file.attrs
 
 
 def _checked(images: Any, shape: tuple[int, ...], steps_per_image: Any) -> np.ndarray:

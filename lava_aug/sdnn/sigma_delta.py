@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from lava_aug.layers import Conv, Dense, Shape
+from lava_aug.network import INPUT_LEVELS
 
 SPIKE_EXP = 6
 """Binary places of a message: netx's default, and no file can change it."""
@@ -112,10 +113,13 @@ class SigmaDeltaNetwork:
         Shape of an image, in our axes.
     layers : tuple of SigmaDeltaLayer
         In order.
+    constant : bool
+        Whether the last input channel is 255 everywhere, and images come without it.
     """
 
     input_shape: Shape
     layers: tuple[SigmaDeltaLayer, ...]
+    constant: bool = False
 
     @property
     def depth(self) -> int:
@@ -128,7 +132,7 @@ class SigmaDeltaNetwork:
         Parameters
         ----------
         images : array of uint8, shape (N, *input_shape)
-            Pixels.
+            Pixels, without the constant channel.
         steps_per_image : int
             Time steps for which each is shown.
 
@@ -137,7 +141,8 @@ class SigmaDeltaNetwork:
         SigmaDeltaOutput
             ``N * steps_per_image + depth`` steps; after the last image the input is 0.
         """
-        x = np.repeat(np.asarray(images, np.int64), steps_per_image, axis=0)
+        x = np.asarray(images, np.int64)
+        x = np.repeat(with_constant(x) if self.constant else x, steps_per_image, axis=0)
         x = np.concatenate([x, np.zeros((self.depth, *self.input_shape), np.int64)])
         s = encoded(x << BIAS_EXP, 0)
         events = {"input": _events(s)}
@@ -146,6 +151,11 @@ class SigmaDeltaNetwork:
             events[layer.name] = _events(s)
         readout = np.cumsum(currents(self.layers[-1].synapse, s), axis=0)
         return SigmaDeltaOutput(readout, events, len(images), steps_per_image, self.depth)
+
+
+def with_constant(images: np.ndarray) -> np.ndarray:
+    """Images with one more channel that is `INPUT_LEVELS` everywhere."""
+    return np.concatenate([images, np.full_like(images[:, :1], INPUT_LEVELS)], axis=1)
 
 
 def activations(layer: SigmaDeltaLayer, s: np.ndarray) -> np.ndarray:
