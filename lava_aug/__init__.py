@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from lava_aug.formats.netx import load, save
     from lava_aug.network import Connection, Layer, Network
     from lava_aug.nir.files import from_nir, to_nir
+    from lava_aug.reading import read_network
     from lava_aug.reports.pages import read_comparisons, report_html, to_csv, write_page, write_report
     from lava_aug.results import Output
     from lava_aug.sdnn.export import SigmaDeltaExport, export_sdnn
     from lava_aug.sdnn.runs import run_sdnn
-    from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
+    from lava_aug.sdnn.sigma_delta import SigmaDeltaNetwork, SigmaDeltaOutput
     from lava_aug.simulation.settling import Settled, settle
     from lava_aug.simulation.simulator import simulate
     from lava_aug.stock.files import StockNetwork, load_netx
@@ -75,6 +76,7 @@ _HOMES = {
     "sdnn.runs": ("run_sdnn",),
     "network": ("Connection", "Layer", "Network"),
     "nir.files": ("from_nir", "to_nir"),
+    "reading": ("read_network",),
     "checks.planning": ("Plan",),
     "checks.preflight": ("Preflight", "check"),
     "reports.pages": ("read_comparisons", "report_html", "to_csv", "write_page", "write_report"),
@@ -82,7 +84,7 @@ _HOMES = {
     "backend.run_configs": ("FastSimCfg",),
     "sdnn.export": ("SigmaDeltaExport", "export_sdnn"),
     "simulation.settling": ("Settled", "settle"),
-    "sdnn.sigma_delta": ("SigmaDeltaOutput",),
+    "sdnn.sigma_delta": ("SigmaDeltaNetwork", "SigmaDeltaOutput"),
     "simulation.simulator": ("simulate",),
     "stock.files": ("StockNetwork", "load_netx"),
     "backend.supervision": ("supervise",),
@@ -119,6 +121,7 @@ __all__ = [
     "RunInterruptedError",
     "Settled",
     "SigmaDeltaExport",
+    "SigmaDeltaNetwork",
     "SigmaDeltaOutput",
     "SpecError",
     "StockNetwork",
@@ -136,6 +139,7 @@ __all__ = [
     "plot",
     "pretrained",
     "read_comparisons",
+    "read_network",
     "report_html",
     "run",
     "run_sdnn",

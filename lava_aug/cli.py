@@ -1,6 +1,7 @@
 """The command ``lava-aug``."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
@@ -56,12 +57,14 @@ def root(
 
 
 def main() -> None:
-    """Entry point: errors that users can mend end in a message and exit code 2, without a traceback."""
-    try:
-        app()
-    except LavaAugError as error:
-        err.print(f"[bold red]Error:[/] {_plain(error)}")
-        sys.exit(2)
+    """Entry point: errors that users can mend end in a message and exit code 2, without a traceback; Ctrl-C in 130."""
+    with warnings.catch_warnings():
+        warnings.showwarning = console.show_warning
+        try:
+            app()
+        except LavaAugError as error:
+            err.print(f"[bold red]Error:[/] {_plain(error)}")
+            sys.exit(130 if isinstance(error.__cause__, KeyboardInterrupt) else 2)
 
 
 def _plain(error: LavaAugError) -> str:

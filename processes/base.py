@@ -5,12 +5,23 @@ from typing import Any
 from lava.magma.core.process.process import AbstractProcess
 
 from lava_aug.errors import SpecError
+from lava_aug.spec import is_int
 
 
 class Process(AbstractProcess):
     """A Lava Process whose constructor may refuse its arguments."""
 
     _runtime: Any = None  # Lava's destructor asks for it, even if the constructor never came to set it
+
+
+def checked_shape(process: Process, shape: Any) -> tuple[int, ...]:
+    """A shape as Lava takes it; SpecError if it is none."""
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    if not sizes or not all(is_int(size) and size >= 1 for size in sizes):
+        raise SpecError(
+            f"{type(process).__name__}.shape: expected a tuple of positive integers, such as (3,), found {shape!r}"
+        )
+    return tuple(map(int, sizes))
 
 
 def check_fixed(what: str, is_float: bool) -> None:

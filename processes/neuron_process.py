@@ -13,7 +13,7 @@ from lava.magma.core.process.variable import Var
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import STATE_BITS, signed_range
 from lava_aug.neurons import Neuron, State
-from lava_aug.processes.base import Process, check_fixed
+from lava_aug.processes.base import Process, check_fixed, checked_shape
 from lava_aug.spec import is_int
 
 
@@ -68,12 +68,13 @@ class NeuronProcess(Process):
         log_config: LogConfig | None = None,
         **parameters: Any,
     ) -> None:
+        shape = checked_shape(self, shape)
         neuron = self._specification(neuron, parameters)
-        neuron.output_shape(tuple(shape))
+        neuron.output_shape(shape)
         _check_reset(reset_interval, reset_offset)
-        bias = _broadcast_bias(bias, tuple(shape), neuron)
+        bias = _broadcast_bias(bias, shape, neuron)
         super().__init__(
-            shape=tuple(shape),
+            shape=shape,
             neuron=neuron,
             reset_interval=reset_interval,
             reset_offset=reset_offset,

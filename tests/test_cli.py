@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from nets import small_net
 from rich.console import Console
 
 import lava_aug as la
-from lava_aug.commands.console import table_of
+from lava_aug.commands import console
+from lava_aug.commands.console import print_table
 from lava_aug.digits import DigitsNet, load_digits
 from lava_aug.simulation.early_exit import margins
 
@@ -205,7 +207,7 @@ def test_tune_writes_the_best_network(folder: Path, capsys: pytest.CaptureFixtur
     model, images, labels = digits_files()
     options = ("-w", "digits.pt", "-c", "digits.npz", "-o", "t.net", "--max-loss", "5", "-T", "2", "--figure", "p.png")
     assert run("tune", "lava_aug.digits:DigitsNet", *options) == 0
-    tuned = la.tune(model, images, labels, max_loss=0.05, num_steps=2)
+    tuned = la.tune(model, images, labels, max_loss=5, num_steps=2)
     assert la.load("t.net") == tuned.network
     assert f"{100 * tuned.best.accuracy:.2f}" in capsys.readouterr().out
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
@@ -256,6 +258,17 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong calibration": (GOOD, "does not take calibration images of shape (6,)"),
     "wrong method": ((*GOOD, "-m", "magic"), "Invalid value"),
     "wrong resolution": ((*GOOD, "-r", "-1"), "resolution: expected a positive number, found -1.0"),
+    "no resolution": ((*GOOD, "-r", "1/0"), "expected a number such as 0.125 or 1/8, found '1/0'"),
+    "lava-dl's network to simulate": (("simulate", "stock.net", "--images", "images.npy"), "run on Lava alone"),
+    "lava-dl's network to check": (
+        ("check", "stock.net"),
+        "expected a spiking network of lava-aug, found a",
+    ),
+    "a Sigma-Delta network to verify": (("verify", "sdnn.net"), "found a Sigma-Delta network; use info or run"),
+    "wrong images for a Sigma-Delta network": (
+        ("simulate", "sdnn.net", "--images", "labels.npy"),
+        "images: expected uint8 of shape (N, 6), at least one, found int64 (5,)",
+    ),
     "demo nowhere": (("demo", "-o", "labels.npy/x"), "cannot write to"),
 }
 
@@ -264,6 +277,9 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
 def test_wrong_input_ends_in_a_message(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, message = BAD[case]
     np.savez("other.npz", x=np.zeros(3))
+    la.export_sdnn(small_net(), "sdnn.net")
+    la.load_netx("sdnn.net").write("stock.net")
+    capsys.readouterr()
     assert run(*arguments) == 2
     captured = capsys.readouterr()
     assert message in " ".join(captured.err.split())
@@ -284,6 +300,80 @@ def test_weights_are_data_and_never_code(folder: Path, capsys: pytest.CaptureFix
     assert not Path("attacked").exists()
 
 
+def test_what_export_wrote_is_read_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "small.net", "--to", "nir", "-o", "small.nir") == 0
+    assert run("export", "small.net", "--to", "netx-sdnn", "-o", "sdnn.net") == 0
+    capsys.readouterr()
+    results = []
+    for name in ("small.net", "small.nir"):
+        assert run("info", name) == 0
+        assert run("simulate", name, "--images", "data.npz", "--json") == 0
+        assert run("check", name) == 0
+        results.append(capsys.readouterr().out)
+    assert results[0] == results[1]
+    assert run("info", "sdnn.net") == 0
+    assert la.read_network("sdnn.net").summary() in capsys.readouterr().out
+    assert run("simulate", "sdnn.net", "--images", "data.npz", "--json", "-o", "out.npz") == 0
+    found = json.loads(capsys.readouterr().out)
+    network = la.read_network("sdnn.net")
+    assert isinstance(network, la.SigmaDeltaNetwork)
+    expected = network.simulate(np.load("images.npy"))
+    assert found["predictions"] == expected.predictions.tolist()
+    assert found["accuracy"] == (expected.predictions == np.load("labels.npy")).mean()
+    assert found["events"] == {name: int(events.sum()) for name, events in expected.events.items()}
+    with np.load("out.npz") as written:
+        np.testing.assert_array_equal(written["readout"], expected.readout)
+
+
+def test_events_are_those_so_far_as_everywhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("simulate", "small.net", "--images", "data.npz", "-T", "3") == 0
+    lines = capsys.readouterr().out.splitlines()
+    expected = la.simulate(small_net(), np.load("images.npy"), 3).events_per_image()
+    assert [line.split()[2] for line in lines if line[1:2] in tuple("123")] == [f"{count:,.1f}" for count in expected]
+    assert "* per image, of all layers, up to that step" in lines
+
+
+def test_resolutions_as_the_docs_write_them(folder: Path) -> None:
+    digits_files()
+    named = ("convert", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "-c", "digits.npz", "-o", "d.net")
+    for text, value in (("1/8", 0.125), ("0.25", 0.25), ("1", 1.0)):
+        assert run(*named, "-r", text) == 0
+        assert la.load("d.net").resolution == value
+
+
+def test_random_weights_are_not_taken_in_silence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digits_files()
+    named = ("convert", "lava_aug.digits:DigitsNet", "-c", "digits.npz", "-o", "d.net")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run(*named) == 0
+    assert "'lava_aug.digits:DigitsNet' has random weights; give trained ones" in capsys.readouterr().err
+    assert run(*named, "-w", "digits.pt") == 0  # where warnings are errors, in tests
+    seeded = (named[0], f"{Path(__file__).stem}:seeded", *named[2:])
+    assert run(*seeded) == 0
+
+
+def seeded() -> DigitsNet:
+    """A factory that always gives the same weights, as those that load theirs do."""
+    torch.manual_seed(3)
+    return DigitsNet()
+
+
+def test_warnings_are_a_line_and_others_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_warning("[/b] is no markup", la.ConversionWarning, "file.py", 3)
+    console.show_warning("of some library", DeprecationWarning, "file.py", 3)
+    assert capsys.readouterr().err == "Warning: [/b] is no markup\n"
+
+
+def test_ctrl_c_ends_in_130(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise la.RunInterruptedError("run ended after 0 of 5 images: interrupted", None, 0) from KeyboardInterrupt()
+
+    monkeypatch.setattr(la, "simulate", interrupted)
+    assert run("simulate", "small.net", "--images", "data.npz") == 130
+    assert "run ended after 0 of 5 images" in capsys.readouterr().err
+
+
 def test_saturation_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = small_net()
     readout = net.layers[-1].replace(bias=np.array([2**22, 0, 0]))
@@ -292,16 +382,18 @@ def test_saturation_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "Warning: layer 'out': saturated" in capsys.readouterr().out
 
 
-def test_tables_keep_their_numbers_where_there_is_little_room() -> None:
+@pytest.mark.parametrize("width", [76, 40, 10])
+def test_tables_keep_their_numbers_where_there_is_little_room(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [str(2**k) for k in range(7)]
     cells = [
         ["accuracy (%)", *steps],
         ["AugMapping 1/8, with a long name", *["100.00"] * 7],
         ["ANN", *["9.50"] * 7],
     ]
-    console = Console(width=76, file=io.StringIO())
-    console.print(table_of(cells, "title"))
-    lines = console.file.getvalue().splitlines()  # pyright: ignore
+    file = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(width=width, file=file))
+    print_table(cells, "title")
+    lines = file.getvalue().splitlines()
     assert "\n".join(lines).count("100.00") == 7
     assert "…" not in "\n".join(lines)
-    assert max(map(len, lines)) <= 76
+    assert (max(map(len, lines)) <= width) == (width > 40)

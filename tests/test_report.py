@@ -330,6 +330,7 @@ def test_command_shows_the_page(
         (("other.json",), "'other.json': comparison: expected what Comparison.to_dict gives"),
         (("empty.json",), "report: expected one or more comparisons, found none"),
         (("a.json", "-o", "a.json/x.html"), "cannot write 'a.json/x.html'"),
+        (("a.json", "-o", "x.pdf"), "report: expected a name that ends in .html or .htm or .md, found 'x.pdf'"),
     ],
 )
 def test_wrong_input_ends_in_a_message(

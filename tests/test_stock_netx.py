@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from lava_aug.cli import app
 from lava_aug.errors import FileError, InputError, NetworkError
 from lava_aug.formats.netx import load, save
-from lava_aug.stock.files import StockNetwork, load_either, load_netx
+from lava_aug.reading import read_network
+from lava_aug.stock.files import StockNetwork, load_netx
 from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
 from lava_aug.stock.neurons import Cuba, SigmaDelta
 
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(neuron: type, tmp_path: Path) -> None:
     net = stock_network(neuron)
     net.write(tmp_path / "a.net")
-    assert load_netx(tmp_path / "a.net") == load_either(tmp_path / "a.net") == net
+    assert load_netx(tmp_path / "a.net") == read_network(tmp_path / "a.net") == net
     assert net.shapes == ((1, 6, 5), (2, 4, 3), (24,), (3,), (2,))
     assert (net.input_shape, net.output_shape, len(net.processing)) == ((1, 6, 5), (2,), 4)
 
@@ -250,9 +251,9 @@ def test_each_reader_points_to_the_other(path: Path, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="'format' is None, expected 'lava-aug'; if lava-dl wrote it, use"):
         load(path)
     save(small_net(), tmp_path / "ours.net")
-    assert load_either(tmp_path / "ours.net") == small_net()
+    assert read_network(tmp_path / "ours.net") == small_net()
     with pytest.raises(InputError, match="num_layers: only files of lava-dl's can be read in part"):
-        load_either(tmp_path / "ours.net", 3)
+        read_network(tmp_path / "ours.net", 3)
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -267,4 +268,4 @@ def test_info_shows_files_of_both_kinds(path: Path) -> None:
     assert "total: 57 neurons" in found.output
     found = runner.invoke(app, ["info", str(path), "--plan"])
     assert isinstance(found.exception, InputError)
-    assert "--plan is for networks of lava-aug" in str(found.exception)
+    assert "expected a spiking network of lava-aug, found a network of lava-dl's" in str(found.exception)

@@ -25,21 +25,21 @@ def numbers(found: tuple[Point, ...]) -> list[tuple[int, float, float]]:
 
 
 def test_front_by_hand() -> None:
-    tuned = Tuned(0.96, 0.05, "events", FOUND)
+    tuned = Tuned(0.96, 5, "events", FOUND)
     assert numbers(tuned.front) == [(1, 0.80, 100), (1, 0.85, 150), (2, 0.90, 210), (2, 0.95, 320)]
-    tuned = Tuned(0.96, 0.05, "steps", FOUND)
+    tuned = Tuned(0.96, 5, "steps", FOUND)
     assert numbers(tuned.front) == [(1, 0.85, 150), (2, 0.95, 320)]
 
 
 @pytest.mark.parametrize(
     ("max_loss", "objective", "expected", "reached"),
     [
-        (0.01, "events", (2, 0.95, 320), True),
-        (0.01, "steps", (2, 0.95, 320), True),
-        (0.06, "events", (2, 0.90, 210), True),
-        (0.16, "events", (1, 0.80, 100), True),
-        (0.11, "steps", (1, 0.85, 150), True),
-        (0.005, "events", (3, 0.95, 330), False),
+        (1, "events", (2, 0.95, 320), True),
+        (1, "steps", (2, 0.95, 320), True),
+        (6, "events", (2, 0.90, 210), True),
+        (16, "events", (1, 0.80, 100), True),
+        (11, "steps", (1, 0.85, 150), True),
+        (0.5, "events", (3, 0.95, 330), False),
     ],
 )
 def test_best_by_hand(max_loss: float, objective: str, expected: tuple[int, float, float], reached: bool) -> None:
@@ -78,7 +78,7 @@ def learned() -> tuple[nn.Module, torch.Tensor, np.ndarray]:
 
 def test_the_best_network_does_what_its_point_says() -> None:
     model, images, labels = learned()
-    tuned = la.tune(model, images, labels, max_loss=0.05, resolutions=(1.0, 1 / 4, 1 / 16), num_steps=5)
+    tuned = la.tune(model, images, labels, max_loss=5, resolutions=(1.0, 1 / 4, 1 / 16), num_steps=5)
     assert (tuned.ann_accuracy, len(tuned.points)) == (1.0, 15)
     out = la.simulate(tuned.network, images)
     assert out.num_steps == tuned.best.num_steps
@@ -90,7 +90,7 @@ def test_the_best_network_does_what_its_point_says() -> None:
 
 def test_layer_by_layer_is_never_dearer() -> None:
     model, images, labels = learned()
-    options = {"max_loss": 0.05, "resolutions": (1 / 4, 1 / 8), "num_steps": 4}
+    options = {"max_loss": 5, "resolutions": (1 / 4, 1 / 8), "num_steps": 4}
     uniform = la.tune(model, images, labels, **options)
     tuned = la.tune(model, images, labels, per_layer=True, **options)
     assert tuned.best.accuracy >= 0.95
@@ -132,7 +132,7 @@ def test_as_text() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_loss": 2}, "max_loss: expected a number from 0 to 1, found 2"),
+        ({"max_loss": 101}, "max_loss: expected percentage points from 0 to 100, found 101"),
         ({"objective": "time"}, "objective: expected 'events' or 'steps', found 'time'"),
         ({"resolutions": ()}, "resolutions: expected at least one number, found none"),
         ({"labels": np.zeros(3, int)}, "labels: expected integers of shape (60,), one per image"),

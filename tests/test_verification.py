@@ -91,7 +91,8 @@ def test_without_lava_the_result_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delitem(sys.modules, "lava_aug.backend.deploy", raising=False)
     monkeypatch.setattr(lava_import, "import_lava", missing)
     found = verify(small_net())
-    assert found.ok
+    assert not found.ok
+    assert verify(small_net(), lava=False).ok
     assert str(found).splitlines()[-1] == "left out: Lava hierarchical, Lava fused: there is no Lava here"
 
 

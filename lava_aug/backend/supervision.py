@@ -25,7 +25,8 @@ import numpy as np
 from lava_aug.backend.children import STOP_SECONDS, Children
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.backend.preconditions import check_not_searched, check_ports, check_shared_memory
-from lava_aug.errors import BackendError
+from lava_aug.errors import BackendError, InputError
+from lava_aug.spec import is_number
 
 import_lava()
 
@@ -57,6 +58,8 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
 
     Raises
     ------
+    InputError
+        If the timeout is no positive number.
     BackendError
         If a child raises (with its traceback), dies (with its exit code or signal), the timeout passes, ports of
         different number formats are connected, shared memory is too small, or a stopped network is run again.
@@ -82,6 +85,8 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
         raise BackendError(f"supervise: expected a Lava Process, found {type(process).__name__}")
     if process.runtime is not None:
         raise BackendError("supervise: this network has been run already; enter the block before the first run()")
+    if timeout is not None and (not is_number(timeout) or timeout <= 0):
+        raise InputError(f"timeout: expected a positive number of seconds, or None, found {timeout!r}")
     check_not_searched()
     runtimes: list[SupervisedRuntime] = []
 

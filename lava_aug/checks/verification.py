@@ -41,6 +41,8 @@ class Pair:
         Why it gave nothing to compare, if it failed; with the traceback of a Lava process that raised.
     left_out : str
         Why it did not run, if it was not to, or could not.
+    wanted : bool
+        Whether it was to run.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Pair:
     parameters: tuple[str, ...] = ()
     error: str = ""
     left_out: str = ""
+    wanted: bool = True
 
     @property
     def equal(self) -> bool:
@@ -94,8 +97,8 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether all that ran is equal; what was left out does not count."""
-        return all(pair.equal or pair.left_out for pair in self.pairs)
+        """Whether all that was to run did, and is equal: it is not where Lava was wanted and is missing."""
+        return all(pair.equal or not pair.wanted for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -160,7 +163,7 @@ def verify(
         What the network was converted from: then its distance from the model is measured too, layer by layer, as
         `lava_aug.diagnose` does. It is never zero, and does not decide whether the runs are equal.
     lava : bool
-        Whether to run on Lava; where Lava is not available, these runs are left out, and the result says so.
+        Whether to run on Lava; where Lava is not available, these runs are left out, and the result is not `ok`.
     num_images, seed : int
         For random images.
     timeout : float, optional
@@ -207,7 +210,7 @@ def _compared(name: str, task: _Task, outputs: dict[str, Output], *, lava: bool)
     """A pair; what the run gave goes to the outputs, if it can be compared."""
     missing = _lava_missing(lava) if name in LAVA else ""
     if missing:
-        return Pair(name, left_out=missing)
+        return Pair(name, left_out=missing, wanted=lava)
     parameters: list[str] = []
     try:
         found = RUNS[name](task, parameters)

@@ -9,11 +9,16 @@ from typing import Any, Protocol
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lava_aug import files
 from lava_aug.texts import plain
+
+UNLIMITED = 1000
+"""Columns that no table needs."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -24,6 +29,12 @@ progress_console = Console(stderr=True, highlight=False)
 def be_quiet(quiet: bool) -> None:
     """Print errors, and JSON that is asked for, and nothing else; or all again."""
     out.quiet = progress_console.quiet = quiet
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Print a warning of ours as a line; others, which users of commands can do nothing about, are left out."""
+    if category.__module__ == "lava_aug.errors":
+        progress_console.print(f"[bold yellow]Warning:[/] {escape(str(message))}", soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -48,16 +59,23 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 
 
-def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
-    """A table to print; the first line of its cells is the head. Where there is little room, numbers are never cut."""
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.box, table.pad_edge, table.collapse_padding = box.SIMPLE_HEAD, False, True
+def print_table(cells: list[list[str]], title: str, caption: str | None = None) -> None:
+    """Print a table; the first line of its cells is the head.
+
+    Where there is little room, words are wrapped; numbers are never cut: the lines are longer, then.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, head in enumerate(cells[0]):
-        widest = max((len(row[index]) for row in cells[1:]), default=0)
-        table.add_column(head, justify="right" if index else "left", min_width=widest if index else None)
+        words = [*head.split(), *(word for row in cells[1:] for word in ([row[index]] if index else row[0].split()))]
+        table.add_column(escape(head), justify="right" if index else "left", min_width=max(map(len, words), default=0))
     for row in cells[1:]:
-        table.add_row(*row)
-    return table
+        table.add_row(*map(escape, row))
+    out.print(title, markup=False)
+    needed = Measurement.get(out, out.options.update(width=UNLIMITED), table).minimum
+    table.width = needed if needed > out.width else None
+    out.print(table, crop=False)
+    if caption is not None:
+        out.print(caption, markup=False, style="italic")
 
 
 class Verdict(Protocol):

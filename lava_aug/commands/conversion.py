@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, table_of, write_figure
+from lava_aug.commands.console import bar, out, print_json, print_table, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -19,8 +19,10 @@ from lava_aug.commands.inputs import (
     StepsOption,
     WeightsOption,
     normalization,
+    number,
     read_images,
     read_model,
+    read_spiking,
 )
 from lava_aug.errors import InputError
 from lava_aug.texts import counted
@@ -35,7 +37,14 @@ def convert(
         Literal["augmapping", "termapping", "rate"], typer.Option("--method", "-m", help="conversion method")
     ] = "augmapping",
     resolution: Annotated[
-        float | None, typer.Option("--resolution", "-r", help="threshold / balanced threshold; default 1/8 or 1")
+        float | None,
+        typer.Option(
+            "--resolution",
+            "-r",
+            parser=number,
+            metavar="NUMBER",
+            help="threshold / balanced threshold; default 1/8 or 1",
+        ),
     ] = None,
     num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,
     percentile: Annotated[float, typer.Option(help="of the activations, which becomes the threshold")] = 99.9,
@@ -110,7 +119,7 @@ def tune(
             net_model,
             images,
             found,
-            max_loss=max_loss / 100,
+            max_loss=max_loss,
             objective=objective,
             num_steps=num_steps,
             per_layer=per_layer,
@@ -121,7 +130,7 @@ def tune(
     if json:
         print_json(tuned.to_dict())
     else:
-        out.print(table_of(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
+        print_table(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front")
         if not tuned.reached:
             out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
         out.print(f"Wrote {output}.")
@@ -140,7 +149,7 @@ def diagnose(
     """Show how far every layer is from the model's activations, and why: the worst first."""
     import lava_aug as la
 
-    net = la.load(network)
+    net = read_spiking(network)
     net_model = read_model(model, weights)
     x, _ = read_images(images)
     with bar("comparing") as progress:
@@ -148,7 +157,6 @@ def diagnose(
     if json:
         print_json(found.to_dict())
     else:
-        out.print(
-            table_of(found.cells(), f"{counted(found.num_images, 'image')}, {counted(found.num_steps, 'time step')}")
-        )
+        images, steps = counted(found.num_images, "image"), counted(found.num_steps, "time step")
+        print_table(found.cells(), f"{images}, {steps}")
     write_figure(figure, lambda plot: plot.layer_error(found), say=not json)

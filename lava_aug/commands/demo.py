@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import out, progress_console, table_of
+from lava_aug.commands.console import out, print_table, progress_console
 
 
 def demo(
@@ -17,7 +17,7 @@ def demo(
 
     found = run_demo(directory, say=lambda text: progress_console.print(f"[dim]{text} …[/]"))
     title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"
-    out.print(table_of(found.comparison.cells(), title, STARS))
+    print_table(found.comparison.cells(), title, STARS)
     if found.lava is None:
         out.print(f"Not run on Lava: {found.lava_missing}")
     elif found.lava.differences:

@@ -3,14 +3,13 @@
 import re
 import shlex
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
-from lava_aug.commands.console import err, out, progress_console, show_page, stages, table_of
+from lava_aug.commands.console import err, out, print_table, progress_console, show_page, stages
 from lava_aug.commands.inputs import (
     LabelsOption,
     MeanOption,
@@ -18,6 +17,7 @@ from lava_aug.commands.inputs import (
     StdOption,
     WeightsOption,
     normalization,
+    number,
     read_images,
     read_model,
 )
@@ -108,8 +108,8 @@ def compare(
         err.print(f"Finished parts are in {parts}; the same command goes on from there.")
         raise
     accuracies = [line[:-2] for line in found.cells(powers_of_two(num_steps))]
-    out.print(table_of(accuracies, _heading(found)))
-    out.print(table_of(found.costs(), "", UNTIL))
+    print_table(accuracies, _heading(found))
+    print_table(found.costs(), "", UNTIL)
     for row in found.rows:
         if row.overflows:
             out.print(f"[bold yellow]Warning:[/] {row.title}: {row.overflows:,} values were clipped", soft_wrap=True)
@@ -131,8 +131,8 @@ def _words(text: str) -> list[str]:
 def _resolutions(text: str) -> list[float]:
     """Numbers from a text such as "1,1/2,0.25"."""
     try:
-        return [float(Fraction(word)) for word in _words(text)]
-    except (ValueError, ZeroDivisionError):
+        return [number(word) for word in _words(text)]
+    except typer.BadParameter:
         raise InputError(f"--resolutions: expected numbers with commas between them, found {text!r}") from None
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from lava_aug.commands.console import out, table_of
-from lava_aug.commands.inputs import NetworkArgument, read_images
+from lava_aug.commands.console import out, print_table
+from lava_aug.commands.inputs import NetworkArgument, read_images, read_spiking
 from lava_aug.errors import InputError
 
 
@@ -26,7 +26,7 @@ def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: flo
 
     typical = None if images is None else read_images(images, train=True)[0]
     found = la.export_sdnn(net, output, images=typical, threshold=threshold or 0.0)
-    out.print(table_of(found.cells(), f"{net.method}, as a Sigma-Delta network"))
+    print_table(found.cells(), f"{net.method}, as a Sigma-Delta network")
     for note in found.notes:
         out.print(f"- {note}", markup=False, soft_wrap=True)
 
@@ -69,13 +69,11 @@ def export(
     ] = None,
 ) -> None:
     """Write a network in the format of another program."""
-    import lava_aug as la
-
     if to not in FORMATS:
         raise InputError(f"--to {to!r}: expected one of {', '.join(FORMATS)}")
     given = {name: value for name, value in (("images", images), ("threshold", threshold)) if value is not None}
     unknown = sorted(set(given) - FORMATS[to].options)
     if unknown:
         raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(FORMATS[to].options) or 'no options'}")
-    FORMATS[to].write(la.load(network), output, **given)
+    FORMATS[to].write(read_spiking(network), output, **given)
     out.print(f"Wrote {output}.")

@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import warnings
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import typer
 
 from lava_aug.datasets import HELD_OUT, LOADERS, load_images, split
-from lava_aug.errors import InputError
+from lava_aug.errors import ConversionWarning, InputError
 
 IMAGES_HELP = (
     ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set, for its test images, and "
@@ -40,6 +42,25 @@ StdOption = Annotated[str | None, typer.Option("--std", help="see --mean")]
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
+
+
+def number(text: str | float) -> float:
+    """A number from a text such as "0.125" or "1/8"."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"expected a number such as 0.125 or 1/8, found {text!r}") from None
+
+
+def read_spiking(path: Path) -> Any:
+    """A spiking network of ours, from one of our files or a NIR graph."""
+    import lava_aug as la
+
+    found = la.read_network(path)
+    if not isinstance(found, la.Network):
+        kind = "a Sigma-Delta network" if isinstance(found, la.SigmaDeltaNetwork) else "a network of lava-dl's"
+        raise InputError(f"{str(path)!r}: expected a spiking network of lava-aug, found {kind}; use info or run")
+    return found
 
 
 def read_images(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[Any, np.ndarray | None]:
@@ -83,10 +104,25 @@ def _read(path: Path) -> Any:
 
 def read_model(name: str, weights: Path | None) -> Any:
     """A pretrained network, or a model from ``module:factory``, with weights if they are given."""
-    found = _from_zoo(name) if ":" not in name else _from_factory(name)
+    if ":" not in name:
+        found = _from_zoo(name)
+    else:
+        found = _from_factory(name)
+        if weights is None and _is_random(found, _from_factory(name)):
+            warnings.warn(f"model {name!r} has random weights; give trained ones with --weights", ConversionWarning, 2)
     if weights is not None:
         _load_weights(found, weights)
     return found
+
+
+def _is_random(model: Any, again: Any) -> bool:
+    """Whether two models of one factory differ, as they do unless it loads weights."""
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        return False
+    one, other = model.state_dict(), again.state_dict()
+    return any(not torch.equal(value, other[name]) for name, value in one.items())
 
 
 def _from_zoo(name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, show, table_of
+from lava_aug.commands.console import bar, out, print_json, print_table, show
 from lava_aug.commands.inputs import (
     ImagesOption,
     JsonOption,
@@ -15,9 +15,11 @@ from lava_aug.commands.inputs import (
     ResultOption,
     StepsOption,
     read_images,
+    read_spiking,
 )
 from lava_aug.errors import InputError
 from lava_aug.files import whole_file
+from lava_aug.results import check_labels
 from lava_aug.texts import counted
 
 SHOWN_STEPS = 32
@@ -36,16 +38,14 @@ def info(
     num_steps: StepsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the layers of a network file, ours or lava-dl's."""
+    """Show the layers of a network file: ours, what export wrote, or lava-dl's."""
     import lava_aug as la
-    from lava_aug.stock.files import load_either
 
-    net = load_either(network, num_layers)
     if not plan:
+        net = la.read_network(network, num_layers)
         show(net.to_dict, net.summary, json)
         return
-    if isinstance(net, la.StockNetwork):
-        raise InputError(f"{str(network)!r}: --plan is for networks of lava-aug, this one is lava-dl's")
+    net = read_spiking(network)
     with bar("planning") as progress:
         found = net.plan(None if images is None else read_images(images)[0], num_steps, progress=progress)
     show(found.to_dict, found.__str__, json)
@@ -67,11 +67,16 @@ def simulate(
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     json: JsonOption = False,
 ) -> None:
-    """Simulate a network on images."""
+    """Simulate a network on images: ours, or what export wrote."""
     import lava_aug as la
 
-    net = la.load(network)
+    net = la.read_network(network)
     x, y = read_images(images, labels)
+    if isinstance(net, la.SigmaDeltaNetwork):
+        _report_sigma_delta(net.simulate(x, num_steps or 1), y, output, json)
+        return
+    if not isinstance(net, la.Network):
+        raise InputError(f"{str(network)!r}: lava-dl's networks run on Lava alone: use lava-aug run")
     with bar("simulating") as progress:
         result = la.simulate(
             net,
@@ -101,10 +106,14 @@ def run(
 ) -> None:
     """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
     import lava_aug as la
-    from lava_aug.stock.files import load_either
 
-    net = load_either(network, num_layers)
+    net = la.read_network(network, num_layers)
     x, y = read_images(images, labels)
+    if isinstance(net, la.SigmaDeltaNetwork):
+        with bar("running on Lava"):
+            found = la.run_sdnn(network, x, steps_per_image=num_steps or 1, timeout=timeout)
+        _report_sigma_delta(found, y, output, json)
+        return
     if isinstance(net, la.StockNetwork):
         _run_stock(net, x, num_steps, timeout, output, json)
         return
@@ -139,11 +148,26 @@ def _run_stock(
     ]
     shown = rows if len(rows) <= SHOWN_STEPS + 1 else [*rows[: SHOWN_STEPS + 1], ["…", "", "", "", ""]]
     size = "x".join(map(str, net.output_shape))
-    out.print(
-        table_of(
-            shown, f"output {size}, {counted(len(found), 'time step')}", f"{np.count_nonzero(found):,} non-zero in all"
-        )
-    )
+    title = f"output {size}, {counted(len(found), 'time step')}"
+    print_table(shown, title, f"{np.count_nonzero(found):,} non-zero in all")
+    if output is not None:
+        out.print(f"Wrote {output}.")
+
+
+def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
+    """Accuracy, and events of every layer per image, of a Sigma-Delta network."""
+    right = None if labels is None else float(np.mean(result.predictions == check_labels(labels, (result.num_images,))))
+    if output is not None:
+        events = {f"events/{name}": found for name, found in result.events.items()}
+        write_arrays({"readout": result.readout, "predictions": result.predictions, **events}, output)
+    if json:
+        accuracy = {} if right is None else {"accuracy": right}
+        sums = {name: int(found.sum()) for name, found in result.events.items()}
+        print_json({"num_images": result.num_images, **accuracy, "predictions": result.predictions, "events": sums})
+        return
+    rows = [[name, f"{found.sum() / result.num_images:,.1f}"] for name, found in result.events.items()]
+    title = counted(result.num_images, "image") + ("" if right is None else f", accuracy {100 * right:.2f} %")
+    print_table([["layer", "events per image"], *rows], title)
     if output is not None:
         out.print(f"Wrote {output}.")
 
@@ -156,17 +180,17 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
         print_json(result.to_dict(labels))
         return
     count = result.num_images
-    head = ["step", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
+    head = ["steps", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
     accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
     columns = [
-        sum(part[name].sum(axis=1) for name in part if name != "input") / count
+        np.cumsum(sum((part[name].sum(axis=1) for name in part if name != "input"), np.zeros(result.num_steps))) / count
         for part in (result.events, result.spike_sum, result.synops)
     ]
     rows = [
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)
     ]
-    out.print(table_of([head, *rows], counted(count, "image"), "* per image, of all layers"))
+    print_table([head, *rows], counted(count, "image"), "* per image, of all layers, up to that step")
     if result.stops is not None:
         out.print(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):

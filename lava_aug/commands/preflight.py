@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lava_aug.commands.console import bar, show_verdict
-from lava_aug.commands.inputs import JsonOption, NetworkArgument, StepsOption, read_images
+from lava_aug.commands.inputs import JsonOption, NetworkArgument, StepsOption, read_images, read_spiking
 
 
 def check(
@@ -18,7 +18,7 @@ def check(
     """Hold a network against the public limits of Loihi 2; exit code 1 if it is beyond one of them."""
     import lava_aug as la
 
-    net = la.load(network)
+    net = read_spiking(network)
     x = None if images is None else read_images(images)[0]
     with bar("planning") as progress:
         found = la.check(net, x, num_steps, chips=chips, progress=progress)

@@ -13,6 +13,7 @@ from lava_aug.commands.inputs import (
     WeightsOption,
     read_images,
     read_model,
+    read_spiking,
 )
 from lava_aug.errors import InputError
 
@@ -43,7 +44,7 @@ def verify(
         raise InputError("--weights: expected the model that they belong to; give it with --model")
     if images is not None and num_images is not None and num_images < 1:
         raise InputError(f"--num-images: expected at least 1, found {num_images}")
-    net = la.load(network)
+    net = read_spiking(network)
     chosen = {} if num_images is None else {"num_images": num_images}
     with bar("verifying") as progress:
         found = la.verify(

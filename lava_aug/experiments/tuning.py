@@ -15,6 +15,7 @@ from lava_aug.network import Network
 from lava_aug.normalization import Normalization
 from lava_aug.results import check_labels
 from lava_aug.simulation.simulator import simulate
+from lava_aug.spec import is_number
 from lava_aug.texts import table
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
@@ -91,7 +92,7 @@ class Tuned:
     ann_accuracy : float
         The model's own accuracy on the same images.
     max_loss : float
-        What was allowed.
+        What was allowed, in percentage points.
     objective : {"events", "steps"}
         What was to be small.
     points : tuple of Point
@@ -115,13 +116,16 @@ class Tuned:
     @property
     def best(self) -> Point:
         """The cheapest point that is allowed; the most accurate one, if none is."""
-        allowed = [p for p in self.points if p.accuracy >= self.ann_accuracy - self.max_loss - 1e-12]
+        allowed = [p for p in self.points if self._is_allowed(p)]
         return min(allowed, key=self._cost) if allowed else max(self.points, key=lambda p: p.accuracy)
 
     @property
     def reached(self) -> bool:
         """Whether `best` is as accurate as was asked for."""
-        return self.best.accuracy >= self.ann_accuracy - self.max_loss - 1e-12
+        return self._is_allowed(self.best)
+
+    def _is_allowed(self, point: Point) -> bool:
+        return 100 * point.accuracy >= 100 * self.ann_accuracy - self.max_loss - 1e-9
 
     @property
     def network(self) -> Network:
@@ -159,7 +163,7 @@ class Tuned:
         ]
 
     def __str__(self) -> str:
-        goal = f"ANN {100 * self.ann_accuracy:.2f} %, at most {100 * self.max_loss:g} points less"
+        goal = f"ANN {100 * self.ann_accuracy:.2f} %, at most {self.max_loss:g} points less"
         return f"{goal}, fewest {self.objective}\n{table(self.cells())}"
 
 
@@ -169,7 +173,7 @@ def tune(
     labels: Any,
     *,
     images: Any = None,
-    max_loss: float = 0.005,
+    max_loss: float = 0.5,
     objective: Objective = "events",
     resolutions: Sequence[float] = RESOLUTIONS,
     num_steps: int = 8,
@@ -194,7 +198,7 @@ def tune(
     images : array or tensor, shape (B, *shape), optional
         Those images; default the calibration images.
     max_loss : float
-        How far below the model's own accuracy the network may be, as a part of 1.
+        How far below the model's own accuracy the network may be, in percentage points: 0.5 of 99.0 % allows 98.5 %.
     objective : {"events", "steps"}
         What is to be small.
     resolutions : sequence of float
@@ -239,8 +243,8 @@ def tune(
 
 
 def _check(max_loss: Any, objective: Any, resolutions: Any) -> None:
-    if not isinstance(max_loss, (int, float)) or not 0 <= max_loss <= 1:
-        raise InputError(f"max_loss: expected a number from 0 to 1, found {max_loss!r}")
+    if not is_number(max_loss) or not 0 <= max_loss <= 100:
+        raise InputError(f"max_loss: expected percentage points from 0 to 100, found {max_loss!r}")
     if objective not in ("events", "steps"):
         raise InputError(f"objective: expected 'events' or 'steps', found {objective!r}")
     if not len(resolutions):

@@ -61,6 +61,10 @@ def write_report(
     return page
 
 
+PAGES = (".html", ".htm", ".md")
+"""Endings of pages."""
+
+
 def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.PathLike[str]) -> list[Path]:
     """Write one page with comparisons: HTML, with the curves as CSV beside it; or Markdown, with a figure each.
 
@@ -69,7 +73,8 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
     comparisons : Comparison or iterable of Comparison
         What it shows, one below the other.
     path : path
-        Of the page; ``.md`` makes it Markdown, with its figures in the folder ``images`` beside it.
+        Of the page, which ends in ``.html``, or in ``.md`` for Markdown, with its figures in the folder ``images``
+        beside it.
 
     Returns
     -------
@@ -79,11 +84,13 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
     Raises
     ------
     InputError
-        If there is no comparison, or one without rows.
+        If there is no comparison, or one without rows, or the path ends otherwise.
     FileError
         If a file cannot be written.
     """
     found, page = _listed(comparisons), Path(path)
+    if page.suffix.lower() not in PAGES:
+        raise InputError(f"report: expected a name that ends in {' or '.join(PAGES)}, found {page.name!r}")
     if page.suffix.lower() == ".md":
         return write_markdown(found, page)
     written = {page: report_html(found), page.with_suffix(".csv"): to_csv(found)}

@@ -6,17 +6,20 @@ dilation, groups; ``/layer/<i>/neuron/`` with type "SDNN", activation "relu", vT
 """
 
 import math
+import os
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
 
-from lava_aug.formats.hdf5 import put
+from lava_aug.errors import FileError
+from lava_aug.formats.hdf5 import opened, put
 from lava_aug.layers import Conv, Dense
 from lava_aug.network import INPUT_LEVELS
-from lava_aug.sdnn.sigma_delta import SigmaDeltaNetwork
-
-FORMAT = "netx-sdnn"
-"""Attribute ``format`` of the file, which netx does not look at."""
+from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork
+from lava_aug.stock.files import SIGMA_DELTA, StockNetwork, load_netx
+from lava_aug.stock.layers import StockConv, StockDense
+from lava_aug.stock.neurons import SigmaDelta
 
 CONSTANT = "constant_channel"
 """Attribute of a file whose last input channel is the same everywhere: its value."""
@@ -24,7 +27,7 @@ CONSTANT = "constant_channel"
 
 def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
     """Fill an empty file."""
-    file.attrs["format"] = np.bytes_(FORMAT.encode())
+    file.attrs["format"] = np.bytes_(SIGMA_DELTA.encode())
     if network.constant:
         file.attrs[CONSTANT] = INPUT_LEVELS
     _start(file, 0, "input", network.input_shape)
@@ -65,3 +68,37 @@ def _neuron(file: h5py.File, index: int, threshold: int, *, last: bool = False) 
     put(group, "vThMant", threshold)
     if last:
         put(group, "sigma_output", True)
+
+
+def read_sdnn(path: str | os.PathLike[str]) -> SigmaDeltaNetwork:
+    """The network of a file that `lava_aug.export_sdnn` wrote; layers are named "1", "2", ….
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, or holds something else.
+    """
+    with opened(path) as file:
+        constant = CONSTANT in file.attrs
+    net = load_netx(path)
+    return SigmaDeltaNetwork(net.input_shape, tuple(_layers(net)), constant)
+
+
+def _layers(net: StockNetwork) -> Iterator[SigmaDeltaLayer]:
+    """Those behind the input layer, without those that flatten."""
+    behind = [(layer, shape) for layer, shape in zip(net.layers, net.shapes, strict=True) if layer.neuron is not None][
+        1:
+    ]
+    for index, (layer, shape) in enumerate(behind, start=1):
+        if not isinstance(layer.neuron, SigmaDelta) or not isinstance(layer, (StockConv, StockDense)):
+            raise FileError(f"layer {index}: expected a layer of Sigma-Delta neurons, found {layer.describe()}")
+        bias = None if layer.bias is None else layer.bias.astype(np.int64)
+        yield SigmaDeltaLayer(str(index), _synapse(layer), bias, layer.neuron.vth, shape)
+
+
+def _synapse(layer: StockConv | StockDense) -> Conv | Dense:
+    weight = layer.weight.astype(np.int64)
+    if isinstance(layer, StockDense):
+        return Dense(weight=weight)
+    geometry = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
+    return Conv(weight=weight, **geometry)

@@ -3,17 +3,13 @@
 import os
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lava_aug.backend.lava_import import import_lava, import_netx
-from lava_aug.errors import FileError, InputError
-from lava_aug.formats.hdf5 import opened
-from lava_aug.images import as_numpy
-from lava_aug.sdnn.file import CONSTANT
-from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput, with_constant
+from lava_aug.sdnn.file import read_sdnn
+from lava_aug.sdnn.sigma_delta import SigmaDeltaOutput
 from lava_aug.simulation.recording import Recording
 
 import_lava()
@@ -60,14 +56,12 @@ def run_sdnn(
     InputError
         If images or the number of steps are not usable.
     FileError
-        If there is no such file.
+        If the file cannot be read.
     BackendError
         If lava-dl is missing or the run fails.
     """
-    net, constant = _network(path), _has_constant(path)
-    channels, *size = tuple(net.in_layer.shape)[::-1]
-    x = _checked(images, (channels - constant, *size), steps_per_image)
-    x = with_constant(x) if constant else x
+    x = read_sdnn(path).pixels(images, steps_per_image)
+    net = import_netx().Network(net_config=str(path))
     depth = len(net.layers) - 1
     steps = len(x) * steps_per_image + depth
     source = ImageSource(
@@ -85,27 +79,6 @@ def run_sdnn(
     events = {name: found.events for name, found in zip(names[:-1], recordings, strict=False)}
     readout = np.asarray(recordings[-1].data, np.int64).reshape(steps, -1)
     return SigmaDeltaOutput(readout, events, len(x), steps_per_image, depth, seconds)
-
-
-def _network(path: str | os.PathLike[str]) -> Any:
-    if not Path(path).is_file():
-        raise FileError(f"{str(path)!r}: no such file")
-    return import_netx().Network(net_config=str(path))
-
-
-def _has_constant(path: str | os.PathLike[str]) -> bool:
-    with opened(path) as file:
-        return CONSTANT in file.attrs
-
-
-def _checked(images: Any, shape: tuple[int, ...], steps_per_image: Any) -> np.ndarray:
-    x = as_numpy(images, "images")
-    if x.dtype != np.uint8 or x.shape[1:] != shape or not len(x):
-        expected = f"uint8 of shape (N, {', '.join(map(str, shape))}), at least one"
-        raise InputError(f"images: expected {expected}, found {x.dtype} {x.shape}")
-    if isinstance(steps_per_image, bool) or not isinstance(steps_per_image, int) or steps_per_image < 1:
-        raise InputError(f"steps_per_image: expected an integer of at least 1, found {steps_per_image!r}")
-    return x
 
 
 def _recorded(layer: Any, steps: int, *, keep: bool) -> Recording:

@@ -23,8 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from lava_aug.errors import InputError
+from lava_aug.images import as_numpy
 from lava_aug.layers import Conv, Dense, Shape
 from lava_aug.network import INPUT_LEVELS
+from lava_aug.spec import is_int
+from lava_aug.texts import table
 
 SPIKE_EXP = 6
 """Binary places of a message: netx's default, and no file can change it."""
@@ -110,7 +114,7 @@ class SigmaDeltaNetwork:
     Attributes
     ----------
     input_shape : tuple of int
-        Shape of an image, in our axes.
+        Shape of the input, in our axes, a constant channel included.
     layers : tuple of SigmaDeltaLayer
         In order.
     constant : bool
@@ -120,6 +124,38 @@ class SigmaDeltaNetwork:
     input_shape: Shape
     layers: tuple[SigmaDeltaLayer, ...]
     constant: bool = False
+
+    def cells(self) -> list[list[str]]:
+        """The layers as a table of texts, the first line being its head."""
+        rows = [["layer", "type", "shape", "weights", "vThMant"]]
+        for layer in self.layers:
+            shape, count = "x".join(map(str, layer.shape)), f"{layer.synapse.num_weights:,}"
+            rows.append([layer.name, layer.synapse.describe(), shape, count, str(layer.threshold)])
+        return rows
+
+    def summary(self) -> str:
+        """A table of the layers as text."""
+        constant = f", the last channel {INPUT_LEVELS} everywhere" if self.constant else ""
+        shape = "x".join(map(str, self.input_shape))
+        return f"Sigma-Delta network for netx, input {shape}{constant}\n{table(self.cells(), left=('type', 'shape'))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `summary` says, as plain values for JSON."""
+        head, *rows = self.cells()
+        layers = [dict(zip(head, row, strict=True)) for row in rows]
+        return {"input_shape": list(self.input_shape), "constant_channel": self.constant, "layers": layers}
+
+    def pixels(self, images: Any, steps_per_image: Any = 1) -> np.ndarray:
+        """Images as the input takes them, int64, with the constant channel, if any; InputError if they cannot be."""
+        shape = (self.input_shape[0] - self.constant, *self.input_shape[1:])
+        x = as_numpy(images, "images")
+        if x.dtype != np.uint8 or x.shape[1:] != shape or not len(x):
+            expected = f"uint8 of shape (N, {', '.join(map(str, shape))}), at least one"
+            raise InputError(f"images: expected {expected}, found {x.dtype} {x.shape}")
+        if not is_int(steps_per_image) or steps_per_image < 1:
+            raise InputError(f"steps_per_image: expected an integer of at least 1, found {steps_per_image!r}")
+        x = x.astype(np.int64)
+        return np.concatenate([x, np.full_like(x[:, :1], INPUT_LEVELS)], axis=1) if self.constant else x
 
     @property
     def depth(self) -> int:
@@ -140,9 +176,13 @@ class SigmaDeltaNetwork:
         -------
         SigmaDeltaOutput
             ``N * steps_per_image + depth`` steps; after the last image the input is 0.
+
+        Raises
+        ------
+        InputError
+            If images or the number of steps are not usable.
         """
-        x = np.asarray(images, np.int64)
-        x = np.repeat(with_constant(x) if self.constant else x, steps_per_image, axis=0)
+        x = np.repeat(self.pixels(images, steps_per_image), steps_per_image, axis=0)
         x = np.concatenate([x, np.zeros((self.depth, *self.input_shape), np.int64)])
         s = encoded(x << BIAS_EXP, 0)
         events = {"input": _events(s)}
@@ -151,11 +191,6 @@ class SigmaDeltaNetwork:
             events[layer.name] = _events(s)
         readout = np.cumsum(currents(self.layers[-1].synapse, s), axis=0)
         return SigmaDeltaOutput(readout, events, len(images), steps_per_image, self.depth)
-
-
-def with_constant(images: np.ndarray) -> np.ndarray:
-    """Images with one more channel that is `INPUT_LEVELS` everywhere."""
-    return np.concatenate([images, np.full_like(images[:, :1], INPUT_LEVELS)], axis=1)
 
 
 def activations(layer: SigmaDeltaLayer, s: np.ndarray) -> np.ndarray:

@@ -17,12 +17,14 @@ import numpy as np
 
 from lava_aug.errors import FileError, InputError, NetworkError, SpecError
 from lava_aug.formats.hdf5 import Reader, opened, parameters, put, put_spec
-from lava_aug.formats.netx import FORMAT, load
-from lava_aug.network import MAX_NEURONS, Network
+from lava_aug.network import MAX_NEURONS
 from lava_aug.spec import Spec, integer, is_int
 from lava_aug.stock.layers import NOT_RUN, STOCK_LAYERS, Shape, StockFlatten, StockInput, StockLayer
 from lava_aug.stock.neurons import STOCK_NEURONS, StockNeuron
 from lava_aug.texts import brief, counted, table
+
+SIGMA_DELTA = "netx-sdnn"
+"""Attribute ``format`` of files that `lava_aug.export_sdnn` wrote; netx does not look at it."""
 
 
 def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "StockNetwork":
@@ -60,15 +62,6 @@ def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "S
         raise InputError(f"num_layers: expected an integer of at least 1, found {num_layers!r}")
     with opened(path) as file:
         return _read(file, num_layers)
-
-
-def load_either(path: str | os.PathLike[str], num_layers: int | None = None) -> "Network | StockNetwork":
-    """Read a network, ours or lava-dl's, as its file says; arguments and errors as of `load` and `load_netx`."""
-    with opened(path) as file:
-        ours = Reader(file, "file").attribute("format") == FORMAT
-    if ours and num_layers is not None:
-        raise InputError("num_layers: only files of lava-dl's can be read in part")
-    return load(path) if ours else load_netx(path, num_layers)
 
 
 class StockNetwork(Spec):
@@ -250,7 +243,7 @@ def _write_layer(group: h5py.Group, layer: StockLayer) -> None:
 def _read(file: h5py.File, num_layers: int | None) -> StockNetwork:
     root = Reader(file, "file")
     found = root.attribute("format")
-    if found is not None:
+    if found not in (None, SIGMA_DELTA):
         raise FileError(f"not a file of lava-dl's: attribute 'format' is {brief(found)}; use lava_aug.load")
     groups = root.group("layer").numbered()[:num_layers]
     layers = tuple(_read_layer(group, index) for index, group in enumerate(groups))

@@ -6,7 +6,7 @@ from lava.magma.core.process.variable import Var
 
 from lava_aug.errors import SpecError
 from lava_aug.layers import Synapse
-from lava_aug.processes.base import Process
+from lava_aug.processes.base import Process, checked_shape
 from lava_aug.spec import is_int
 
 
@@ -58,8 +58,9 @@ class Synapses(Process):
             raise SpecError(f"Synapses: expected a lava_aug.layers.Synapse, found {synapse!r}")
         if not is_int(delay) or delay < 0:
             raise SpecError(f"Synapses: delay must be an integer of at least 0, found {delay!r}")
-        super().__init__(synapse=synapse, shape=tuple(shape), delay=int(delay), name=name, log_config=log_config)
-        output = synapse.output_shape(tuple(shape))
+        shape = checked_shape(self, shape)
+        super().__init__(synapse=synapse, shape=shape, delay=int(delay), name=name, log_config=log_config)
+        output = synapse.output_shape(shape)
         self.s_in = InPort(shape=shape)
         self.a_out = OutPort(shape=output)
         self.a_buf = Var(shape=output, init=0)

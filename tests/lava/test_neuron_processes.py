@@ -10,6 +10,7 @@ from lava.proc.dense.process import Dense as StockDense
 from lava.proc.monitor.process import Monitor
 
 from lava_aug.errors import SpecError
+from lava_aug.layers import Relay
 from lava_aug.neurons import AugmentedNeuron, RateNeuron
 from lava_aug.processes import (
     AugmentedIF,
@@ -19,6 +20,7 @@ from lava_aug.processes import (
     MaxPool,
     NeuronProcess,
     Readout,
+    Synapses,
 )
 from lava_aug.processes.augmented_if.models import PyAugmentedIFFixed
 from lava_aug.testing import run_process
@@ -420,6 +422,15 @@ def test_constructors_refuse(process: type[NeuronProcess], options: dict[str, An
     with pytest.raises(SpecError) as caught:
         process(shape=(2,), **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("shape", [2, (), (0,), (2, 1.5), "2", None])
+def test_shapes_are_tuples_of_sizes(shape: Any) -> None:
+    with pytest.raises(SpecError, match=r"IntegrateFire\.shape: expected a tuple of positive integers, such as"):
+        IntegrateFire(shape=shape, vth=3)
+    with pytest.raises(SpecError, match=r"Synapses\.shape: expected a tuple of positive integers, such as"):
+        Synapses(synapse=Relay(), shape=shape)
+    assert IntegrateFire(shape=[2, 3], vth=3).a_in.shape == (2, 3)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

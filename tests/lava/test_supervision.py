@@ -23,7 +23,7 @@ from nets import images_for, small_net
 
 from lava_aug.backend import deploy, preconditions
 from lava_aug.backend.supervision import supervise
-from lava_aug.errors import BackendError, BackendWarning, RunInterruptedError
+from lava_aug.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing.leftovers import segments
 
@@ -78,6 +78,13 @@ def test_waiting_in_vain_ends_at_the_timeout() -> None:
     with pytest.raises(BackendError, match="did not answer within 1 seconds, although all its processes are alive"):  # noqa: SIM117
         with supervise(middle, timeout=1):
             run(middle)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), "10", True])
+def test_a_timeout_is_a_time(timeout: Any) -> None:
+    with pytest.raises(InputError, match="timeout: expected a positive number of seconds, or None, found"):  # noqa: SIM117
+        with supervise(chain(), timeout=timeout):
+            pass
 
 
 def test_a_stopped_network_does_not_run_again() -> None:

@@ -1,0 +1,49 @@
+"""`read_network`: the network of a file, whichever format it has."""
+
+import os
+
+from lava_aug.errors import InputError
+from lava_aug.formats.hdf5 import Reader, opened
+from lava_aug.formats.netx import FORMAT, load
+from lava_aug.network import Network
+from lava_aug.nir.files import from_nir
+from lava_aug.sdnn.file import read_sdnn
+from lava_aug.sdnn.sigma_delta import SigmaDeltaNetwork
+from lava_aug.stock.files import SIGMA_DELTA, StockNetwork, load_netx
+
+READERS = {FORMAT: load, SIGMA_DELTA: read_sdnn, "nir": from_nir}
+"""By what a file says that it is; any other may be one of lava-dl's."""
+
+
+def read_network(
+    path: str | os.PathLike[str], num_layers: int | None = None
+) -> Network | StockNetwork | SigmaDeltaNetwork:
+    """Read a network from a file that `save`, `to_nir` or `export_sdnn` wrote, or lava-dl, or another tool for NIR.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    num_layers : int, optional
+        Of a file of lava-dl's: read only so many of its layers.
+
+    Returns
+    -------
+    Network, StockNetwork or SigmaDeltaNetwork
+        What `load` or `from_nir`, `load_netx`, or `export_sdnn` (as its ``network``) gives.
+
+    Raises
+    ------
+    InputError
+        If ``num_layers`` is given for another file than one of lava-dl's.
+    FileError
+        If the file cannot be read.
+    """
+    with opened(path) as file:
+        root = Reader(file, "file")
+        kind = "nir" if root.is_group("node") and "layer" not in root else root.attribute("format")
+    if kind not in READERS:
+        return load_netx(path, num_layers)
+    if num_layers is not None:
+        raise InputError("num_layers: only files of lava-dl's can be read in part")
+    return READERS[kind](path)
