@@ -17,7 +17,7 @@ from lava_aug.commands.inputs import (
     read_images,
 )
 from lava_aug.errors import InputError
-from lava_aug.files import whole_file
+from lava_aug.files import write_arrays
 from lava_aug.texts import counted
 
 SHOWN_STEPS = 32
@@ -127,7 +127,7 @@ def _run_stock(
     with bar("running on Lava"):
         found = net.run(inputs, steps, timeout=timeout)
     if output is not None:
-        write_arrays({"output": found}, output)
+        write_arrays(output, {"output": found})
     if json:
         print_json({"num_steps": len(found), "output": found.tolist()})
         return
@@ -185,10 +185,4 @@ def write_result(result: Any, path: Path) -> None:
         arrays["predictions"] = result.predictions
     for what in ("events", "spike_sum", "synops", "saturated", "capped"):
         arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
-    write_arrays(arrays, path)
-
-
-def write_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Write arrays to an ``.npz``, whole or not at all."""
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)

@@ -10,7 +10,7 @@ import math
 import h5py
 import numpy as np
 
-from lava_aug.formats.hdf5 import put
+from lava_aug.formats.hdf5_writing import put
 from lava_aug.layers import Conv, Dense
 from lava_aug.sdnn.sigma_delta import SigmaDeltaNetwork
 
