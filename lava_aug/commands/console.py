@@ -1,4 +1,8 @@
-"""What commands print with: tables, progress bars, figures."""
+"""What commands print with: lines, tables, progress bars, figures.
+
+Nearly every line holds a path, a name or a note that is somebody else's. So nothing here is read as rich's markup, and
+all of it goes through `lava_aug.texts.printable`.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,9 +15,10 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from lava_aug import files
-from lava_aug.texts import plain
+from lava_aug.texts import plain, printable
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -26,9 +31,25 @@ def be_quiet(quiet: bool) -> None:
     out.quiet = progress_console.quiet = quiet
 
 
+def tell(text: str, console: Console = out) -> None:
+    """Print a text, its lines as they are."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def warn(text: str, console: Console = out) -> None:
+    """Print a warning."""
+    console.print(Text.assemble(("Warning:", "bold yellow"), f" {printable(text)}"), soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """Print an error."""
+    err.print(Text.assemble(("Error:", "bold red"), f" {printable(text)}"))
+
+
 def print_json(data: Any) -> None:
-    """Print JSON, quiet or not."""
-    typer.echo(json.dumps(plain(data), indent=2, ensure_ascii=False))
+    """Print JSON, quiet or not; what is not shown, or acted on, as JSON escapes it."""
+    text = json.dumps(plain(data), indent=2, ensure_ascii=False)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 @contextmanager
@@ -42,7 +63,7 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on standard error that takes (what is going on, finished, all)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=progress_console, transient=True, disable=progress_console.quiet) as progress:
         task = progress.add_task("", total=None)
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
@@ -50,12 +71,14 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
 
 def table_of(cells: list[list[str]], title: str, caption: str | None = None) -> Table:
     """A table to print; the first line of its cells is the head. Where there is little room, numbers are never cut."""
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    around = Text(printable(title), "table.title"), Text(printable(caption or ""), "table.caption")
+    table = Table(title=around[0], title_justify="left", caption=around[1], caption_justify="left")
     table.box, table.pad_edge, table.collapse_padding = box.SIMPLE_HEAD, False, True
-    for index, head in enumerate(cells[0]):
-        widest = max((len(row[index]) for row in cells[1:]), default=0)
+    texts = [[Text(printable(cell, keep="")) for cell in row] for row in cells]
+    for index, head in enumerate(texts[0]):
+        widest = max((len(row[index]) for row in texts[1:]), default=0)
         table.add_column(head, justify="right" if index else "left", min_width=widest if index else None)
-    for row in cells[1:]:
+    for row in texts[1:]:
         table.add_row(*row)
     return table
 
@@ -78,7 +101,7 @@ def show(as_dict: Callable[[], Any], as_text: Callable[[], str], as_json: bool) 
     if as_json:
         print_json(as_dict())
     else:
-        out.print(as_text(), markup=False, soft_wrap=True)
+        tell(as_text())
 
 
 def show_verdict(found: Verdict, as_json: bool) -> None:
@@ -99,7 +122,7 @@ def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = T
 
     files.write_figure(draw(plot).figure, path)
     if say:
-        out.print(f"Wrote {path}.")
+        tell(f"Wrote {path}.")
 
 
 def show_page(path: Path) -> None:
@@ -107,4 +130,4 @@ def show_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        err.print("[bold yellow]Warning:[/] no browser was found to show it")
+        warn("no browser was found to show it", err)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, table_of, write_figure
+from lava_aug.commands.console import bar, out, print_json, table_of, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -79,8 +79,8 @@ def convert(
             progress=progress,
         )
     la.save(net, output)
-    out.print(net.summary(), markup=False, soft_wrap=True)
-    out.print(f"Wrote {output}.")
+    tell(net.summary())
+    tell(f"Wrote {output}.")
 
 
 def tune(
@@ -123,8 +123,8 @@ def tune(
     else:
         out.print(table_of(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front"))
         if not tuned.reached:
-            out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
-        out.print(f"Wrote {output}.")
+            warn("nothing that was tried comes as near to the ANN as was asked for")
+        tell(f"Wrote {output}.")
     write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, show, table_of
+from lava_aug.commands.console import bar, out, print_json, show, table_of, tell, warn
 from lava_aug.commands.inputs import (
     ImagesOption,
     JsonOption,
@@ -145,7 +145,7 @@ def _run_stock(
         )
     )
     if output is not None:
-        out.print(f"Wrote {output}.")
+        tell(f"Wrote {output}.")
 
 
 def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
@@ -168,13 +168,13 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
     ]
     out.print(table_of([head, *rows], counted(count, "image"), "* per image, of all layers"))
     if result.stops is not None:
-        out.print(f"{result.steps.mean():.2f} time steps per image on average")
+        tell(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):
         for name, found in getattr(result, what).items():
             if found.sum():
-                out.print(f"[bold yellow]Warning:[/] layer {name!r}: {what} {found.sum():,} times")
+                warn(f"layer {name!r}: {what} {found.sum():,} times")
     if output is not None:
-        out.print(f"Wrote {output}.")
+        tell(f"Wrote {output}.")
 
 
 def write_result(result: Any, path: Path) -> None:
