@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lava_aug.commands import console, conversion, demo, experiments, export, networks, preflight, report, verification
-from lava_aug.commands.console import err
+from lava_aug.commands.console import fail
 from lava_aug.errors import LavaAugError
 
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
@@ -63,9 +63,5 @@ def main() -> None:
         try:
             app()
         except LavaAugError as error:
-            err.print(f"[bold red]Error:[/] {_plain(error)}")
+            fail(str(error))
             sys.exit(130 if isinstance(error.__cause__, KeyboardInterrupt) else 2)
-
-
-def _plain(error: LavaAugError) -> str:
-    return str(error).replace("[", "\\[")

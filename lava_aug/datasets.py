@@ -1,6 +1,6 @@
 """Image data sets from disk, by way of torchvision; nothing is downloaded."""
 
-import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,11 +72,11 @@ def _mnist(name: str, root: Path, train: bool) -> Images:
 
     try:
         data = getattr(datasets, name)(str(root), train=train, download=False)
-    except RuntimeError as error:
-        raise _missing(name, root, f"the four unpacked idx files in {str(root / name / 'raw')!r}") from error
-    except (OSError, ValueError, AssertionError, LookupError) as error:
-        raise _broken(name, root, error) from error
-    return Images(data.data.unsqueeze(1).numpy(), data.targets.numpy())
+    except Exception as error:  # torchvision raises nearly everything on damaged files
+        if "not found" in str(error):
+            raise _missing(name, root, f"the four unpacked idx files in {str(root / name / 'raw')!r}") from error
+        raise _broken(name, root, f"{type(error).__name__} {error}") from error
+    return _paired(name, root, data.data.unsqueeze(1).numpy(), data.targets.numpy())
 
 
 def _cifar10(name: str, root: Path, train: bool) -> Images:
@@ -88,12 +88,12 @@ def _cifar10(name: str, root: Path, train: bool) -> Images:
             return _folder(folder)
     try:
         data: Any = datasets.CIFAR10(str(root), train=train, download=False)
-    except RuntimeError as error:
-        where = f"{str(root / 'cifar-10-batches-py')!r}, or images in {str(root / part / '<class>')!r}"
-        raise _missing(name, root, where) from error
-    except (OSError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
-        raise _broken(name, root, error) from error
-    return Images(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.asarray(data.targets))
+    except Exception as error:
+        if "not found" in str(error):
+            where = f"{str(root / 'cifar-10-batches-py')!r}, or images in {str(root / part / '<class>')!r}"
+            raise _missing(name, root, where) from error
+        raise _broken(name, root, f"{type(error).__name__} {error}") from error
+    return _paired(name, root, np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), np.asarray(data.targets))
 
 
 def _folder(folder: Path) -> Images:
@@ -106,14 +106,31 @@ def _folder(folder: Path) -> Images:
         raise InputError(f"{str(folder)!r}: expected a folder of images for each class; {error}") from error
     found = []
     for path, _ in data.samples:
-        try:
-            image = np.asarray(data.loader(path))
-        except OSError as error:
-            raise InputError(f"{path!r}: cannot be read as an image: {error}") from error
+        image = _pixels(path, data.loader)
         if found and image.shape != found[0].shape:
             raise InputError(f"{path!r}: expected shape {found[0].shape}, as the first image has, found {image.shape}")
         found.append(image)
     return Images(np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), np.asarray(data.targets))
+
+
+def _pixels(path: str, load: Callable[[str], Any]) -> np.ndarray:
+    """An image, unless it is so large that reading it may be what it is for."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return np.asarray(load(path))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{path!r}: expected an image of at most {Image.MAX_IMAGE_PIXELS:,} pixels") from error
+    except Exception as error:  # Pillow raises nearly everything on damaged files
+        raise InputError(f"{path!r}: cannot be read as an image: {error}") from error
+
+
+def _paired(name: str, root: Path, images: np.ndarray, labels: np.ndarray) -> Images:
+    if len(images) != len(labels):
+        raise _broken(name, root, f"{len(images):,} images, and {len(labels):,} labels")
+    return Images(images, labels)
 
 
 def _missing(name: str, root: Path, where: str) -> InputError:
@@ -121,8 +138,8 @@ def _missing(name: str, root: Path, where: str) -> InputError:
     return InputError(f"no {name} in {str(root)!r}: expected {where}. To get it: {get}")
 
 
-def _broken(name: str, root: Path, error: Exception) -> InputError:
-    return InputError(f"{name} in {str(root)!r} cannot be read, get it again: {type(error).__name__} {error}")
+def _broken(name: str, root: Path, what: str) -> InputError:
+    return InputError(f"{name} in {str(root)!r} cannot be read, get it again: {what}")
 
 
 LOADERS: dict[str, Callable[[str, Path, bool], Images]] = {"MNIST": _mnist, "FashionMNIST": _mnist, "CIFAR10": _cifar10}

@@ -1,10 +1,10 @@
 """The whole way on one page: train, convert, compare, save, and run on Lava."""
 
 import dataclasses
+import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from lava_aug import digits
@@ -14,7 +14,7 @@ from lava_aug.experiments.cases import TITLES, default_cases
 from lava_aug.experiments.comparison import STEPS, Comparison
 from lava_aug.experiments.running import compare_cases
 from lava_aug.figures.comparisons import accuracy_and_events
-from lava_aug.files import write_figure
+from lava_aug.files import write_arrays, write_bytes, write_figure
 from lava_aug.formats.netx import load, save
 from lava_aug.results import Output
 from lava_aug.simulation.simulator import simulate
@@ -105,8 +105,10 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     paths = {suffix: target / f"digits.{suffix}" for suffix in ("net", "png", "pt", "npz")}
     say(f"writing {paths['net']}")
     save(convert(model, data.train_images, num_steps=LAVA_STEPS), paths["net"])
-    torch.save(model.state_dict(), paths["pt"])
-    np.savez_compressed(paths["npz"], images=data.test_images, labels=data.test_labels)
+    weights = io.BytesIO()
+    torch.save(model.state_dict(), weights)
+    write_bytes(paths["pt"], weights.getvalue())
+    write_arrays(paths["npz"], {"images": data.test_images, "labels": data.test_labels})
     title = f"scikit-learn digits, {comparison.num_images} test images, 8-bit weights"
     write_figure(accuracy_and_events(comparison, title), paths["png"], dpi=120)
     say(f"running {LAVA_IMAGES} test digits on Lava, {LAVA_STEPS} time steps each")

@@ -2,8 +2,17 @@
 
 from typing import Any
 
+from lava_aug.texts import printable
 
-class LavaAugError(Exception):
+
+class _Printable:
+    """Messages hold names from files and users: they can be printed as they are."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class LavaAugError(_Printable, Exception):
     """Base of every error that lava-aug raises on purpose."""
 
 
@@ -51,13 +60,13 @@ class RunInterruptedError(BackendError):
         self.output, self.num_finished = output, num_finished
 
 
-class ConversionWarning(UserWarning):
+class ConversionWarning(_Printable, UserWarning):
     """A conversion went through, but something in it deserves a look."""
 
 
-class ExportWarning(UserWarning):
+class ExportWarning(_Printable, UserWarning):
     """A network was exported or imported, but other tools compute something else with it than we do."""
 
 
-class BackendWarning(UserWarning):
+class BackendWarning(_Printable, UserWarning):
     """A Lava network runs, but something in it deserves a look."""

@@ -1,20 +1,36 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all, by however many writers at once."""
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lava_aug.errors import FileError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PARTIAL = ".lava-aug-{}.partial"
+"""Names of files that are not complete yet, each with a number of its own."""
+
+STALE_SECONDS = 3600.0
+"""How long nobody has written to an incomplete file that is taken for one that a writer, who died, has left."""
+
+MAX_NAME_BYTES = 255
+"""Longest name of a file on all usual file systems."""
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> Iterator[Path]:
     """Where to write a file to: it takes the name that it was asked for, and an older one's place, once it is complete.
+
+    Of an older one the mode is kept; if it is reached by a symbolic link, the link stays and leads to the new one. Any
+    number of writers may write to one name: readers see the file of one of them, and the last one stays.
 
     Parameters
     ----------
@@ -26,20 +42,85 @@ def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> It
     Raises
     ------
     FileError
-        If it cannot be written; what was there before is as it was.
+        If it cannot be written; what was there before is as it was, and nothing else is left.
     """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    check_output(path, make_folder=make_folder)
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(PARTIAL.format(secrets.token_hex(8)))
     try:
         if make_folder:
             target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_stale(target.parent)
         try:
             yield partial
-            partial.replace(target)
+            _replace(target, partial)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {str(target)!r}: {error}") from error
+    except OSError as error:  # a FileError, too
+        raise FileError(f"cannot write {str(path)!r}: {_reason(error)}") from error
+
+
+def check_output(path: str | os.PathLike[str], *, make_folder: bool = False) -> None:
+    """Whether a file can be written under a name, as far as that can be told before there is something to write.
+
+    Raises
+    ------
+    FileError
+        If not; the message says why.
+    """
+    problem = next((what for found, what in _problems(Path(path), os.fspath(path), make_folder) if found), None)
+    if problem is not None:
+        raise FileError(f"cannot write {os.fspath(path)!r}: {problem}")
+
+
+def _problems(path: Path, text: str, make_folder: bool) -> Iterator[tuple[bool, str]]:
+    """What may be wrong with a name, the most telling first."""
+    length = max(len(os.fsencode(part)) for part in (path.name, *path.parts))
+    yield not text, "expected the name of a file, found none"
+    yield "\0" in text, "expected a name without NUL"
+    yield length > MAX_NAME_BYTES, f"expected names of at most {MAX_NAME_BYTES} bytes, found one of {length}"
+    yield path.is_dir() or text.endswith(os.sep), "it is a folder; give the name of a file in it"
+    yield path.exists() and not path.is_file(), "it is no plain file"
+    folder = Path(os.path.realpath(path)).parent
+    yield not make_folder and not folder.is_dir(), f"there is no folder {str(folder)!r}"
+
+
+def _clear_stale(folder: Path) -> None:
+    """Take away what writers who died have left, once it is old: by name alone nobody can tell who still writes."""
+    now = time.time()
+    for found in folder.glob(PARTIAL.format("*")):
+        with suppress(OSError):  # somebody else was faster
+            if now - found.stat().st_mtime > STALE_SECONDS:
+                found.unlink()
+
+
+def _replace(target: Path, partial: Path) -> None:
+    """Give a complete file its name, and the mode of the one that had it; on the disk before it takes its place."""
+    with suppress(FileNotFoundError):
+        partial.chmod(stat.S_IMODE(target.stat().st_mode))
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(target)
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, in words; whatever library wrote: HDF5 has the number of the error in its text alone."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if error.errno in full or any(f"errno = {number}," in str(error) for number in full):
+        return f"there is no room for it ({os.strerror(error.errno or errno.ENOSPC)})"
+    return error.strerror or str(error)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, make_folder: bool = False) -> None:
+    """Write bytes to a file, whole or not at all.
+
+    Raises
+    ------
+    FileError
+        If that cannot be done.
+    """
+    with whole_file(path, make_folder=make_folder) as partial:
+        partial.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -50,8 +131,21 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     FileError
         If that cannot be done.
     """
-    with whole_file(path, make_folder=True) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode(), make_folder=True)
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays to an ``.npz``, whole or not at all.
+
+    Raises
+    ------
+    FileError
+        If that cannot be done.
+    """
+    import numpy as np
+
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def write_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150, *, make_folder: bool = False) -> None:

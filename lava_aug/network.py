@@ -12,7 +12,20 @@ from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
 from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
 from lava_aug.normalization import Normalization
-from lava_aug.spec import Numbers, Spec, array, every, frozen, integer, number, numbers, offending, shape, text
+from lava_aug.spec import (
+    Numbers,
+    Spec,
+    array,
+    check_text,
+    every,
+    frozen,
+    integer,
+    number,
+    numbers,
+    offending,
+    shape,
+    text,
+)
 
 if TYPE_CHECKING:
     from lava_aug.checks.planning import Plan
@@ -231,6 +244,11 @@ class Network(Spec):
         found = self.shapes[self.readout.name]
         if self.heads and found != (sum(sizes),):
             raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {found}")
+        for head in self.heads:
+            try:
+                check_text(head.name)
+            except SpecError as error:
+                raise NetworkError(f"heads: name: {error}") from None
         if len({head.name for head in self.heads}) < len(self.heads):
             raise NetworkError(f"heads: names are used twice: {[head.name for head in self.heads]}")
 

@@ -20,6 +20,9 @@ Check = Callable[[Any], Any]
 Numbers = int | float | np.ndarray
 """One number for all, or an array of numbers that broadcasts to what they are for."""
 
+MAX_TEXT_BYTES = 1 << 12
+"""Longest text, in UTF-8: it goes into messages, tables and files."""
+
 MAX_AXES = 64
 """Most numbers in a shape or a pair, which is as many axes as an array can have."""
 
@@ -170,14 +173,26 @@ def boolean(*, stored_as: str, doc: str, optional: bool = False, default: Any = 
 
 
 def text(*, stored_as: str, doc: str, optional: bool = False, default: Any = dataclasses.MISSING) -> Any:
-    """A non-empty string (None too, if optional)."""
+    """A non-empty string that `check_text` lets pass (None too, if optional)."""
+    return _field(_optional(check_text, optional), "text", stored_as, doc, default)
 
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise SpecError(f"expected a non-empty text, found {brief(value)}")
-        return value
 
-    return _field(_optional(check, optional), "text", stored_as, doc, default)
+def check_text(value: Any) -> str:
+    """A text that files can hold: SpecError if it is none, is empty or too long, or has characters that UTF-8 has not.
+
+    Files keep texts with a fixed length, and end them at NUL.
+    """
+    if not isinstance(value, str) or not value:
+        raise SpecError(f"expected a non-empty text, found {brief(value)}")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise SpecError(f"expected a text that UTF-8 can write, found {brief(value)}") from None
+    if size > MAX_TEXT_BYTES or "\0" in value:
+        raise SpecError(
+            f"expected a text of at most {MAX_TEXT_BYTES:,} bytes without NUL, found {size:,} bytes: {brief(value)}"
+        )
+    return value
 
 
 def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default: Any = dataclasses.MISSING) -> Any:

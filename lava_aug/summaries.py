@@ -10,7 +10,7 @@ from lava_aug import fixed_point
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.spec import Numbers
-from lava_aug.texts import counted, table
+from lava_aug.texts import counted, printable, table
 
 OPTIONS = ("vth_lo", "v0", "n_max", "message_bits")
 """What neurons may have beside a threshold, in one line below the table."""
@@ -23,18 +23,24 @@ def summary(net: Network) -> str:
     neurons = sum(math.prod(net.shapes[layer.name]) for layer in net)
     weights = sum(layer.num_weights for layer in net)
     synapses = sum(net.num_synapses(layer.name) for layer in net)
+    method = printable(net.method, keep="")
     arithmetic = "floating point" if net.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
     return "\n".join(
         [
-            f"{net.method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
+            f"{method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
             f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
             *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
             table(rows, left=("type", "neuron", "shape", "inputs")),
-            *([f"heads: {', '.join(f'{head.name} {_by(head.shape)}' for head in net.heads)}"] if net.heads else []),
+            *_heads(net),
             f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
             *_options(net),
         ]
     )
+
+
+def _heads(net: Network) -> list[str]:
+    found = ", ".join(f"{printable(head.name, keep='')} {_by(head.shape)}" for head in net.heads)
+    return [f"heads: {found}"] if found else []
 
 
 def described(net: Network) -> dict[str, Any]:

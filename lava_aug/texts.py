@@ -33,6 +33,29 @@ def brief(value: Any) -> str:
     return text if len(text) <= 2 * SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]} …"
 
 
+def printable(text: str, keep: str = "\n") -> str:
+    """A text as it may be shown: what terminals act on, or do not show, is written as Python escapes it.
+
+    Whatever comes from files and users goes through here where it is printed: names can hold sequences that clear the
+    screen, or letters that turn the line around.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+    keep : str
+        Characters that stay as they are.
+
+    Examples
+    --------
+    >>> print(printable("conv\\x1b[2J, Größe, \\u202e"))
+    conv\\x1b[2J, Größe, \\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: data classes and mappings become dictionaries, their keys texts, arrays lists.
 
@@ -90,6 +113,7 @@ def table(rows: Sequence[Sequence[str]], *, left: Collection[str] = ()) -> str:
     conv1      7
     fc     1,024
     """
+    rows = [[printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

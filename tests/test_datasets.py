@@ -2,7 +2,9 @@
 
 import gzip
 import pickle
+import random
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,67 @@ def test_broken_data(tmp_path: Path) -> None:
     (tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte").write_bytes(gzip.compress(b"not an idx file"))
     with pytest.raises(InputError, match=r"MNIST in .* cannot be read"):
         load_images("MNIST", tmp_path)
+
+
+def idx(code: int, sizes: tuple[int, ...], data: bytes) -> bytes:
+    """An idx file of any type."""
+    return struct.pack(f">BBBB{len(sizes)}I", 0, 0, code, len(sizes), *sizes) + data
+
+
+BROKEN: dict[str, tuple[str, bytes, str]] = {
+    "floats": ("images-idx3", idx(13, (7, 28, 28), bytes(7 * 28 * 28 * 4)), "uint8 instead of torch.float32"),
+    "labels of 32 bits": ("labels-idx1", idx(12, (7,), bytes(28)), "uint8 instead of torch.int32"),
+    "an unknown type": ("images-idx3", idx(99, (7, 28, 28), bytes(7 * 28 * 28)), "AssertionError"),
+    "cut": ("images-idx3", idx(8, (7, 28, 28), bytes(7 * 28 * 28 - 100)), "RuntimeError"),
+    "cut head": ("images-idx3", b"\0\0\x08\x03\0\0", "ValueError"),
+    "empty": ("images-idx3", b"", "ValueError"),
+    "more": ("images-idx3", idx(8, (7, 28, 28), bytes(7 * 28 * 28 + 1)), "RuntimeError"),
+    "a claim": ("images-idx3", idx(8, (1 << 31, 1 << 31, 28), bytes(7)), "Error"),
+    "two axes": ("images-idx3", idx(8, (7, 28), bytes(7 * 28)), "3 dimension"),
+    "fewer labels": ("labels-idx1", idx(8, (5,), bytes(5)), "7 images, and 5 labels"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_idx_files(case: str, tmp_path: Path) -> None:
+    name, data, message = BROKEN[case]
+    write_mnist(tmp_path, "MNIST")
+    (tmp_path / "MNIST" / "raw" / f"t10k-{name}-ubyte").write_bytes(data)
+    with pytest.raises(InputError, match=f"MNIST in .* cannot be read, get it again: .*{message}"):
+        load_images("MNIST", tmp_path)
+
+
+def png(width: int, height: int) -> bytes:
+    """A small file that claims any size."""
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99))))
+    chunks = ((kind + data, len(data)) for kind, data in (*parts, (b"IEND", b"")))
+    body = (struct.pack(">I", size) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk, size in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("size", [10_000, 20_000])
+def test_images_that_would_use_up_the_memory(size: int, tmp_path: Path) -> None:
+    write_folder(tmp_path / "test")
+    (tmp_path / "test" / "cat" / "2.png").write_bytes(png(size, size))
+    with pytest.raises(InputError, match=r"2\.png': expected an image of at most 89,478,485 pixels"):
+        load_images("CIFAR10", tmp_path)
+
+
+def test_damaged_images_give_images_or_our_error(tmp_path: Path) -> None:
+    write_folder(tmp_path / "test")
+    path, kinds = tmp_path / "test" / "cat" / "1.png", set()
+    whole = path.read_bytes()
+    for seed in range(600):
+        rng = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(rng.choice([1, 3])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            kinds.add(load_images("CIFAR10", tmp_path).images.shape)
+        except InputError:
+            kinds.add(InputError)
+    assert kinds == {(3, 3, 5, 4), InputError}
 
 
 def test_broken_image_folders(tmp_path: Path) -> None:

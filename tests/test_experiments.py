@@ -1,9 +1,12 @@
 """Comparisons in parts: the same whatever engine, order, interruption, and however many workers die."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from nets import SKIPS, images_for, skip_net
-from workers import die, die_once
+from workers import die, die_once, import_what_is_not_there, not_three, process_id
 
 import lava_aug as la
 from lava_aug.digits import Digits, DigitsNet, load_digits
+from lava_aug.errors import BackendWarning
 from lava_aug.experiments import engines, parts
 from lava_aug.experiments import running as experiments
 from lava_aug.experiments.cases import Case, Choice, ablation_cases, cases_named, default_cases
@@ -163,6 +167,20 @@ def test_damaged_parts_are_computed_again(compared: Callable[..., la.Comparison]
     assert content(compared(parts=tmp_path)) == whole
 
 
+def test_parts_under_each_others_names_are_computed_again(
+    compared: Callable[..., la.Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = content(compared(parts=tmp_path))
+    one, other, *_ = sorted(tmp_path.iterdir())
+    data = one.read_bytes(), other.read_bytes()
+    one.write_bytes(data[1])
+    other.write_bytes(data[0])
+    calls: list[str] = []
+    monkeypatch.setattr(experiments, "run_unit", lambda unit: calls.append(unit.key) or run_unit(unit))
+    assert content(compared(parts=tmp_path)) == whole
+    assert sorted(calls) == sorted([one.stem, other.stem])
+
+
 def test_a_part_is_known_by_all_that_it_depends_on(model: DigitsNet, digits: Digits) -> None:
     images = digits.test_images[:3]
     net = la.convert(model, digits.train_images[:60])
@@ -220,12 +238,28 @@ def test_models_without_classes_are_refused(digits: Digits) -> None:
 
 def test_another_version_is_refused(model: DigitsNet, digits: Digits) -> None:
     (unit,) = units(la.convert(model, digits.train_images[:60]), digits.test_images[:3], 4, {})
-    with pytest.raises(la.BackendError, match=r"a worker has lava-aug .* started with 9\.9"):
-        run_unit(dataclasses.replace(unit, version="9.9"))
+    changed = {**unit.versions, "lava-aug": "9.9", "numpy": "0.1"}
+    message = (
+        rf"a worker has lava-aug .*, numpy {np.__version__}, but .* started with lava-aug 9\.9, numpy 0\.1; install"
+    )
+    with pytest.raises(la.BackendError, match=message):
+        run_unit(dataclasses.replace(unit, versions=changed))
+
+
+def test_parts_of_float_networks_depend_on_what_adds_up(
+    model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = la.convert(model, digits.train_images[:60])
+    floating = la.convert(model, digits.train_images[:60], weight_bits=None)
+    before = [units(net, digits.test_images[:3], 4, {})[0].key for net in (fixed, floating)]
+    monkeypatch.setattr(torch, "__version__", "0.1")
+    after = [units(net, digits.test_images[:3], 4, {})[0].key for net in (fixed, floating)]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
 
 
 def test_engines_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = engines.Engine("no_such_package", engines.ENGINES["ray"].connect, ())
+    missing = engines.ENGINES["ray"]._replace(package="no_such_package")
     monkeypatch.setitem(engines.ENGINES, "ray", missing)
     with pytest.raises(la.InputError, match=r"engine 'ray' is not installed; pip install 'lava-aug\[ray\]'"):
         next(engines.spread(len, ["a"], engine="ray"))
@@ -328,10 +362,122 @@ def test_a_dask_worker_is_killed_in_the_middle(
     assert len(list(tmp_path.iterdir())) == 16
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+"""Where `workers` can be imported."""
+
+
+@contextlib.contextmanager
+def dask_scheduler(port: int = 0) -> Iterator[tuple[str, Any]]:
+    """Address and process of a scheduler."""
+    command = (sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--no-dashboard")
+    options: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    with subprocess.Popen([*command, "--port", str(port)], **options) as process:
+        lines: Any = process.stderr
+        address = next(line.split()[-1] for line in lines if "Scheduler at:" in line)
+        try:
+            yield address, process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def dask_worker(address: str) -> Iterator[None]:
+    """As the documentation starts one: one thread."""
+    command = (sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny")
+    options: dict[str, Any] = {
+        "stderr": subprocess.DEVNULL,
+        "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    }
+    with subprocess.Popen([*command, "--no-dashboard"], **options) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
+    compared: Callable[..., la.Comparison], tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    with dask_scheduler() as (address, process), dask_worker(address):
+
+        def kill(what: str, done: int, total: int) -> None:
+            if what == "simulating" and done > total / 3:
+                process.kill()
+
+        with pytest.raises(
+            la.BackendError, match=r"engine 'dask': lost the scheduler .* call again to go on from there"
+        ):
+            compared(engine="dask", scheduler=address, parts=tmp_path, progress=kill)
+    kept = len(list(tmp_path.iterdir()))
+    assert 1 <= kept < 16
+    with dask_scheduler() as (address, _), dask_worker(address):
+        again = compared(engine="dask", scheduler=address, parts=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 16
+    assert content(again) == content(compared())
+
+
+def test_one_dask_worker_of_one_thread_computes_and_not_this_process(cluster_of_one: Any) -> None:
+    """joblib would compute in this process, and say nothing."""
+    found = list(engines.spread(process_id, range(5), engine="dask", scheduler=cluster_of_one))
+    assert sorted(index for index, _ in found) == list(range(5))
+    assert len({pid for _, pid in found}) == 1
+    assert os.getpid() not in {pid for _, pid in found}
+
+
+def test_errors_on_dask_workers_are_theirs(cluster_of_one: Any) -> None:
+    with pytest.raises(ValueError, match="not 3"):
+        list(engines.spread(not_three, range(5), engine="dask", scheduler=cluster_of_one))
+    with pytest.raises(
+        la.BackendError, match=r"engine 'dask': a worker cannot import what it needs: No module named 'x"
+    ):
+        list(engines.spread(import_what_is_not_there, range(2), engine="dask", scheduler=cluster_of_one))
+
+
+@pytest.fixture(scope="module")
+def cluster_of_one() -> Iterator[str]:
+    """The address of a scheduler with one worker of one thread."""
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    with dask_scheduler() as (address, _), dask_worker(address):
+        yield address
+
+
+def test_a_scheduler_that_has_not_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", "")
+    with dask_scheduler() as (address, _), dask_worker(address):
+        message = "engine 'dask': the scheduler cannot read what it is sent: .*; install the same versions of Python"
+        with pytest.raises(la.BackendError, match=message):
+            list(engines.spread(process_id, range(2), engine="dask", scheduler=address))
+
+
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    monkeypatch.setattr(engines, "PATIENCE", 0.5)
+    with dask_scheduler() as (address, _):
+        message = (
+            rf"the scheduler at '{address}' had no worker for 0\.5 s; start some: dask worker {address} --nthreads 1"
+        )
+        with pytest.raises(la.BackendError, match=message):
+            list(engines.spread(len, ["a"], engine="dask", scheduler=address))
+
+
 def test_no_dask_scheduler() -> None:
     pytest.importorskip("distributed", reason="needs the extra dask")
     with pytest.raises(la.InputError, match="engine 'dask': expected a scheduler such as"):
         next(engines.spread(len, ["a"], engine="dask"))
+    with pytest.raises(la.BackendError, match="engine 'dask': no scheduler at 'nowhere'"):
+        next(engines.spread(len, ["a"], engine="dask", scheduler="nowhere"))
+
+
+def test_one_core_of_ray_is_this_process_and_that_is_said() -> None:
+    """Here with joblib's own backend of threads, which has as many as it is asked for."""
+    calls = [(pow, (number, 2), {}) for number in range(20)]
+    with pytest.warns(BackendWarning, match="engine 'threading': there is one core .* joblib computes in this process"):
+        assert list(engines._in_rounds(calls, "threading", 1)) == [number**2 for number in range(20)]
+    assert list(engines._in_rounds(calls, "threading", 2)) == [number**2 for number in range(20)]
 
 
 def test_what_a_dead_process_had_is_done_again(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fuzz import network, stock_network
 
-from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_TEXTS
+from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO, MAX_TEXTS
 from lava_aug.formats.netx import save
 from lava_aug.layers import SYNAPSES
 from lava_aug.network import MAX_NEURONS, Layer
 from lava_aug.neurons import NEURONS
-from lava_aug.spec import Spec
+from lava_aug.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.stock.files import StockNetwork
 from lava_aug.stock.layers import STOCK_LAYERS
 from lava_aug.stock.neurons import STOCK_NEURONS, Cuba, SigmaDelta
@@ -87,6 +87,7 @@ def test_everything_that_is_written_is_named(kind: str, tmp_path: Path) -> None:
 def test_limits() -> None:
     for limit in (MAX_FILE_BYTES >> 20, MAX_BLOCKS, MAX_TEXTS, MAX_TEXT_BYTES, MAX_NEURONS):
         assert f"{limit:,}" in PAGE
+    assert f"{ ({4: 'four'}[MAX_RATIO]) } times its size on the disk" in PAGE
 
 
 def test_number_formats(tmp_path: Path) -> None:

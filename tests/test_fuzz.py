@@ -111,7 +111,7 @@ FOUND: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "much in all": (
         lambda file: (weight(shape=(MAX_FILE_BYTES,), dtype="i1")(file), None),
-        f"claims {MAX_FILE_BYTES:,} bytes; of a file at most {MAX_FILE_BYTES:,} are read, and",
+        f"claims {MAX_FILE_BYTES:,} bytes; of this file at most {MAX_FILE_BYTES:,} are read, and",
     ),
     "product of a shape that wraps": (
         weight(shape=(1 << 32, 1 << 32), dtype="i1", chunks=(1 << 10, 1 << 10)),

@@ -164,7 +164,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "has type object, expected numbers or text",
     ),
     "long text": (_replace("layer/5/quantum", "text of any length"), "found 'text of any length'"),
-    "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; of a file at most 201,326,592 are read"),
+    "huge": (_edit(_huge), "claims 1,099,511,627,776 bytes; of this file at most 201,326,592 are read"),
     "group": (_edit(lambda f: (f["layer/5"].pop("quantum"), f.create_group("layer/5/quantum"))), "found a group"),
     "other format": (
         _edit(lambda f: f.attrs.create("format", np.bytes_(b"nir"))),

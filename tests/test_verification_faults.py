@@ -17,7 +17,7 @@ from lava_aug.checks import verification
 from lava_aug.checks.mismatch import FIELDS, Mismatch, first_mismatch, misfit
 from lava_aug.checks.reference import interpret
 from lava_aug.checks.verification import Pair, verify
-from lava_aug.formats import hdf5, netx
+from lava_aug.formats import hdf5_writing, netx
 from lava_aug.layers import Dense, Relay
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
@@ -248,8 +248,8 @@ def test_a_writer_that_drops_a_bias_which_changes_nothing_on_these_images(monkey
 def test_a_writer_of_what_cannot_be_read(
     dataset: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = hdf5.put
-    for module in (hdf5, netx):
+    original = hdf5_writing.put
+    for module in (hdf5_writing, netx):
         monkeypatch.setattr(
             module, "put", lambda group, name, v: original(group, name, value if name == dataset else v)
         )

@@ -1,4 +1,8 @@
-"""What commands print with: tables, progress bars, figures."""
+"""What commands print with: lines, tables, progress bars, figures.
+
+Nearly every line holds a path, a name or a note that is somebody else's. So nothing here is read as rich's markup, and
+all of it goes through `lava_aug.texts.printable`.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,13 +13,13 @@ from typing import Any, Protocol
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from lava_aug import files
-from lava_aug.texts import plain
+from lava_aug.texts import plain, printable
 
 UNLIMITED = 1000
 """Columns that no table needs."""
@@ -31,15 +35,31 @@ def be_quiet(quiet: bool) -> None:
     out.quiet = progress_console.quiet = quiet
 
 
+def tell(text: str, console: Console = out) -> None:
+    """Print a text, its lines as they are."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
+def warn(text: str, console: Console = out) -> None:
+    """Print a warning."""
+    console.print(Text.assemble(("Warning:", "bold yellow"), f" {printable(text)}"), soft_wrap=True)
+
+
 def show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     """Print a warning of ours as a line; others, which users of commands can do nothing about, are left out."""
     if category.__module__ == "lava_aug.errors":
-        progress_console.print(f"[bold yellow]Warning:[/] {escape(str(message))}", soft_wrap=True)
+        warn(str(message), progress_console)
+
+
+def fail(text: str) -> None:
+    """Print an error."""
+    err.print(Text.assemble(("Error:", "bold red"), f" {printable(text)}"))
 
 
 def print_json(data: Any) -> None:
-    """Print JSON, quiet or not."""
-    typer.echo(json.dumps(plain(data), indent=2, ensure_ascii=False))
+    """Print JSON, quiet or not; what is not shown, or acted on, as JSON escapes it."""
+    text = json.dumps(plain(data), indent=2, ensure_ascii=False)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 @contextmanager
@@ -53,7 +73,7 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on standard error that takes (what is going on, finished, all)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=progress_console, transient=True, disable=progress_console.quiet) as progress:
         task = progress.add_task("", total=None)
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
@@ -65,17 +85,19 @@ def print_table(cells: list[list[str]], title: str, caption: str | None = None) 
     Where there is little room, words are wrapped; numbers are never cut: the lines are longer, then.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for index, head in enumerate(cells[0]):
-        words = [*head.split(), *(word for row in cells[1:] for word in ([row[index]] if index else row[0].split()))]
-        table.add_column(escape(head), justify="right" if index else "left", min_width=max(map(len, words), default=0))
-    for row in cells[1:]:
-        table.add_row(*map(escape, row))
-    out.print(title, markup=False)
+    texts = [[printable(cell, keep="") for cell in row] for row in cells]
+    for index, head in enumerate(texts[0]):
+        words = [*head.split(), *(word for row in texts[1:] for word in ([row[index]] if index else row[0].split()))]
+        justify = "right" if index else "left"
+        table.add_column(Text(head), justify=justify, min_width=max(map(len, words), default=0))
+    for row in texts[1:]:
+        table.add_row(*map(Text, row))
+    out.print(Text(printable(title)))
     needed = Measurement.get(out, out.options.update(width=UNLIMITED), table).minimum
     table.width = needed if needed > out.width else None
     out.print(table, crop=False)
     if caption is not None:
-        out.print(caption, markup=False, style="italic")
+        out.print(Text(printable(caption), "italic"))
 
 
 class Verdict(Protocol):
@@ -96,7 +118,7 @@ def show(as_dict: Callable[[], Any], as_text: Callable[[], str], as_json: bool) 
     if as_json:
         print_json(as_dict())
     else:
-        out.print(as_text(), markup=False, soft_wrap=True)
+        tell(as_text())
 
 
 def show_verdict(found: Verdict, as_json: bool) -> None:
@@ -117,7 +139,7 @@ def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = T
 
     files.write_figure(draw(plot).figure, path)
     if say:
-        out.print(f"Wrote {path}.")
+        tell(f"Wrote {path}.")
 
 
 def show_page(path: Path) -> None:
@@ -125,4 +147,4 @@ def show_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        err.print("[bold yellow]Warning:[/] no browser was found to show it")
+        warn("no browser was found to show it", err)

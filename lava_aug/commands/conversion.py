@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, print_table, write_figure
+from lava_aug.commands.console import bar, print_json, print_table, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -88,8 +88,8 @@ def convert(
             progress=progress,
         )
     la.save(net, output)
-    out.print(net.summary(), markup=False, soft_wrap=True)
-    out.print(f"Wrote {output}.")
+    tell(net.summary())
+    tell(f"Wrote {output}.")
 
 
 def tune(
@@ -132,8 +132,8 @@ def tune(
     else:
         print_table(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front")
         if not tuned.reached:
-            out.print("[bold yellow]Warning:[/] nothing that was tried comes as near to the ANN as was asked for")
-        out.print(f"Wrote {output}.")
+            warn("nothing that was tried comes as near to the ANN as was asked for")
+        tell(f"Wrote {output}.")
     write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import out, print_table, progress_console
+from lava_aug.commands.console import print_table, progress_console, tell
 
 
 def demo(
@@ -15,19 +15,19 @@ def demo(
     from lava_aug.demo import demo as run_demo
     from lava_aug.experiments.comparison import STARS
 
-    found = run_demo(directory, say=lambda text: progress_console.print(f"[dim]{text} …[/]"))
+    found = run_demo(directory, say=lambda text: tell(f"{text} …", progress_console))
     title = f"{found.comparison.num_images} test digits, 8-bit weights, by number of time steps"
     print_table(found.comparison.cells(), title, STARS)
     if found.lava is None:
-        out.print(f"Not run on Lava: {found.lava_missing}")
+        tell(f"Not run on Lava: {found.lava_missing}")
     elif found.lava.differences:
-        out.print("[bold red]Lava differs from the simulator:[/]", *found.lava.differences, sep="\n  ")
+        tell("\n  ".join(["Lava differs from the simulator:", *found.lava.differences]))
     else:
-        out.print(
+        tell(
             f"Lava: {found.lava.num_images} images, {found.lava.num_steps} time steps each, "
             f"accuracy {100 * found.lava.accuracy:.2f} %; all {found.lava.num_spikes:,} spikes of all layers, "
             "every readout and every count equal the simulator's."
         )
-    out.print(f"Wrote {found.network}, {found.figure}, {found.weights}, {found.data}.")
+    tell(f"Wrote {found.network}, {found.figure}, {found.weights}, {found.data}.")
     if found.lava is not None and found.lava.differences:
         raise typer.Exit(1)

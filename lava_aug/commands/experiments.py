@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import err, out, print_table, progress_console, show_page, stages
+from lava_aug.commands.console import err, print_table, progress_console, show_page, stages, tell, warn
 from lava_aug.commands.inputs import (
     LabelsOption,
     MeanOption,
@@ -105,17 +105,17 @@ def compare(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        err.print(f"Finished parts are in {parts}; the same command goes on from there.")
+        tell(f"Finished parts are in {parts}; the same command goes on from there.", err)
         raise
     accuracies = [line[:-2] for line in found.cells(powers_of_two(num_steps))]
     print_table(accuracies, _heading(found))
     print_table(found.costs(), "", UNTIL)
     for row in found.rows:
         if row.overflows:
-            out.print(f"[bold yellow]Warning:[/] {row.title}: {row.overflows:,} values were clipped", soft_wrap=True)
+            warn(f"{row.title}: {row.overflows:,} values were clipped")
     with progress_console.status("drawing figures"):
         page = la.write_report(found, output, name=title)
-    out.print(f"Wrote {page}, and the same as .json and .csv.", markup=False, soft_wrap=True)
+    tell(f"Wrote {page}, and the same as .json and .csv.")
     if show:
         show_page(page)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from lava_aug.commands.console import out, print_table
+from lava_aug.commands.console import print_table, tell
 from lava_aug.commands.inputs import NetworkArgument, read_images, read_spiking
 from lava_aug.errors import InputError
 
@@ -28,7 +28,7 @@ def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: flo
     found = la.export_sdnn(net, output, images=typical, threshold=threshold or 0.0)
     print_table(found.cells(), f"{net.method}, as a Sigma-Delta network")
     for note in found.notes:
-        out.print(f"- {note}", markup=False, soft_wrap=True)
+        tell(f"- {note}")
 
 
 def write_nir(net: Any, output: Path) -> None:
@@ -40,7 +40,7 @@ def write_nir(net: Any, output: Path) -> None:
         warnings.simplefilter("ignore", la.ExportWarning)  # printed instead
         la.to_nir(net, output)
     for loss in losses(net):
-        out.print(f"- lost on other readers: {loss}", markup=False, soft_wrap=True)
+        tell(f"- lost on other readers: {loss}")
 
 
 FORMATS = {
@@ -76,4 +76,4 @@ def export(
     if unknown:
         raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(FORMATS[to].options) or 'no options'}")
     FORMATS[to].write(read_spiking(network), output, **given)
-    out.print(f"Wrote {output}.")
+    tell(f"Wrote {output}.")

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from lava_aug.arrays import has_array, read_array
 from lava_aug.datasets import HELD_OUT, LOADERS, load_images, split
 from lava_aug.errors import ConversionWarning, InputError
+from lava_aug.texts import brief
 
 IMAGES_HELP = (
     ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set, for its test images, and "
@@ -72,34 +74,11 @@ def read_images(source: str, labels: Path | None = None, *, train: bool = False)
     return _from_file(Path(source), labels)
 
 
-def _from_file(path: Path, labels: Path | None) -> tuple[Any, np.ndarray | None]:
-    found = _read(path)
-    if isinstance(found, dict):
-        if "images" not in found:
-            raise InputError(f"{str(path)!r}: expected an array named 'images', found {sorted(found)}")
-        images, inside = found["images"], found.get("labels")
-    else:
-        images, inside = found, None
-    if labels is None:
-        return images, inside
-    read = _read(labels)
-    if not isinstance(read, dict):
-        return images, read
-    if "labels" not in read:
-        raise InputError(f"{str(labels)!r}: expected an array named 'labels', found {sorted(read)}")
-    return images, read["labels"]
-
-
-def _read(path: Path) -> Any:
-    """An array, or a dictionary of arrays; nothing pickled."""
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{str(path)!r}: cannot be read as .npy or .npz: {error}") from error
+def _from_file(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
+    images = read_array(path, "images")
+    if labels is None and not has_array(path, "labels"):
+        return images, None
+    return images, read_array(labels or path, "labels")
 
 
 def read_model(name: str, weights: Path | None) -> Any:
@@ -147,15 +126,41 @@ def _from_factory(name: str) -> Any:
 
 
 def _load_weights(model: Any, path: Path) -> None:
+    where = f"weights {str(path)!r}"
+    found = _state_dict(path, where)
+    try:
+        model.load_state_dict(found)
+    except Exception as error:  # what models do with what they are not made for
+        text = " ".join(str(error).split())
+        raise InputError(f"{where}: not those of this model: {text[:300]}") from error
+
+
+def _state_dict(path: Path, where: str) -> dict[str, Any]:
+    """Tensors by name, and nothing else: whatever is executed when it is read is refused."""
     import pickle
 
     import torch
 
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, ValueError, TypeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        text = " ".join(str(error).split())
-        raise InputError(f"weights {str(path)!r}: {text[:300]}") from error
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{where}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:  # torch's own text says how to have it executed
+        raise InputError(
+            f"{where}: holds more than tensors, which is not read, as reading could execute it, or is damaged; write a "
+            "state_dict: torch.save(model.state_dict(), path)"
+        ) from error
+    except Exception as error:  # torch, zipfile and pickle raise nearly everything on damaged files
+        text = " ".join(f"{type(error).__name__} {error}".split())
+        raise InputError(f"{where}: damaged, or not a file of torch.save: {text[:200]}") from error
+    if not isinstance(found, dict) or not all(_is_state(name, value) for name, value in found.items()):
+        kinds = sorted({type(value).__name__ for value in (found.values() if isinstance(found, dict) else [found])})
+        raise InputError(f"{where}: expected a state_dict, which has tensors by name, found {brief(kinds)}")
+    return found
+
+
+def _is_state(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and (hasattr(value, "untyped_storage") or name.endswith("_extra_state"))
 
 
 def normalization(mean: str | None, std: str | None) -> tuple[list[float], list[float]] | None:

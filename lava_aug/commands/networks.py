@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, print_table, show
+from lava_aug.commands.console import bar, print_json, print_table, show, tell, warn
 from lava_aug.commands.inputs import (
     ImagesOption,
     JsonOption,
@@ -18,7 +18,7 @@ from lava_aug.commands.inputs import (
     read_spiking,
 )
 from lava_aug.errors import InputError
-from lava_aug.files import whole_file
+from lava_aug.files import write_arrays
 from lava_aug.results import check_labels
 from lava_aug.texts import counted
 
@@ -136,7 +136,7 @@ def _run_stock(
     with bar("running on Lava"):
         found = net.run(inputs, steps, timeout=timeout)
     if output is not None:
-        write_arrays({"output": found}, output)
+        write_arrays(output, {"output": found})
     if json:
         print_json({"num_steps": len(found), "output": found.tolist()})
         return
@@ -151,7 +151,7 @@ def _run_stock(
     title = f"output {size}, {counted(len(found), 'time step')}"
     print_table(shown, title, f"{np.count_nonzero(found):,} non-zero in all")
     if output is not None:
-        out.print(f"Wrote {output}.")
+        tell(f"Wrote {output}.")
 
 
 def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
@@ -159,7 +159,7 @@ def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | N
     right = None if labels is None else float(np.mean(result.predictions == check_labels(labels, (result.num_images,))))
     if output is not None:
         events = {f"events/{name}": found for name, found in result.events.items()}
-        write_arrays({"readout": result.readout, "predictions": result.predictions, **events}, output)
+        write_arrays(output, {"readout": result.readout, "predictions": result.predictions, **events})
     if json:
         accuracy = {} if right is None else {"accuracy": right}
         sums = {name: int(found.sum()) for name, found in result.events.items()}
@@ -169,7 +169,7 @@ def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | N
     title = counted(result.num_images, "image") + ("" if right is None else f", accuracy {100 * right:.2f} %")
     print_table([["layer", "events per image"], *rows], title)
     if output is not None:
-        out.print(f"Wrote {output}.")
+        tell(f"Wrote {output}.")
 
 
 def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
@@ -192,13 +192,13 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
     ]
     print_table([head, *rows], counted(count, "image"), "* per image, of all layers, up to that step")
     if result.stops is not None:
-        out.print(f"{result.steps.mean():.2f} time steps per image on average")
+        tell(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):
         for name, found in getattr(result, what).items():
             if found.sum():
-                out.print(f"[bold yellow]Warning:[/] layer {name!r}: {what} {found.sum():,} times")
+                warn(f"layer {name!r}: {what} {found.sum():,} times")
     if output is not None:
-        out.print(f"Wrote {output}.")
+        tell(f"Wrote {output}.")
 
 
 def write_result(result: Any, path: Path) -> None:
@@ -209,10 +209,4 @@ def write_result(result: Any, path: Path) -> None:
         arrays["predictions"] = result.predictions
     for what in ("events", "spike_sum", "synops", "saturated", "capped"):
         arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
-    write_arrays(arrays, path)
-
-
-def write_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Write arrays to an ``.npz``, whole or not at all."""
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lava_aug.commands.console import out, progress_console, show_page
+from lava_aug.commands.console import progress_console, show_page, tell
 
 
 def report(
@@ -20,6 +20,6 @@ def report(
 
     with progress_console.status("drawing figures"):
         written = la.write_page(la.read_comparisons(files), output)
-    out.print(f"Wrote {', '.join(map(str, written))}.", markup=False, soft_wrap=True)
+    tell(f"Wrote {', '.join(map(str, written))}.")
     if show:
         show_page(output)

@@ -1,15 +1,21 @@
-"""Who computes the parts of an experiment: this process, others on this machine, or an existing cluster, by joblib.
+"""Who computes the parts of an experiment: this process, others on this machine, or an existing cluster.
 
 A worker may die at any time. What it had not finished is given to another one, by the engine or here. What it had
 finished has already arrived, or is computed again, with the same result.
+
+Processes on this machine and ray are joblib's. Dask is not: where a cluster has one thread, joblib's backend leaves it
+alone and computes in this process, without a word.
 """
 
+import asyncio
 import contextlib
 import importlib
+import queue
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from lava_aug.errors import BackendError, InputError
+from lava_aug.errors import BackendError, BackendWarning, InputError
 
 EngineName = Literal["serial", "loky", "dask", "ray"]
 
@@ -19,57 +25,143 @@ Result = TypeVar("Result")
 ATTEMPTS = 3
 """How often in a row workers may die without a single result, before it is an error."""
 
+PATIENCE = 30.0
+"""Seconds for which a dask scheduler may have no worker."""
+
+LOOK_AGAIN = 2.0
+"""Seconds without a result after which it is looked at whether there are scheduler and workers."""
+
+SAME_VERSIONS = "install the same versions of Python, lava-aug, torch and numpy everywhere"
+
+ONE_BY_ONE: dict[str, Any] = {"batch_size": 1}
+"""Of joblib: units are large; and what is in a batch is lost together."""
+
+
+Calls = list[tuple[Any, ...]]
+"""Function, arguments and named arguments, as `joblib.delayed` makes them."""
+
 
 class Engine(NamedTuple):
-    """An engine of joblib.
+    """Something that calls functions elsewhere.
 
     Attributes
     ----------
     package : str
         Name of the package to import, and of our extra.
     connect : callable
-        Takes the scheduler's address; a context in which joblib's backend of the same name works, and that gives
-        arguments for it.
+        Takes the scheduler's address; a context that gives what `run` needs.
+    run : callable
+        Takes calls, what `connect` gave, and the number of jobs, if there is one; gives results, in any order.
     deaths : tuple of str
-        ``module:class`` of the errors that tell of a worker's death.
-    streams : bool
-        Whether joblib gives results as they are finished, and not all at once.
+        ``module:class`` of the errors that tell of a worker's death; those that a version has not are left out.
     """
 
     package: str
-    connect: Callable[[str | None], contextlib.AbstractContextManager[dict[str, Any]]]
+    connect: Callable[[str | None], contextlib.AbstractContextManager[Any]]
+    run: Callable[[Calls, Any, int | None], Iterator[Any]]
     deaths: tuple[str, ...]
-    streams: bool = True
 
     def death_errors(self) -> tuple[type[Exception], ...]:
         """The classes of `deaths`."""
         pairs = (name.split(":") for name in self.deaths)
-        return tuple(getattr(importlib.import_module(module), name) for module, name in pairs)
+        found = (getattr(importlib.import_module(module), name, None) for module, name in pairs)
+        return tuple(error for error in found if error is not None)
+
+
+# Processes on this machine
 
 
 @contextlib.contextmanager
-def _processes(scheduler: str | None) -> Iterator[dict[str, Any]]:
+def _processes(scheduler: str | None) -> Iterator[str]:
     if scheduler is not None:
         raise InputError(f"engine 'loky': expected no scheduler, as it stays on this machine, found {scheduler!r}")
-    yield {}
+    yield "loky"
+
+
+def _streamed(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
+    from joblib import Parallel, parallel_config
+
+    with parallel_config(backend, n_jobs=jobs or -1):
+        results: Any = Parallel(return_as="generator_unordered", **ONE_BY_ONE)(calls)
+    with contextlib.closing(results):
+        yield from results
+
+
+# Dask
 
 
 @contextlib.contextmanager
-def _dask(scheduler: str | None) -> Iterator[dict[str, Any]]:
+def _dask(scheduler: str | None) -> Iterator[Any]:
+    from dask import config  # pyright: ignore[reportMissingImports]
     from distributed import Client  # pyright: ignore[reportMissingImports]
 
     if scheduler is None:
         raise InputError("engine 'dask': expected a scheduler such as tcp://127.0.0.1:8786; start one: dask scheduler")
     try:
         client = Client(scheduler, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
         raise BackendError(f"engine 'dask': no scheduler at {scheduler!r}: {error}") from error
-    with client:
-        yield {"client": client}
+    # A part's images and network are more than what dask warns of, and each is sent once.
+    with client, config.set({"distributed.admin.large-graph-warning-threshold": "100GB"}):
+        yield client
+
+
+def _submitted(calls: Calls, client: Any, jobs: int | None) -> Iterator[Any]:
+    """Every thread of every worker has the next call at hand, and the scheduler little to keep."""
+    del jobs  # all that there are
+    left, running, finished = calls[::-1], set[Any](), queue.Queue[Any]()
+    with _scheduler_errors(client):
+        while left or running:
+            for _ in range(min(len(left), 2 * _threads(client) - len(running))):
+                function, arguments, named = left.pop()
+                future = client.submit(function, *arguments, **named, pure=False)
+                future.add_done_callback(finished.put)
+                running.add(future)
+            with contextlib.suppress(queue.Empty):
+                future = finished.get(timeout=LOOK_AGAIN)
+                running.remove(future)
+                yield future.result()
+
+
+def _threads(client: Any) -> int:
+    """Of all workers; the first of them may take a while."""
+    try:
+        client.wait_for_workers(1, PATIENCE)
+    except asyncio.TimeoutError:
+        address = client.scheduler.address
+        raise BackendError(
+            f"engine 'dask': the scheduler at {address!r} had no worker for {PATIENCE:g} s; start some: "
+            f"dask worker {address} --nthreads 1"
+        ) from None
+    return sum(client.ncores().values())
 
 
 @contextlib.contextmanager
-def _ray(scheduler: str | None) -> Iterator[dict[str, Any]]:
+def _scheduler_errors(client: Any) -> Iterator[None]:
+    """What tells that the scheduler is gone, or another one than is needed, in words."""
+    from distributed import CancelledError  # pyright: ignore[reportMissingImports]
+    from distributed.comm.core import CommClosedError  # pyright: ignore[reportMissingImports]
+
+    try:
+        yield
+    except (CancelledError, OSError, RuntimeError) as error:
+        if "deserialization of the task graph" in str(error):
+            text = f"the scheduler cannot read what it is sent: {error.__cause__ or error}; {SAME_VERSIONS}"
+        elif isinstance(error, (CancelledError, CommClosedError)) or client.status != "running":
+            text = (
+                f"lost the scheduler ({error}); where parts are kept, what had arrived is among them: start it, and "
+                "call again to go on from there"
+            )
+        else:
+            raise  # what a call raised
+        raise BackendError(f"engine 'dask': {text}") from error
+
+
+# Ray
+
+
+@contextlib.contextmanager
+def _ray(scheduler: str | None) -> Iterator[str]:
     import ray  # pyright: ignore[reportMissingImports]
     from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
 
@@ -81,18 +173,42 @@ def _ray(scheduler: str | None) -> Iterator[dict[str, Any]]:
             raise BackendError(f"engine 'ray': no cluster at {scheduler or 'auto'!r}: {error}") from error
     try:
         register_ray()
-        yield {}
+        yield "ray"
     finally:
         if ours:
             ray.shutdown()
 
 
+def _in_rounds(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
+    """Where results come all at once: a few for each worker at a time, so that not all is lost with a death."""
+    from joblib import Parallel, effective_n_jobs, parallel_config
+
+    with parallel_config(backend):
+        workers = effective_n_jobs(jobs or -1)
+    if workers == 1:
+        text = f"engine {backend!r}: there is one core to compute with, and so joblib computes in this process"
+        warnings.warn(text, BackendWarning, stacklevel=2)
+    size = 8 * workers
+    for start in range(0, len(calls), size):
+        with parallel_config(backend, n_jobs=jobs or -1):
+            results: Any = Parallel(**ONE_BY_ONE)(calls[start : start + size])
+        yield from results
+
+
 ENGINES: dict[str, Engine] = {
-    "loky": Engine("joblib", _processes, ("joblib.externals.loky.process_executor:TerminatedWorkerError",)),
-    "dask": Engine("distributed", _dask, ("distributed.scheduler:KilledWorker",)),
-    "ray": Engine("ray", _ray, ("ray.exceptions:RayActorError", "ray.exceptions:WorkerCrashedError"), streams=False),
+    "loky": Engine("joblib", _processes, _streamed, ("joblib.externals.loky.process_executor:TerminatedWorkerError",)),
+    "dask": Engine("distributed", _dask, _submitted, ("distributed.scheduler:KilledWorker",)),
+    "ray": Engine(
+        "ray",
+        _ray,
+        _in_rounds,
+        tuple(
+            f"ray.exceptions:{name}"
+            for name in ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError", "RaySystemError")
+        ),
+    ),
 }
-"""What joblib can spread work over; beside them there is "serial"."""
+"""What work can be spread over; beside them there is "serial"."""
 
 
 def spread(
@@ -141,35 +257,24 @@ def spread(
         importlib.import_module(found.package)
     except ImportError:
         raise InputError(f"engine {engine!r} is not installed; pip install 'lava-aug[{engine}]'") from None
-    with found.connect(scheduler) as arguments:
-        backend = {"backend": engine, "n_jobs": -1 if jobs is None else jobs, **arguments}
-        run = _streamed if found.streams else _in_rounds
-        yield from _until_done(run, function, items, backend, found.death_errors())
-
-
-Calls = list[tuple[Any, ...]]
-"""As `joblib.delayed` makes them."""
-
-
-ONE_BY_ONE: dict[str, Any] = {"batch_size": 1}
-"""Units are large; and what is in a batch is lost together."""
+    with found.connect(scheduler) as connected:
+        yield from _until_done(
+            engine, lambda calls: found.run(calls, connected, jobs), function, items, found.death_errors()
+        )
 
 
 def _until_done(
-    run: Callable[[Calls, dict[str, Any]], Iterator[tuple[int, Any]]],
+    engine: EngineName,
+    run: Callable[[Calls], Iterator[Any]],
     function: Callable[[Item], Result],
     items: Sequence[Item],
-    backend: dict[str, Any],
     deaths: tuple[type[Exception], ...],
 ) -> Iterator[tuple[int, Result]]:
     """All items once; those that a death has taken along are tried again."""
-    from joblib import delayed
-
     missing, failures = dict(enumerate(items)), 0
     while missing:
-        calls: Calls = [delayed(_numbered)(function, index, item) for index, item in missing.items()]
         try:
-            for index, result in run(calls, backend):
+            for index, result in run([(_numbered, (function, index, item), {}) for index, item in missing.items()]):
                 del missing[index]
                 failures = 0
                 yield index, result
@@ -177,29 +282,11 @@ def _until_done(
             failures += 1
             if failures == ATTEMPTS:
                 text = f"workers have died {ATTEMPTS} times in a row, {len(missing)} parts are left: {error}"
-                raise BackendError(f"engine {backend['backend']!r}: {text}; they may lack memory") from error
+                raise BackendError(f"engine {engine!r}: {text}; they may lack memory") from error
+        except ImportError as error:
+            text = f"a worker cannot import what it needs: {error}; {SAME_VERSIONS}"
+            raise BackendError(f"engine {engine!r}: {text}") from error
 
 
 def _numbered(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
     return index, function(item)
-
-
-def _streamed(calls: Calls, backend: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-    from joblib import Parallel, parallel_config
-
-    with parallel_config(**backend):
-        results: Any = Parallel(return_as="generator_unordered", **ONE_BY_ONE)(calls)
-    with contextlib.closing(results):
-        yield from results
-
-
-def _in_rounds(calls: Calls, backend: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Where results come all at once: a few for each worker at a time, so that not all is lost with a death."""
-    from joblib import Parallel, effective_n_jobs, parallel_config
-
-    with parallel_config(**backend):
-        size = 8 * effective_n_jobs()
-    for start in range(0, len(calls), size):
-        with parallel_config(**backend):
-            results: Any = Parallel(**ONE_BY_ONE)(calls[start : start + size])
-        yield from results

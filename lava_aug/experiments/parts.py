@@ -1,7 +1,7 @@
 """Parts of an experiment: one network on some of the images, computed anywhere and kept in a folder.
 
-A part is known by a hash of all that it depends on. So a part that is found is the one that is wanted, and a part that
-came twice is there once.
+A part is known by a hash of all that it depends on, its key, which it holds, too. So a part that is found is the one
+that is wanted, whatever its file is called, and a part that came twice is there once.
 """
 
 import contextlib
@@ -9,8 +9,10 @@ import dataclasses
 import hashlib
 import io
 import json
+import platform
 import threading
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 
 from lava_aug.errors import BackendError, FileError, InputError
-from lava_aug.files import whole_file
+from lava_aug.files import write_bytes
 from lava_aug.formats.netx import encoded
 from lava_aug.images import payloads
 from lava_aug.network import INPUT, Layer, Network
@@ -32,10 +34,24 @@ from lava_aug.simulation.simulator import images_per_batch, simulate
 _ONE_AT_A_TIME = threading.Lock()
 
 VERSION = metadata.version("lava-aug")
-"""Of this package, here or on a worker."""
+"""Of this package."""
 
-PART_VERSION = 1
+
+def versions() -> dict[str, str]:
+    """What takes part in computing, here or on a worker."""
+    return {
+        "lava-aug": VERSION,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": str(torch.__version__).partition("+")[0],  # not for which devices
+        "numpy": np.__version__,
+    }
+
+
+PART_VERSION = 2
 """Of what parts hold."""
+
+KEY = "key"
+"""What a part's key is called in its file."""
 
 MOST_IMAGES = 200
 """Images in a part, unless a network's neurons allow fewer."""
@@ -73,8 +89,8 @@ class Unit:
         Time steps per image.
     options : mapping
         More arguments of `lava_aug.simulate`.
-    version : str
-        Of lava-aug.
+    versions : mapping
+        Of lava-aug and of what it computes with, where the unit was made.
     """
 
     key: str
@@ -82,7 +98,7 @@ class Unit:
     images: np.ndarray
     num_steps: int
     options: Mapping[str, Any]
-    version: str = VERSION
+    versions: Mapping[str, str] = dataclasses.field(default_factory=versions)
 
     @property
     def work(self) -> int:
@@ -93,7 +109,9 @@ class Unit:
 def units(net: Network, images: np.ndarray, num_steps: int, options: Mapping[str, Any]) -> list[Unit]:
     """A network on all images, cut into parts that fit into memory."""
     size = min(MOST_IMAGES, images_per_batch(net, None))
-    common = (encoded(net), json.dumps([PART_VERSION, VERSION, num_steps, dict(options)], sort_keys=True))
+    # Sums of floats depend on who adds them up; integers do not.
+    known = versions() if net.is_float else {"lava-aug": VERSION}
+    common = (encoded(net), json.dumps([PART_VERSION, known, num_steps, dict(options)], sort_keys=True))
     shards = [images[start : start + size] for start in range(0, len(images), size)]
     return [Unit(_key(*common, shard), net, shard, num_steps, options) for shard in shards]
 
@@ -109,15 +127,11 @@ def run_unit(unit: Unit) -> Part:
     Raises
     ------
     BackendError
-        If the unit comes from another version of lava-aug.
+        If the unit was made with other versions of lava-aug, Python, torch or numpy.
     InputError
         If the network's readout is not one vector of at least two classes, or as `lava_aug.simulate`.
     """
-    if unit.version != VERSION:
-        raise BackendError(
-            f"a worker has lava-aug {VERSION}, but the experiment was started with {unit.version}; "
-            "install the same version everywhere"
-        )
+    _check_versions(unit.versions)
     start = time.perf_counter()
     tally = Tally(unit.network, unit.num_steps)
     # One batch: the tally counts the steps.
@@ -137,6 +151,16 @@ def run_unit(unit: Unit) -> Part:
         "overflows": np.array(sum(int(found.sum()) for p in (out.saturated, out.capped) for found in p.values())),
         "seconds": np.array(time.perf_counter() - start),
     }
+
+
+def _check_versions(expected: Mapping[str, str]) -> None:
+    different = {name: found for name, found in versions().items() if found != expected.get(name)}
+    if different:
+        here = ", ".join(f"{name} {found}" for name, found in different.items())
+        there = ", ".join(f"{name} {expected.get(name)}" for name in different)
+        raise BackendError(
+            f"a worker has {here}, but the experiment was started with {there}; install the same versions everywhere"
+        )
 
 
 def _class_logits(out: Output) -> np.ndarray:
@@ -238,25 +262,24 @@ class Store:
             raise FileError(f"cannot write to {str(folder)!r}: {error}") from error
 
     def read(self, key: str) -> Part | None:
-        """The part of that key; None if it is not there, or damaged."""
-        path = self._path(key)
+        """The part of that key; None if it is not there, is damaged, or is that of another key."""
         try:
-            data = path.read_bytes()
+            data = self._path(key).read_bytes()
             digest, content = data[:32], data[32:]
             if hashlib.sha256(content).digest() != digest:
                 return None
             with np.load(io.BytesIO(content), allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
-        except OSError:
+                part = {name: found[name] for name in found.files}
+        except (OSError, ValueError, zipfile.BadZipFile):
             return None
+        return part if str(part.pop(KEY, "")) == key else None
 
     def write(self, key: str, part: Part) -> None:
         """Keep a part."""
         buffer = io.BytesIO()
-        np.savez(buffer, **part)  # pyright: ignore[reportArgumentType]
+        np.savez(buffer, **{KEY: np.array(key)}, **part)  # pyright: ignore[reportArgumentType]
         content = buffer.getvalue()
-        with whole_file(self._path(key)) as partial:
-            partial.write_bytes(hashlib.sha256(content).digest() + content)
+        write_bytes(self._path(key), hashlib.sha256(content).digest() + content)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.part"

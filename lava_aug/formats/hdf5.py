@@ -1,36 +1,36 @@
-"""HDF5 files: written whole or not at all; read, whoever made them, with a look at members before they are followed.
+"""HDF5 files: read, whoever made them, with a look at members before they are followed.
 
 A few bytes of a file can claim any size, by a shape, by the size of a compressed block, or by the length of a text. So
-everything is asked for its size first, and a file gets `MAX_FILE_BYTES` of arrays altogether.
+everything is asked for its size first, and a file gets as many bytes of arrays altogether as `readable_bytes` says.
 """
 
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from lava_aug.errors import FileError, LavaAugError
-from lava_aug.files import whole_file
 from lava_aug.formats.hdf5_raw import RawFile
-from lava_aug.spec import Spec
+from lava_aug.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.texts import brief
 
 MAX_FILE_BYTES = 3 << 26
-"""Most bytes of arrays, decompressed, that one file may hold: 192 MiB; VGG-16 has 132 MiB of 8-bit weights.
+"""Most bytes of arrays, decompressed, that any file may hold: 192 MiB; VGG-16 has 132 MiB of 8-bit weights.
 
 What is made of them while they are checked takes up to three times as much again."""
 
+MAX_RATIO = 4
+"""How many times its own size on the disk a larger file's arrays may have; weights compress to half, or a third."""
+
 MAX_TEXTS = 1 << 12
 """Most texts in one dataset: each becomes an object of Python, which is larger than what is stored."""
-
-MAX_TEXT_BYTES = 1 << 12
-"""Longest text."""
 
 TEXT_BYTES = 16
 """Of an array's element that is a text without a fixed length: its length, and where it is."""
@@ -51,27 +51,36 @@ PLAIN_FILTERS = {
 }
 """Filters that HDF5 brings along; for others it would look for a library and load it."""
 
-COMPRESS_FROM = 1 << 10
-"""Arrays of at least so many elements are compressed."""
+
+def readable_bytes(size: int) -> int:
+    """Most bytes of arrays that are read from a file of a size, so that nobody can have us take much more memory."""
+    return max(MAX_FILE_BYTES, MAX_RATIO * size)
 
 
-class Budget:
-    """What may still be read of a file.
+def size_on_disk(file: h5py.File) -> int:
+    """Bytes that an open file takes: holes, which claim a size and take none, do not count."""
+    found = os.fstat(file.id.get_vfd_handle())
+    return min(found.st_size, found.st_blocks * 512 or found.st_size)  # some file systems never say how many blocks
+
+
+class Source:
+    """An open file, and what may still be read of it.
 
     Parameters
     ----------
-    left : int
-        Bytes.
+    file : h5py.File
+        The file.
     """
 
-    def __init__(self, left: int = MAX_FILE_BYTES) -> None:
-        self.left = left
+    def __init__(self, file: h5py.File) -> None:
+        self.raw = RawFile(file)
+        self.limit = self.left = readable_bytes(size_on_disk(file))
 
     def take(self, size: int, where: str) -> None:
         """Count a dataset; FileError if that is more than is left."""
         if size > self.left:
             raise FileError(
-                f"{where} claims {size:,} bytes; of a file at most {MAX_FILE_BYTES:,} are read, and {self.left:,} "
+                f"{where} claims {size:,} bytes; of this file at most {self.limit:,} are read, and {self.left:,} "
                 "of them are left"
             )
         self.left -= size
@@ -86,35 +95,35 @@ class Reader:
         What to read.
     where : str
         How errors call it.
-    budget : Budget, optional
-        Shared by all readers of a file; default one of its own.
+    source : Source, optional
+        Shared by all readers of a file; default the group's own.
     """
 
-    def __init__(self, group: h5py.Group, where: str, budget: Budget | None = None) -> None:
+    def __init__(self, group: h5py.Group, where: str, source: Source | None = None) -> None:
         self.where = where
         self._group = group
-        self._budget = budget or Budget()
-        self._raw = RawFile(group.file)
-        self._unread = set(group)
+        self._source = source or Source(group.file)
+        self._members = frozenset(group)
+        self._unread = set(self._members)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._group
+        return name in self._members
 
     @property
     def names(self) -> list[str]:
         """The members, sorted."""
-        return sorted(self._group)
+        return sorted(self._members)
 
     def group(self, name: str) -> "Reader":
         """A subgroup."""
         found = self._member(name)
-        if not isinstance(found, h5py.Group):
+        if not isinstance(found, h5py.h5g.GroupID):
             raise FileError(f"{self.where}: expected {name!r} to be a group, found {_kind(found)}")
-        return Reader(found, f"{self.where}/{name}", self._budget)
+        return Reader(h5py.Group(found), f"{self.where}/{name}", self._source)
 
     def is_group(self, name: str) -> bool:
         """Whether a member is there and is a group."""
-        return name in self and isinstance(self._linked(name), h5py.Group)
+        return name in self and isinstance(self._linked(name), h5py.h5g.GroupID)
 
     def numbered(self) -> list["Reader"]:
         """The subgroups 0, 1, 2, …, which must be all there is."""
@@ -135,10 +144,15 @@ class Reader:
     def texts(self, name: str) -> np.ndarray:
         """A dataset as an array; texts, of fixed length or of any, are an array of objects."""
         dataset = self._member(name)
-        info = h5py.check_string_dtype(dataset.dtype) if isinstance(dataset, h5py.Dataset) else None
+        if not isinstance(dataset, h5py.h5d.DatasetID):
+            raise FileError(f"{self.where}: expected {name!r} to be a dataset, found {_kind(dataset)}")
+        where, dtype = f"{self.where}: dataset {name!r}", dataset.dtype
+        info = h5py.check_string_dtype(dtype)
         if info is not None and info.length is None:
-            return self._long_texts(name, dataset)
-        found = np.asarray(self._dataset(name)[()])
+            return self._long_texts(name, dataset, where)
+        self._check(dataset, dtype, where)
+        found = np.empty(dataset.shape, dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
         if info is None:
             return found
         decoded = [self._decoded(name, text) for text in np.ravel(found)]
@@ -179,54 +193,52 @@ class Reader:
         except UnicodeDecodeError:
             raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
 
-    def _long_texts(self, name: str, dataset: h5py.Dataset) -> np.ndarray:
+    def _long_texts(self, name: str, dataset: Any, where: str) -> np.ndarray:
         """Texts without a fixed length: few enough, and none longer than it may be."""
-        self._check_storage(name, dataset)
+        self._check_storage(dataset, TEXT_BYTES, where)
         size = math.prod(dataset.shape or ())
         if dataset.shape is None or size > MAX_TEXTS:
-            raise FileError(f"{self.where}: dataset {name!r} claims {size:,} texts; at most {MAX_TEXTS:,} are read")
-        place = dataset.id.get_offset()
+            raise FileError(f"{where} claims {size:,} texts; at most {MAX_TEXTS:,} are read")
+        place = dataset.get_offset()
         if place is None:
             raise FileError(f"{self.where}: expected the texts of {name!r} in one piece")
         try:
-            found = [self._raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
+            found = [self._source.raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
         except FileError as error:
             raise FileError(f"{self.where}: {name!r}: {error}") from None
-        self._budget.take(sum(map(len, found)), f"{self.where}: dataset {name!r}")
+        self._source.take(sum(map(len, found)), where)
         decoded = [self._decoded(name, text) for text in found]
         return np.array(decoded, object).reshape(dataset.shape)
 
-    def _dataset(self, name: str) -> h5py.Dataset:
-        dataset = self._member(name)
-        if not isinstance(dataset, h5py.Dataset):
-            raise FileError(f"{self.where}: expected {name!r} to be a dataset, found {_kind(dataset)}")
-        if dataset.dtype.kind not in PLAIN_KINDS or dataset.shape is None:
-            raise FileError(f"{self.where}: dataset {name!r} has type {dataset.dtype}, expected numbers or text")
-        size = math.prod(dataset.shape)
-        if dataset.dtype.kind == "S" and (size > MAX_TEXTS or dataset.dtype.itemsize > MAX_TEXT_BYTES):
-            raise FileError(f"{self.where}: dataset {name!r} claims {size:,} texts of {dataset.dtype.itemsize:,} bytes")
-        self._budget.take(size * dataset.dtype.itemsize, f"{self.where}: dataset {name!r}")
-        self._check_storage(name, dataset)
-        return dataset
+    def _check(self, dataset: Any, dtype: np.dtype, where: str) -> None:
+        """Whether a dataset holds numbers or texts of fixed length, and not more than may be read."""
+        shape = dataset.shape
+        if dtype.kind not in PLAIN_KINDS or shape is None:
+            raise FileError(f"{where} has type {dtype}, expected numbers or text")
+        size = math.prod(shape)
+        if dtype.kind == "S" and (size > MAX_TEXTS or dtype.itemsize > MAX_TEXT_BYTES):
+            raise FileError(f"{where} claims {size:,} texts of {dtype.itemsize:,} bytes")
+        self._source.take(size * dtype.itemsize, where)
+        self._check_storage(dataset, dtype.itemsize, where)
 
-    def _check_storage(self, name: str, dataset: h5py.Dataset) -> None:
+    def _check_storage(self, dataset: Any, itemsize: int, where: str) -> None:
         """Where and how the data lie: in this file, with known filters, in blocks that can be read."""
-        where = f"{self.where}: dataset {name!r}"
-        if dataset.external:
+        created: Any = dataset.get_create_plist()
+        if created.get_external_count():
             raise FileError(f"{where} refers to another file, which is not followed")
-        filters: Any = dataset.id.get_create_plist()
-        for index in range(filters.get_nfilters()):
-            code = filters.get_filter(index)[0]
+        for index in range(created.get_nfilters()):
+            code = created.get_filter(index)[0]
             if code not in PLAIN_FILTERS:
                 raise FileError(f"{where} has filter {code}, expected one of {sorted(PLAIN_FILTERS.values())}")
-        if dataset.chunks is None:
+        if created.get_layout() != h5py.h5d.CHUNKED:
             return
-        block = math.prod(dataset.chunks) * dataset.dtype.itemsize
-        blocks = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
-        if block > MAX_FILE_BYTES or blocks > MAX_BLOCKS:
+        chunks = created.get_chunk()
+        block = math.prod(chunks) * itemsize
+        blocks = math.prod(-(-size // step) for size, step in zip(dataset.shape, chunks, strict=True))
+        if block > self._source.limit or blocks > MAX_BLOCKS:
             raise FileError(
                 f"{where} claims {blocks:,} blocks of {block:,} bytes; at most {MAX_BLOCKS:,} blocks and "
-                f"{MAX_FILE_BYTES:,} bytes are read"
+                f"{self._source.limit:,} bytes are read"
             )
 
     def _member(self, name: str) -> Any:
@@ -235,14 +247,14 @@ class Reader:
         return found
 
     def _linked(self, name: str) -> Any:
-        if name not in self._unread and name not in self._group:
-            raise FileError(f"{self.where}: {name!r} is missing; there are {brief(sorted(self._group))}")
-        if not isinstance(self._group.get(name, getlink=True), h5py.HardLink):
+        if name not in self._members:
+            raise FileError(f"{self.where}: {name!r} is missing; there are {brief(self.names)}")
+        link = self._group.id.links.get_info(name.encode())
+        if link.type != h5l.TYPE_HARD:
             raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
-        address = self._group.id.links.get_info(name.encode()).u
-        if self._raw.is_virtual(address):
+        if self._source.raw.is_virtual(link.u):
             raise FileError(f"{self.where}: dataset {name!r} refers to another file, which is not followed")
-        return self._group[name]
+        return h5o.open(self._group.id, name.encode())
 
 
 @contextmanager
@@ -260,20 +272,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
 
 
-def write_whole(path: str | os.PathLike[str], fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file whole, or not at all; an existing one is replaced once the new one is complete.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
-        fill(file)
-
-
 def _kind(found: Any) -> str:
-    return f"a {type(found).__name__.lower()}"
+    return f"a {type(found).__name__.removesuffix('ID').lower()}"
 
 
 def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
@@ -286,20 +286,3 @@ def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
             value = group.value(stored_as)
             found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
     return found
-
-
-def put(group: h5py.Group, name: str, value: Any) -> None:
-    """Write a dataset; texts as bytes of fixed length, as netx stores its types."""
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
-        value = np.array([text.encode() for text in texts])
-    options = {"compression": "gzip"} if np.size(value) >= COMPRESS_FROM else {}
-    group.create_dataset(name, data=value, **options)
-
-
-def put_spec(group: h5py.Group, spec: Spec) -> None:
-    """Write all parameters that are set."""
-    for name, declaration in spec.declarations():
-        value = getattr(spec, name)
-        if declaration.stored_as is not None and value is not None:
-            put(group, declaration.stored_as, value)

@@ -15,7 +15,6 @@ So is ``delay``, the time steps that each input waits where paths of different l
 Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
 """
 
-import io
 import math
 import os
 from collections.abc import Iterator
@@ -25,7 +24,10 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, SpecError
-from lava_aug.formats.hdf5 import Reader, opened, parameters, put, put_spec, write_whole
+from lava_aug.files import whole_file
+from lava_aug.formats.hdf5 import Reader, opened, parameters
+from lava_aug.formats.hdf5_writing import array_bytes, check_count, put, put_spec
+from lava_aug.formats.hdf5_writing import encoded as encoded_file
 from lava_aug.layers import SYNAPSES, Dense
 from lava_aug.network import Connection, Head, Layer, Network
 from lava_aug.neurons import NEURONS
@@ -51,7 +53,8 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
     FileError
         If the file cannot be written.
     """
-    write_whole(path, lambda file: _write(file, net))
+    with whole_file(path) as partial:
+        partial.write_bytes(encoded(net))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -79,10 +82,9 @@ def load(path: str | os.PathLike[str]) -> Network:
 
 def encoded(net: Network) -> bytes:
     """The file that `save` writes, as bytes: equal for equal networks."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        _write(file, net)
-    return buffer.getvalue()
+    synapses = (connection.synapse for layer in net for connection in layer.connections)
+    claimed = sum(map(array_bytes, (*net, *synapses, *(layer.neuron for layer in net))))
+    return encoded_file(lambda file: _write(file, net), claimed)
 
 
 # Writing
@@ -109,10 +111,13 @@ def write_network(target: h5py.Group, net: Network) -> None:
     """Write the groups of a network, all but its `header`."""
     put(target, "simulation/Ts", net.num_steps)
     put(target, "simulation/tSample", net.num_steps)
+    check_count(len(net.heads), "heads")
     for index, head in enumerate(net.heads):
         put(target, f"heads/{index}/name", head.name)
         put(target, f"heads/{index}/shape", head.shape)
-    for index, (kind, shape, layer) in enumerate(_entries(net)):
+    entries = list(_entries(net))
+    check_count(len(entries), "layers, the input and 'flatten' included")
+    for index, (kind, shape, layer) in enumerate(entries):
         group = target.create_group(f"layer/{index}")
         put(group, "type", kind)
         put(group, "shape", shape)
@@ -134,6 +139,7 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 
 
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
+    check_count(len(layer.connections), f"synapses of a layer, as {layer.name!r}")
     put_spec(group, layer)
     put(group, "inputs", [connection.source for connection in layer.connections])
     for name, value in _delay(layer, net).items():

@@ -22,6 +22,7 @@ import numpy as np
 from lava_aug.errors import ExportWarning, FileError
 from lava_aug.files import whole_file
 from lava_aug.formats.hdf5 import Reader, opened
+from lava_aug.formats.hdf5_writing import encoded_by
 from lava_aug.formats.netx import header, read_network, write_network
 from lava_aug.network import Network
 from lava_aug.nir.foreign import network_of
@@ -81,7 +82,7 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     )
     if path is not None:
         with whole_file(path) as partial:
-            nir.write(partial, found)
+            partial.write_bytes(encoded_by(lambda buffer: nir.write(buffer, found)))
     warnings.warn(f"lost on readers that leave the metadata alone: {'; '.join(losses(net))}", ExportWarning, 2)
     return found
 

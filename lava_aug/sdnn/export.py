@@ -23,7 +23,7 @@ import numpy as np
 
 from lava_aug.constant_channel import with_constant_channel
 from lava_aug.errors import InputError, NetworkError
-from lava_aug.formats.hdf5 import write_whole
+from lava_aug.formats.hdf5_writing import write_whole
 from lava_aug.images import payloads
 from lava_aug.layers import Dense, SumPool
 from lava_aug.network import INPUT_LEVELS, Layer, Network

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import FileError
-from lava_aug.formats.hdf5 import opened, put
+from lava_aug.formats.hdf5 import opened
+from lava_aug.formats.hdf5_writing import put
 from lava_aug.layers import Conv, Dense
 from lava_aug.network import INPUT_LEVELS
 from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork

@@ -9,14 +9,14 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
 import numpy as np
 
 from lava_aug.errors import FileError, InputError, NetworkError, SpecError
-from lava_aug.formats.hdf5 import Reader, opened, parameters, put, put_spec
+from lava_aug.formats.hdf5 import Reader, opened, parameters
+from lava_aug.formats.hdf5_writing import put, put_spec, write_whole
 from lava_aug.network import MAX_NEURONS
 from lava_aug.spec import Spec, integer, is_int
 from lava_aug.stock.layers import NOT_RUN, STOCK_LAYERS, Shape, StockFlatten, StockInput, StockLayer
@@ -197,20 +197,20 @@ class StockNetwork(Spec):
         return run_stock(self, inputs, num_steps, **options)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it in the layout that stock netx reads.
+        """Write it in the layout that stock netx reads: whole, or not at all.
 
         Raises
         ------
         FileError
             If the file cannot be written.
         """
-        try:
-            with h5py.File(Path(path), "w") as file:
-                for index, layer in enumerate(self.layers):
-                    _write_layer(file.create_group(f"layer/{index}"), layer)
-                put_spec(file.create_group("simulation"), self)
-        except OSError as error:
-            raise FileError(f"cannot write {str(path)!r}: {error}") from error
+
+        def fill(file: h5py.File) -> None:
+            for index, layer in enumerate(self.layers):
+                _write_layer(file.create_group(f"layer/{index}"), layer)
+            put_spec(file.create_group("simulation"), self)
+
+        write_whole(path, fill)
 
 
 def named(index: int, layer: StockLayer) -> str:
