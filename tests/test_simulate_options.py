@@ -19,7 +19,7 @@ from lava_aug.errors import InputError
 from lava_aug.network import Network
 from lava_aug.results import COUNTS
 from lava_aug.simulation.early_exit import margins
-from lava_aug.simulation.kernels import exact_arithmetic
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import Course, Simulator, simulate
 
 
@@ -90,11 +90,19 @@ def tf32() -> Iterator[None]:
 @pytest.mark.usefixtures("tf32")
 def test_exact_arithmetic_is_asked_for_and_given_back() -> None:
     enabled = torch.backends.cudnn.enabled
-    with exact_arithmetic():
+    with exact_arithmetic(torch.device("cuda")):  # none is needed
         assert matmul_precision() in ("highest", "ieee")
         assert not torch.backends.cudnn.enabled
     assert torch.get_float32_matmul_precision() == "medium"
     assert torch.backends.cudnn.enabled == enabled
+
+
+@pytest.mark.usefixtures("tf32")
+def test_on_a_cpu_cudnn_is_left_alone() -> None:
+    enabled = torch.backends.cudnn.enabled
+    seen = []
+    simulate(small_net(), images_for(small_net()), look=lambda *_: seen.append(torch.backends.cudnn.enabled))
+    assert set(seen) == {enabled}
 
 
 @pytest.mark.usefixtures("tf32")
@@ -111,12 +119,12 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.simulation.kernels import exact_arithmetic
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import simulate
 
 matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
 matmul.fp32_precision, conv.fp32_precision = "tf32", "bf16"
-with exact_arithmetic():
+with exact_arithmetic(torch.device("cpu")):
     print(matmul.fp32_precision, conv.fp32_precision)
 simulate(small_net(), images_for(small_net()))
 print(matmul.fp32_precision, conv.fp32_precision)

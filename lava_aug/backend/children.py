@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import BackendError
+from lava_aug.shared import Shared
 
 import_lava()
 
@@ -32,6 +34,9 @@ STOP_SECONDS = 10.0
 
 SHARED_MEMORY = Path("/dev/shm")
 """Where Linux keeps shared memory."""
+
+ONE_BLAS_THREAD = Shared(lambda: threadpool_limits(1, user_api="blas"))
+"""Children that are forked within it inherit the limit."""
 
 
 class Children(MultiProcessing):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from lava_aug.backend.children import ONE_BLAS_THREAD
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import RunInterruptedError
 from lava_aug.images import Progress, check_num_steps, check_record, payloads
@@ -160,7 +160,7 @@ class Deployment:
         tag = "floating_pt" if self.net.is_float else "fixed_pt"
         try:
             # Lava forks one process for each Process, which inherit the limit of one BLAS thread.
-            with threadpool_limits(1), supervise(self.source, timeout=timeout):
+            with ONE_BLAS_THREAD, supervise(self.source, timeout=timeout):
                 self.source.run(
                     condition=RunSteps(num_steps=self.total_steps, blocking=False),
                     run_cfg=Loihi2SimCfg(select_tag=tag),

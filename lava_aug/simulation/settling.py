@@ -19,7 +19,8 @@ from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
-from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
 from lava_aug.spec import every, offending
 from lava_aug.texts import counted
@@ -155,7 +156,7 @@ class _Settler:
     @torch.no_grad()
     def run(self, x: np.ndarray) -> np.ndarray:
         """The readout for one batch of payloads."""
-        with exact_arithmetic():
+        with exact_arithmetic(self.device):
             sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}
             for layer in self.net:
                 total = self._total(layer, sent)

@@ -23,9 +23,10 @@ from lava_aug.images import Progress, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.results import Output, check_one_head, joined
 from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
-from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
 from lava_aug.simulation.logs import Log
 from lava_aug.simulation.populations import population
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.threads import Threads
 from lava_aug.spec import is_number
 
@@ -183,7 +184,7 @@ class Simulator:
 
         ``look``, if given, is called after every step of every layer.
         """
-        with exact_arithmetic(), Threads(torch.get_num_threads()) as threads:
+        with exact_arithmetic(self.device), Threads(torch.get_num_threads()) as threads:
             return _Window(self, x, course, threads, look).run()
 
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:

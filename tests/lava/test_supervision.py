@@ -212,6 +212,28 @@ def test_ctrl_c_ends_everything_quietly() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_torchs_threads_of_before_do_not_matter() -> None:
+    """They do not survive a fork, and whatever waits for them afterwards waits for ever."""
+    done = script("""
+        import torch
+        import lava_aug as la
+        from nets import images_for, small_net
+
+        torch.set_num_threads(2)
+        torch.ones(1 << 20).exp().sum()  # starts them
+        net = small_net()
+        images = images_for(net, 3)
+        expected = la.simulate(net, images, 4)
+        for fused in (True, False):
+            print(expected.differences(la.run(net, images, 4, fused=fused, timeout=30)))
+        middle = chain("torch")
+        with supervise(middle, timeout=30):
+            middle.run(condition=RunSteps(num_steps=7), run_cfg=cfg)
+            print(middle.seen.get().tolist(), torch.get_num_threads())
+    """)
+    assert (done.returncode, done.stdout) == (0, "[]\n[]\n[7.0] 2\n"), done.stderr
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
 def test_children_end_with_a_killed_parent(signal_number: int) -> None:
     before = segments()
