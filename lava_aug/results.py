@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lava_aug.errors import InputError
+from lava_aug.images import as_numpy
 from lava_aug.network import INPUT, Network
 
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
@@ -27,7 +28,7 @@ def no_counts(net: Network, num_steps: int, num_images: int) -> dict[str, dict[s
 
 def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Labels as integers of the shape of the predictions, or InputError."""
-    found = np.asarray(labels)
+    found = as_numpy(labels, "labels")
     if found.ndim == 1 and shape == (*found.shape, *[1] * (len(shape) - 1)):
         found = found.reshape(shape)  # heads such as global pooling leave axes of size 1
     if found.shape != shape or found.dtype.kind not in "iu":

@@ -10,7 +10,7 @@ import numpy as np
 from lava_aug.backend.children import ONE_BLAS_THREAD
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import RunInterruptedError
-from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.images import Progress, check_callable, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Network
 from lava_aug.results import Output
 from lava_aug.simulation.kernels import warm_up
@@ -80,6 +80,7 @@ def run(
         If Lava is not available, or shared memory is too small.
     """
     x = payloads(net, images)
+    check_callable("progress", progress)
     deployment = Deployment(net, x, check_num_steps(net, num_steps), check_record(net, record), fused=fused)
     deployment.run(timeout=timeout, progress=progress)
     return deployment.output()

@@ -26,7 +26,8 @@ import numpy as np
 from lava_aug.backend.children import STOP_SECONDS, Children
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.backend.preconditions import check_not_searched, check_ports, check_shared_memory
-from lava_aug.errors import BackendError
+from lava_aug.errors import BackendError, InputError
+from lava_aug.spec import is_number
 
 import_lava()
 
@@ -61,6 +62,8 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     BackendError
         If a child raises (with its traceback), dies (with its exit code or signal), the timeout passes, ports of
         different number formats are connected, shared memory is too small, or a stopped network is run again.
+    InputError
+        If the timeout is no positive number.
 
     Warns
     -----
@@ -81,6 +84,7 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     """
     if not isinstance(process, AbstractProcess):
         raise BackendError(f"supervise: expected a Lava Process, found {type(process).__name__}")
+    check_timeout(timeout)
     if process.runtime is not None:
         raise BackendError("supervise: this network has been run already; enter the block before the first run()")
     check_not_searched()
@@ -100,6 +104,12 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
         process_module.Runtime = original
         for runtime in runtimes:
             runtime.kill()
+
+
+def check_timeout(timeout: Any) -> None:
+    """InputError unless it is a time that something may take, or None."""
+    if timeout is not None and not (is_number(timeout) and timeout > 0):
+        raise InputError(f"timeout: expected a positive number of seconds, or None, found {timeout!r}")
 
 
 class SupervisedRuntime(Runtime):

@@ -15,7 +15,7 @@ import torch
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.fixed_point import carried, floor_div
-from lava_aug.images import Progress, check_num_steps, payloads
+from lava_aug.images import Payloads, Progress, check_network, check_num_steps
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
@@ -75,7 +75,7 @@ def settle(
     num_steps: int | None = None,
     *,
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Settled:
     """The readout of an AugMapping network after ``num_steps`` steps, in one forward pass instead of ``num_steps``.
@@ -90,8 +90,8 @@ def settle(
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
         Images computed together; by default as many as make about 8 million neurons.
-    device : str
-        A torch device.
+    device : str or torch.device
+        Where to compute.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
 
@@ -109,8 +109,9 @@ def settle(
     InputError
         As `simulate`.
     """
+    check_network(net)
     check_theorem(net)
-    x, steps = payloads(net, images), check_num_steps(net, num_steps)
+    x, steps = Payloads(net, images), check_num_steps(net, num_steps)
     size = images_per_batch(net, batch_size)
     settler = _Settler(net, steps, torch_device(device))
     parts = [settler.run(batch) for batch in batches(x, size, progress)]

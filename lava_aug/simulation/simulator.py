@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from lava_aug.errors import InputError
-from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.images import Payloads, Progress, check_callable, check_num_steps, check_record
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.results import Output, check_one_head, joined
 from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
@@ -50,7 +50,7 @@ def simulate(
     presentation: Presentation = "constant",
     stop_when: float | None = None,
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
     look: Look | None = None,
 ) -> Output:
@@ -75,8 +75,8 @@ def simulate(
         costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
     batch_size : int, optional
         Images computed together, which bounds the memory; by default as many as make about 8 million neurons.
-    device : str
-        A torch device.
+    device : str or torch.device
+        Where to compute.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
     look : callable, optional
@@ -93,9 +93,10 @@ def simulate(
     InputError
         If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
     """
-    x = payloads(net, images)
+    x = Payloads(net, images)
     steps, names = check_num_steps(net, num_steps), check_record(net, record)
     size = images_per_batch(net, batch_size)
+    check_callable("look", look)
     course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
     simulator = Simulator(net, device)
     return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
@@ -119,8 +120,9 @@ def _check_margin(net: Network, margin: Any) -> float | None:
     return float(margin)
 
 
-def batches(x: np.ndarray, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
+def batches(x: np.ndarray | Payloads, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
     """Successive images, so many at a time; tells about it once a batch is done."""
+    check_callable("progress", progress)
     for start in range(0, len(x), size):
         yield x[start : start + size]
         if progress is not None:
@@ -136,13 +138,15 @@ def images_per_batch(net: Network, batch_size: int | None) -> int:
     return int(batch_size)
 
 
-def torch_device(name: str) -> torch.device:
-    """The torch device of that name; InputError if there is none such here."""
+def torch_device(name: str | torch.device) -> torch.device:
+    """The torch device of that name; InputError if there is none such here, or it computes nothing."""
+    if not isinstance(name, (str, torch.device)):
+        raise InputError(f"device: expected the name of a torch device, such as 'cpu' or 'cuda', found {name!r}")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # each kind of device has its own
+        raise InputError(f"device {name!r} cannot be used: {str(error).strip().partition(chr(10))[0]}") from None
     return device
 
 
@@ -166,7 +170,7 @@ class Course(NamedTuple):
 class Simulator:
     """A network laid out on a torch device: kernels and fan-outs, ready for batches."""
 
-    def __init__(self, net: Network, device: str = "cpu") -> None:
+    def __init__(self, net: Network, device: str | torch.device = "cpu") -> None:
         self.net = net
         self.device = torch_device(device)
         self.kernels = torch_kernels(net, self.device)

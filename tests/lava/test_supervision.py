@@ -23,8 +23,9 @@ from nets import images_for, small_net
 
 from lava_aug.backend import deploy, preconditions
 from lava_aug.backend.supervision import supervise
-from lava_aug.errors import BackendError, BackendWarning, RunInterruptedError
+from lava_aug.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.simulation.simulator import simulate
+from lava_aug.testing import run_process
 from lava_aug.testing.leftovers import segments
 
 pytestmark = pytest.mark.lava
@@ -151,6 +152,17 @@ def test_only_processes_that_have_not_run_can_be_supervised() -> None:
     with pytest.raises(BackendError, match="has been run already"):  # noqa: SIM117
         with supervise(middle):
             pass
+
+
+@pytest.mark.parametrize("timeout", [0, -1.5, float("nan"), "10", True])
+def test_impossible_timeouts(timeout: Any) -> None:
+    message = rf"^timeout: expected a positive number of seconds, or None, found {timeout!r}$"
+    with pytest.raises(InputError, match=message), supervise(chain(), timeout=timeout):
+        pass
+    with pytest.raises(InputError, match=message):
+        deploy.run(small_net(), images_for(small_net()), timeout=timeout)
+    with pytest.raises(InputError, match=message):
+        run_process(LIF(shape=(2,)), a_in=[[10, 11]], timeout=timeout)
 
 
 def test_stock_processes_are_supervised_too() -> None:
