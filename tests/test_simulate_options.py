@@ -19,10 +19,11 @@ from lava_aug.digits import load_digits, train
 from lava_aug.errors import InputError
 from lava_aug.network import Network
 from lava_aug.results import COUNTS
+from lava_aug.simulation.courses import Course
 from lava_aug.simulation.early_exit import margins
 from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.settling import settle
-from lava_aug.simulation.simulator import Course, Simulator, simulate
+from lava_aug.simulation.simulator import Simulator, simulate
 
 
 def test_number_of_steps() -> None:

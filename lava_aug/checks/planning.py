@@ -11,7 +11,8 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.images import Payloads, Progress, check_num_steps
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
+from lava_aug.simulation.courses import Course
+from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 from lava_aug.texts import counted, table
 
 Extent = tuple[int, int]

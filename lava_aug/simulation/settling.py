@@ -89,7 +89,8 @@ def settle(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
-        Images computed together; by default as many as make about 8 million neurons.
+        Images computed together; by default as many as make about 8 million neurons. Images in a memory-mapped file are
+        read batch by batch.
     device : str or torch.device
         Where to compute.
     progress : callable, optional
