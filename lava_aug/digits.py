@@ -1,6 +1,7 @@
 """A small network on scikit-learn's digits: 1,797 real 8x8 scans that need no download."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def train(digits: Digits, *, epochs: int = 20, seed: int = 0) -> DigitsNet:
     It takes one thread whatever the machine has: more are slower at so small a network, and would make the sums, and
     so the weights, depend on their number.
     """
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DigitsNet().train()
         images = torch.tensor(digits.train_images).float() / 255
@@ -78,11 +79,16 @@ def train(digits: Digits, *, epochs: int = 20, seed: int = 0) -> DigitsNet:
     return model.eval()
 
 
+_alone = threading.Lock()
+
+
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    """One trains at a time: the number of torch's threads, and its random numbers, are the process's."""
+    with _alone:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

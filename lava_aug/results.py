@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from lava_aug.errors import InputError
+from lava_aug.images import as_numpy
 from lava_aug.network import INPUT, Network
 
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
@@ -18,16 +19,16 @@ def firing_layers(net: Network) -> list[str]:
     return [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
 
 
-def no_counts(net: Network, num_steps: int, num_images: int) -> dict[str, dict[str, np.ndarray]]:
-    """The counts of an `Output`, all zero: int64 ``(T, B)`` for each name."""
+def no_counts(net: Network, *size: int) -> dict[str, dict[str, np.ndarray]]:
+    """The counts of an `Output`, all zero: int64 of the size ``(T, B)``, or ``(T,)``, for each name."""
     firing, layers = firing_layers(net), [layer.name for layer in net]
     names = zip(COUNTS, (firing, firing, layers, layers, layers), strict=True)
-    return {field: {name: np.zeros((num_steps, num_images), np.int64) for name in found} for field, found in names}
+    return {field: {name: np.zeros(size, np.int64) for name in found} for field, found in names}
 
 
 def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Labels as integers of the shape of the predictions, or InputError."""
-    found = np.asarray(labels)
+    found = as_numpy(labels, "labels")
     if found.ndim == 1 and shape == (*found.shape, *[1] * (len(shape) - 1)):
         found = found.reshape(shape)  # heads such as global pooling leave axes of size 1
     if found.shape != shape or found.dtype.kind not in "iu":
@@ -56,14 +57,17 @@ def check_one_head(net: Network) -> None:
 class Output:
     """Readout, spike statistics and, on request, every spike.
 
-    Shapes: T time steps, B images. The statistics are dictionaries from layer name to an int64 array ``(T, B)``.
+    Shapes: T time steps, B images. The statistics are dictionaries from layer name to an int64 array ``(T, B)``, or
+    ``(T,)``, summed over the images, from ``simulate(counts="sum")``. With ``simulate(readouts=...)`` there are fewer
+    readouts than steps: R instead of T of them, in ``v`` and all that is made of it.
 
     Attributes
     ----------
     network : Network
         The network that ran.
     v : numpy.ndarray
-        Readout after every step, ``(T, B, *readout shape)``: int64, or float32 from floating-point networks.
+        Readout after every step, ``(T, B, *readout shape)``: int64, or float32 from floating-point networks; or after
+        those of `readout_steps`.
     events : dict
         Non-zero spikes, per layer and for the input (``"input"``).
     spike_sum : dict
@@ -79,6 +83,8 @@ class Output:
     stops : numpy.ndarray or None
         After how many steps each image was done, int64 ``(B,)``, if some were before the last; see `steps`. From then
         on ``v`` stays as it is, and the other arrays are 0.
+    read_after : numpy.ndarray or None
+        After which steps ``v`` is, int64 ``(R,)``, counted from 1, if not after every one; see `readout_steps`.
     """
 
     network: Network
@@ -90,11 +96,22 @@ class Output:
     capped: Mapping[str, np.ndarray]
     spikes: Mapping[str, np.ndarray]
     stops: np.ndarray | None = None
+    read_after: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
         """Time steps per image."""
-        return self.v.shape[0]
+        return len(self.events[INPUT])
+
+    @property
+    def readout_steps(self) -> np.ndarray:
+        """The steps after which ``v`` is there, counted from 1: int64 ``(T,)``, or ``(R,)``."""
+        return np.arange(1, self.num_steps + 1) if self.read_after is None else self.read_after
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether counts are summed over the images."""
+        return self.events[INPUT].ndim == 1
 
     @property
     def num_images(self) -> int:
@@ -109,7 +126,7 @@ class Output:
     @property
     def logits(self) -> np.ndarray:
         """The readout in the ANN's units, float64: ``v * quantum / t`` after ``t`` steps, shape as ``v``."""
-        t = np.minimum(np.arange(1, self.num_steps + 1)[:, None], self.steps)
+        t = np.minimum(self.readout_steps[:, None], self.steps)
         return self.v * (self.network.readout.quantum / t.reshape(*t.shape, *[1] * (self.v.ndim - 2)))
 
     @property
@@ -130,7 +147,7 @@ class Output:
         return self.v.argmax(axis=2)
 
     def accuracy(self, labels: Any) -> np.ndarray:
-        """Fraction of right predictions after every step, shape ``(T,)``.
+        """Fraction of right predictions after every step that was kept, shape ``(T,)``.
 
         Parameters
         ----------
@@ -145,10 +162,25 @@ class Output:
         right = self.predictions == check_labels(labels, self.predictions.shape[1:])
         return right.mean(axis=tuple(range(1, right.ndim)))
 
+    def totals(self, field: str) -> dict[str, np.ndarray]:
+        """Counts of all images together in every step, by layer: int64 ``(T,)`` each.
+
+        Parameters
+        ----------
+        field : str
+            ``"events"``, ``"spike_sum"``, ``"synops"``, ``"saturated"`` or ``"capped"``.
+        """
+        found: Mapping[str, np.ndarray] = getattr(self, field)
+        return {name: counts if self.is_summed else counts.sum(axis=1) for name, counts in found.items()}
+
+    def per_image(self, field: str) -> np.ndarray:
+        """Mean count per image in every step, of all layers together, input left out: shape ``(T,)``."""
+        layers = (total for name, total in self.totals(field).items() if name != INPUT)
+        return sum(layers, np.zeros(self.num_steps)) / self.num_images
+
     def events_per_image(self) -> np.ndarray:
         """Mean number of events up to and including every step, input left out, shape ``(T,)``."""
-        total = sum((self.events[name].sum(axis=1) for name in self.events if name != INPUT), np.zeros(self.num_steps))
-        return np.cumsum(total) / self.num_images
+        return np.cumsum(self.per_image("events"))
 
     def to_dict(self, labels: Any = None) -> dict[str, Any]:
         """Plain values, for JSON: predictions, and by layer the mean counts per image of every step.
@@ -161,18 +193,20 @@ class Output:
         found: dict[str, Any] = {"num_images": self.num_images, "num_steps": self.num_steps}
         if labels is not None:
             found["accuracy"] = self.accuracy(labels).tolist()
+        if self.read_after is not None:
+            found["readout_steps"] = self.read_after.tolist()
         if not self.network.heads:
             found["predictions"] = self.predictions[-1].tolist()
         found["steps_per_image"] = float(np.mean(self.steps))
         for field in COUNTS:
-            found[field] = {name: counts.mean(axis=1).tolist() for name, counts in getattr(self, field).items()}
+            found[field] = {name: (total / self.num_images).tolist() for name, total in self.totals(field).items()}
         return found
 
     def differences(self, other: "Output") -> list[str]:
         """Where two outputs of the same network differ: one text for each field and layer, none if they are equal."""
         pairs: list[tuple[str, Any, Any]] = [("v", self.v, other.v)]
         if self.num_steps == other.num_steps:
-            pairs.append(("steps", self.steps, other.steps))
+            pairs += [("steps", self.steps, other.steps), ("readout_steps", self.readout_steps, other.readout_steps)]
         for field in (*COUNTS, "spikes"):
             mine, theirs = getattr(self, field), getattr(other, field)
             pairs += [(f"{field}[{name!r}]", mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
@@ -192,18 +226,33 @@ def _difference(where: str, one: np.ndarray | None, other: np.ndarray | None) ->
 
 
 def joined(parts: Iterable[Output]) -> Output:
-    """Outputs of the same network for successive images, as one."""
-    parts = list(parts)
-    first = parts[0]
-    if len(parts) == 1:
+    """Outputs of the same network for successive images, as one; of counts that are summed only the sums are kept."""
+    pieces: dict[str, dict[str, list[np.ndarray]]] = {"spikes": {}}
+    first, stopped = None, False
+    for part in parts:
+        first, stopped = first or part, stopped or part.stops is not None
+        for field, name, array, is_sum in _arrays(part):
+            held = pieces.setdefault(field, {}).setdefault(name, [])
+            if is_sum and held:
+                held[0] = held[0] + array
+            else:
+                held.append(array)
+    if first is None:
+        raise InputError("joined: expected at least one output, found none")
+    whole = {
+        field: {name: held[0] if len(held) == 1 else np.concatenate(held, axis=1) for name, held in by_name.items()}
+        for field, by_name in pieces.items()
+    }
+    v, steps = whole.pop("v")[""], whole.pop("steps")[""][0]
+    if len(pieces["v"][""]) == 1:
         return first
+    return dataclasses.replace(first, v=v, stops=steps if stopped else None, **whole)
 
-    def concatenated(field: str) -> dict[str, np.ndarray]:
-        return {
-            name: np.concatenate([getattr(part, field)[name] for part in parts], axis=1)
-            for name in getattr(first, field)
-        }
 
-    fields = {field: concatenated(field) for field in (*COUNTS, "spikes")}
-    stops = np.concatenate([part.steps for part in parts]) if any(part.stops is not None for part in parts) else None
-    return Output(network=first.network, v=np.concatenate([part.v for part in parts], axis=1), stops=stops, **fields)
+def _arrays(part: Output) -> Iterator[tuple[str, str, np.ndarray, bool]]:
+    """All of an output: field, name, the array, whose second axis is images, and whether it is a sum over them."""
+    yield "v", "", part.v, False
+    yield "steps", "", part.steps[None], False
+    for field in (*COUNTS, "spikes"):
+        for name, array in getattr(part, field).items():
+            yield field, name, array, part.is_summed and field in COUNTS

@@ -131,7 +131,7 @@ def with_value(value: float) -> torch.Tensor:
         (torch.zeros(9), "calibration: expected shape (B, *image shape), found (9,)"),
         (
             [torch.zeros(2), torch.zeros(3)],
-            "calibration: expected an array or tensor: setting an array element with a sequence.",
+            "calibration: expected an array or tensor: all input arrays must have the same shape",
         ),
     ],
 )

@@ -47,7 +47,7 @@ IMPORT_TORCH = {
     "demo",
     "digits",
     *(f"experiments.{name}" for name in ("ann", "diagnosis", "parts", "running", "tuning")),
-    *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
+    *(f"simulation.{name}" for name in ("populations", "precision", "settling", "simulator")),
     "zoo",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""

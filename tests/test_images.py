@@ -1,10 +1,13 @@
 """Images: how they become input payloads, and every error by its message."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from nets import layer, small_net
 
 from lava_aug.errors import InputError
@@ -42,6 +45,30 @@ def test_floating_point_is_rounded_to_the_nearest_level() -> None:
     images = np.array([[0.0, 0.4 / 255, 0.6 / 255, 100.49 / 255, 254.51 / 255, 1.0]])
     assert payloads(small_net(), images).tolist() == [[0, 0, 1, 100, 255, 255]]
     assert payloads(small_net(), [[0.0, 0.25, 0.5, 0.75, 1.0, 0.125]]).tolist() == [[0, 64, 128, 191, 255, 32]]
+
+
+FORMATS = [np.float16, np.float32]
+"""Of which 255 times a number is exact in float64."""
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@given(data=st.data())
+def test_the_product_of_short_floats_is_exact(dtype: type, data: st.DataObject) -> None:
+    """``round(255 * x)`` of the number itself, halves to even: what Fraction gives."""
+    width: Any = 8 * np.dtype(dtype).itemsize
+    values = st.floats(0, 1, width=width) | st.integers(0, 254).map(lambda k: float(dtype((k + 0.5) / 255)))
+    row = np.array(data.draw(st.lists(values, min_size=6, max_size=6)), dtype)
+    wanted = [round(255 * Fraction(float(x))) for x in row]
+    for images in (row[None], torch.tensor(row[None]), row[None].astype(np.float64)):
+        assert payloads(small_net(), images).tolist() == [wanted]
+
+
+def test_the_product_is_one_of_float64() -> None:
+    """Just above a half: in float32 the product would be rounded to the half, and that to the even level below."""
+    x = np.float32(2.5 / 255)
+    assert (np.float32(255) * x, 255 * Fraction(float(x)) > Fraction(5, 2)) == (2.5, True)
+    for images in (np.full((1, 6), x), torch.full((1, 6), float(x))):
+        assert payloads(small_net(), images).tolist() == [[3] * 6]
 
 
 def test_gradients_are_no_obstacle() -> None:

@@ -13,14 +13,17 @@ import torch
 from nets import images_for, small_net
 
 from lava_aug.checks.reference import interpret
+from lava_aug.checks.verification import verify
 from lava_aug.conversion.converter import convert
 from lava_aug.digits import load_digits, train
 from lava_aug.errors import InputError
 from lava_aug.network import Network
 from lava_aug.results import COUNTS
+from lava_aug.simulation.courses import Course
 from lava_aug.simulation.early_exit import margins
-from lava_aug.simulation.kernels import exact_arithmetic
-from lava_aug.simulation.simulator import Course, Simulator, simulate
+from lava_aug.simulation.precision import exact_arithmetic
+from lava_aug.simulation.settling import settle
+from lava_aug.simulation.simulator import Simulator, simulate
 
 
 def test_number_of_steps() -> None:
@@ -90,11 +93,19 @@ def tf32() -> Iterator[None]:
 @pytest.mark.usefixtures("tf32")
 def test_exact_arithmetic_is_asked_for_and_given_back() -> None:
     enabled = torch.backends.cudnn.enabled
-    with exact_arithmetic():
+    with exact_arithmetic(torch.device("cuda")):  # none is needed
         assert matmul_precision() in ("highest", "ieee")
         assert not torch.backends.cudnn.enabled
     assert torch.get_float32_matmul_precision() == "medium"
     assert torch.backends.cudnn.enabled == enabled
+
+
+@pytest.mark.usefixtures("tf32")
+def test_on_a_cpu_cudnn_is_left_alone() -> None:
+    enabled = torch.backends.cudnn.enabled
+    seen = []
+    simulate(small_net(), images_for(small_net()), look=lambda *_: seen.append(torch.backends.cudnn.enabled))
+    assert set(seen) == {enabled}
 
 
 @pytest.mark.usefixtures("tf32")
@@ -111,12 +122,12 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.simulation.kernels import exact_arithmetic
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import simulate
 
 matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
 matmul.fp32_precision, conv.fp32_precision = "tf32", "bf16"
-with exact_arithmetic():
+with exact_arithmetic(torch.device("cpu")):
     print(matmul.fp32_precision, conv.fp32_precision)
 simulate(small_net(), images_for(small_net()))
 print(matmul.fp32_precision, conv.fp32_precision)
@@ -213,6 +224,13 @@ INTEGER = "expected an integer of at least 1, found"
         ({"stop_when": 0}, "stop_when: expected a positive number, found 0"),
         ({"stop_when": float("nan")}, "stop_when: expected a positive number, found nan"),
         ({"stop_when": "soon"}, "stop_when: expected a positive number, found 'soon'"),
+        ({"record": 5}, "record: expected True, False, or names of layers, found 5"),
+        ({"record": None}, "record: expected True, False, or names of layers, found None"),
+        ({"record": [5]}, "record: no spikes of 5; there are ['input', 'hidden']"),
+        ({"progress": 5}, "progress: expected a function, or None, found 5"),
+        ({"look": "hidden"}, "look: expected a function, or None, found 'hidden'"),
+        ({"device": None}, "device: expected the name of a torch device, such as 'cpu' or 'cuda', found None"),
+        ({"device": 0}, "device: expected the name of a torch device, such as 'cpu' or 'cuda', found 0"),
         ({"record": ["hidden", "out"]}, "record: no spikes of 'out'; there are ['input', 'hidden']"),
     ],
 )
@@ -227,3 +245,17 @@ def test_impossible_devices() -> None:
         simulate(small_net(), images_for(small_net()), device="nonsense")
     with pytest.raises(InputError, match=r"^device 'cuda:99' cannot be used: "):
         simulate(small_net(), images_for(small_net()), device="cuda:99")
+    with pytest.raises(InputError, match=r"^device 'meta' cannot be used: "):
+        simulate(small_net(), images_for(small_net()), device="meta")
+
+
+def test_a_device_of_torch_is_one_too() -> None:
+    images = images_for(small_net())
+    found = simulate(small_net(), images, device=torch.device("cpu"))
+    assert found.differences(simulate(small_net(), images)) == []
+
+
+@pytest.mark.parametrize("function", [simulate, settle, verify])
+def test_what_is_no_network_is_refused(function: Any) -> None:
+    with pytest.raises(InputError, match=r"^net: expected a Network, as convert and load give it, found str$"):
+        function("digits.net", np.zeros((1, 6), np.uint8))

@@ -9,17 +9,20 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import BackendError
+from lava_aug.shared import Shared
 
 import_lava()
 
-from lava.magma.compiler.channels.pypychannel import CspSendPort  # noqa: E402
+from lava.magma.compiler.channels.pypychannel import CspRecvPort, CspSendPort  # noqa: E402
 from lava.magma.runtime.message_infrastructure.multiprocessing import (  # noqa: E402
     MultiProcessing,
     SharedMemoryManager,
@@ -32,12 +35,16 @@ STOP_SECONDS = 10.0
 SHARED_MEMORY = Path("/dev/shm")
 """Where Linux keeps shared memory."""
 
+ONE_BLAS_THREAD = Shared(lambda: threadpool_limits(1, user_api="blas"))
+"""Children that are forked within it inherit the limit."""
+
 
 class Children(MultiProcessing):
     """Lava's operating-system processes, and the shared memory between them."""
 
     def __init__(self, executable: Any) -> None:
         super().__init__()
+        self._executable = executable
         self._names = {id(b): f"{p.name!r} ({type(p).__name__})" for p, b in executable.proc_builders.items()}
         self._labels: list[str] = []
 
@@ -66,14 +73,13 @@ class Children(MultiProcessing):
         return None
 
     def stop(self) -> None:
-        """Wait for the children for a while, then end what is left."""
+        """Wait for the children for a while."""
         end = time.monotonic() + STOP_SECONDS
         for actor in self._actors:
             multiprocessing.Process.join(actor, max(0.0, end - time.monotonic()))
-        self.kill(())
 
-    def kill(self, ports: Any) -> None:
-        """End every child at once, and free the shared memory."""
+    def kill(self, ports: Iterable[Any]) -> None:
+        """End every child and the ports' threads at once, and free the shared memory."""
         mine: list[Any] = [actor for actor in self._actors if actor.__dict__["_parent_pid"] == os.getpid()]
         for actor in mine:
             if not actor._is_done and actor.is_alive():
@@ -81,18 +87,48 @@ class Children(MultiProcessing):
         for actor in mine:
             with contextlib.suppress(Exception):
                 actor.join()
-        names = {port._shm.name for port in ports}
-        self._free(names)
+        for port in ports:
+            _detach(port, port.join)
+        for port in _outside_ports(self._executable):
+            _detach(port, functools.partial(_end_thread, port))
+        self._free()
 
-    def _free(self, names: set[str]) -> None:
-        """Let the manager of the shared memory free it and end; if it was killed itself, do it here."""
+    def _free(self) -> None:
+        """Close the shared memory here, and let its manager free it and end; if that was killed, do it here."""
         if self._smm is None or self._smm._manager is None:
             return
+        names = [handle.name for handle in self._smm._shared_memory_handles]
         with contextlib.suppress(Exception):
-            self._smm._manager.shutdown()
+            self._smm.shutdown()  # closes this process's handles first, then the manager
         self._smm._manager = None
         for name in names:
             (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+def _detach(port: Any, end: Callable[[], None]) -> None:
+    """End a port's thread, and have it keep copies in the place of memory that is about to be unmapped."""
+    with contextlib.suppress(Exception):
+        end()
+        if port.thread is not None:
+            port.thread.join(1)
+    port._array = [slot.copy() for slot in port._array]
+
+
+def _outside_ports(executable: Any) -> list[Any]:
+    """Ends of the channels between Lava and the rest of the program: those of Lava's Injector and Extractor."""
+    names = ("external_pipe_csp_send_port", "external_pipe_csp_recv_port")
+    ports = [port for process in executable.proc_builders for port in (*process.in_ports, *process.out_ports)]
+    return [getattr(port, name) for port in ports for name in names if hasattr(port, name)]
+
+
+def _end_thread(port: Any) -> None:
+    """End a port's thread once it has noted all that has arrived, which the program may still want to receive."""
+    noted: Any = port._req if isinstance(port, CspRecvPort) else port._ack
+    deadline = time.monotonic() + 1
+    while noted.get_value() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    port._done = True
+    noted.release()
 
 
 def _ending(exitcode: int) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from lava_aug.backend.children import ONE_BLAS_THREAD
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import RunInterruptedError
-from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.images import Progress, check_callable, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Network
 from lava_aug.results import Output
 from lava_aug.simulation.kernels import warm_up
@@ -80,6 +80,7 @@ def run(
         If Lava is not available, or shared memory is too small.
     """
     x = payloads(net, images)
+    check_callable("progress", progress)
     deployment = Deployment(net, x, check_num_steps(net, num_steps), check_record(net, record), fused=fused)
     deployment.run(timeout=timeout, progress=progress)
     return deployment.output()
@@ -160,7 +161,7 @@ class Deployment:
         tag = "floating_pt" if self.net.is_float else "fixed_pt"
         try:
             # Lava forks one process for each Process, which inherit the limit of one BLAS thread.
-            with threadpool_limits(1), supervise(self.source, timeout=timeout):
+            with ONE_BLAS_THREAD, supervise(self.source, timeout=timeout):
                 self.source.run(
                     condition=RunSteps(num_steps=self.total_steps, blocking=False),
                     run_cfg=Loihi2SimCfg(select_tag=tag),

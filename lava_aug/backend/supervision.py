@@ -14,6 +14,7 @@ It uses private parts of Lava, whose last release this is; hence ``lava-nc==0.10
 
 import atexit
 import contextlib
+import os
 import queue
 import time
 import weakref
@@ -63,6 +64,8 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     BackendError
         If a child raises (with its traceback), dies (with its exit code or signal), the timeout passes, ports of
         different number formats are connected, shared memory is too small, or a stopped network is run again.
+    InputError
+        If the timeout is no positive number.
 
     Warns
     -----
@@ -83,6 +86,7 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     """
     if not isinstance(process, AbstractProcess):
         raise BackendError(f"supervise: expected a Lava Process, found {type(process).__name__}")
+    check_timeout(timeout)
     if process.runtime is not None:
         raise BackendError("supervise: this network has been run already; enter the block before the first run()")
     if timeout is not None and (not is_number(timeout) or timeout <= 0):
@@ -106,6 +110,12 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
             runtime.kill()
 
 
+def check_timeout(timeout: Any) -> None:
+    """InputError unless it is a time that something may take, or None."""
+    if timeout is not None and not (is_number(timeout) and timeout > 0):
+        raise InputError(f"timeout: expected a positive number of seconds, or None, found {timeout!r}")
+
+
 class SupervisedRuntime(Runtime):
     """Lava's runtime with bounded waiting; see `supervise`.
 
@@ -117,7 +127,7 @@ class SupervisedRuntime(Runtime):
 
     def __init__(self, *arguments: Any, limit: float | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._limit = limit
+        self._limit, self._owner = limit, os.getpid()
         self._deadline: float | None = None
         self._ended = False
         self._stopping = False
@@ -175,6 +185,9 @@ class SupervisedRuntime(Runtime):
         finally:
             self.kill()
 
+    def join(self) -> None:
+        """Nothing: `stop` calls it, and then `kill`, which needs the ports that Lava's own method would forget."""
+
     def get_var(self, *arguments: Any, **options: Any) -> Any:
         """Read a Var."""
         self._check_idle()
@@ -230,16 +243,21 @@ class SupervisedRuntime(Runtime):
             raise BackendError(failure)
 
     def kill(self) -> None:
-        """End everything at once; nothing happens the second time."""
-        if self._ended:
+        """End everything at once; nothing happens the second time, nor in a process that was forked meanwhile."""
+        if self._ended or self._owner != os.getpid():
             return
         self._ended, self._is_started, self._is_running = True, False, False
         if isinstance(self._messaging_infrastructure, Children):
-            for port in self._open_ports:
-                with contextlib.suppress(Exception):
-                    port.join()
             self._children.kill(self._open_ports)
         self._open_ports = []
+        self._close_answers()
+
+    def _close_answers(self) -> None:
+        """Close what the children answered on when they were built."""
+        for answers in self.exception_q:
+            answers.close()
+            answers._writer.close()
+        self.exception_q = []
 
     @property
     def _children(self) -> "Children":
@@ -275,8 +293,7 @@ class SupervisedRuntime(Runtime):
             self.until(ready)
             if found[0] is not None:
                 raise BackendError(f"a ProcessModel could not be made:\n{getattr(found[0], 'trace', found[0])}")
-            answers.close()
-        del self.exception_q
+        self._close_answers()
 
     def _await_cause(self) -> None:
         """A service reports an error: the child that caused it says more about it in a moment."""

@@ -9,9 +9,10 @@ import torch
 
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
-from lava_aug.images import Progress, check_num_steps, payloads
+from lava_aug.images import Payloads, Progress, check_num_steps
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
+from lava_aug.simulation.courses import Course
+from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 from lava_aug.texts import counted, table
 
 Extent = tuple[int, int]
@@ -163,7 +164,7 @@ def plan(
     found = {layer.name: _Extents() for layer in net}
     count = 0
     if images is not None:
-        x = payloads(net, images)
+        x = Payloads(net, images)
         count, simulator = len(x), Simulator(net)
         for batch in batches(x, images_per_batch(net, batch_size), progress):
             simulator.run(batch, Course(steps), look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))

@@ -15,7 +15,7 @@ from lava_aug.checks.structure import differences
 from lava_aug.errors import BackendError, InputError, LavaAugError
 from lava_aug.experiments.diagnosis import Diagnosis, diagnose
 from lava_aug.formats.netx import load, save
-from lava_aug.images import NUM_RANDOM, Progress, check_num_steps, payloads, random_images
+from lava_aug.images import NUM_RANDOM, Progress, check_network, check_num_steps, payloads, random_images
 from lava_aug.network import Network
 from lava_aug.results import COUNTS, Output
 from lava_aug.simulation.simulator import simulate
@@ -182,6 +182,7 @@ def verify(
         If the network computes in floating point, in which nothing is equal bit for bit; if images or numbers are not
         usable; or if the network was not converted from the model.
     """
+    check_network(net)
     if net.is_float:
         raise InputError(
             "verify: expected a fixed-point network, found floating-point weights, which are rounded differently in "

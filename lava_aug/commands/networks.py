@@ -84,6 +84,7 @@ def simulate(
             num_steps,
             presentation=presentation,
             stop_when=stop_when,
+            counts="sum" if output is None else "image",
             batch_size=batch_size,
             device=device,
             progress=progress,
@@ -182,10 +183,7 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
     count = result.num_images
     head = ["steps", "accuracy (%)", "events*", "sum of |s|*", "synaptic operations*"]
     accuracy = ["-"] * result.num_steps if labels is None else [f"{100 * a:.2f}" for a in result.accuracy(labels)]
-    columns = [
-        np.cumsum(sum((part[name].sum(axis=1) for name in part if name != "input"), np.zeros(result.num_steps))) / count
-        for part in (result.events, result.spike_sum, result.synops)
-    ]
+    columns = [np.cumsum(result.per_image(field)) for field in ("events", "spike_sum", "synops")]
     rows = [
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)

@@ -17,7 +17,8 @@ from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.neurons import MaxPoolNeuron
-from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
+from lava_aug.simulation.courses import Course
+from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 from lava_aug.texts import counted, plain, table
 
 PARTS = ("clipping", "weights", "time")

@@ -1,10 +1,8 @@
 """Exact sums on floating-point hardware: which float a sum of integers may be computed in, and who computes it."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -128,32 +126,3 @@ def largest_magnitude(s: "torch.Tensor") -> float:
     """``max|s|``."""
     low, high = s.aminmax()
     return max(high.item(), -low.item())
-
-
-@contextlib.contextmanager
-def exact_arithmetic() -> Iterator[None]:
-    """Forbid what makes torch's sums inexact: TF32 and bfloat16, and cuDNN's Winograd and Fourier convolutions."""
-    import torch
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        for get, put, exact in _precisions():
-            stack.callback(put, get())
-            put(exact)
-        yield
-
-
-def _precisions() -> Iterator[tuple[Callable[[], str], Callable[[str], None], str]]:
-    """How products of float32 are rounded: getter, setter, exact value.
-
-    Torch 2.9 has a setting for each backend, and refuses to have them mixed with the older one.
-    """
-    import torch
-
-    name = "fp32_precision"
-    if not hasattr(torch.backends, name):
-        yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
-        return
-    backends: Any = torch.backends
-    for backend in (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv):
-        yield partial(getattr, backend, name), partial(setattr, backend, name), "ieee"

@@ -15,11 +15,12 @@ import torch
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.fixed_point import carried, floor_div
-from lava_aug.images import Progress, check_num_steps, payloads
+from lava_aug.images import Payloads, Progress, check_network, check_num_steps
 from lava_aug.network import INPUT, Layer, Network
 from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
-from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
 from lava_aug.spec import every, offending
 from lava_aug.texts import counted
@@ -74,7 +75,7 @@ def settle(
     num_steps: int | None = None,
     *,
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Settled:
     """The readout of an AugMapping network after ``num_steps`` steps, in one forward pass instead of ``num_steps``.
@@ -88,9 +89,10 @@ def settle(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
-        Images computed together; by default as many as make about 8 million neurons.
-    device : str
-        A torch device.
+        Images computed together; by default as many as make about 8 million neurons. Images in a memory-mapped file are
+        read batch by batch.
+    device : str or torch.device
+        Where to compute.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
 
@@ -108,8 +110,9 @@ def settle(
     InputError
         As `simulate`.
     """
+    check_network(net)
     check_theorem(net)
-    x, steps = payloads(net, images), check_num_steps(net, num_steps)
+    x, steps = Payloads(net, images), check_num_steps(net, num_steps)
     size = images_per_batch(net, batch_size)
     settler = _Settler(net, steps, torch_device(device))
     parts = [settler.run(batch) for batch in batches(x, size, progress)]
@@ -155,7 +158,7 @@ class _Settler:
     @torch.no_grad()
     def run(self, x: np.ndarray) -> np.ndarray:
         """The readout for one batch of payloads."""
-        with exact_arithmetic():
+        with exact_arithmetic(self.device):
             sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}
             for layer in self.net:
                 total = self._total(layer, sent)

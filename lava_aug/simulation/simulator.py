@@ -13,28 +13,26 @@ the same 24-bit limit, since ``|b| <= 2**23``.
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from lava_aug.errors import InputError
-from lava_aug.images import Progress, check_num_steps, check_record, payloads
+from lava_aug.images import Payloads, Progress, check_callable
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import Output, check_one_head, joined
+from lava_aug.results import Output, joined
 from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
-from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
+from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
+from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
 from lava_aug.simulation.logs import Log
 from lava_aug.simulation.populations import population
+from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.threads import Threads
-from lava_aug.spec import is_number
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
 are overwritten by the next step."""
-
-Presentation = Literal["constant", "first"]
-"""How images come in: in every step alike, or ``num_steps`` times as strong in the first step, and then nothing."""
 
 BATCH_ELEMENTS = 1 << 23
 """Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
@@ -48,8 +46,10 @@ def simulate(
     record: bool | str | Iterable[str] = False,
     presentation: Presentation = "constant",
     stop_when: float | None = None,
+    counts: Counts = "image",
+    readouts: Literal["all", "last"] | Iterable[int] = "all",
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
     look: Look | None = None,
 ) -> Output:
@@ -72,10 +72,17 @@ def simulate(
     stop_when : float, optional
         Early exit: an image is done once its largest logit is ahead of the second by so much, in the ANN's units. It
         costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
+    counts : "image" or "sum"
+        What the statistics of the result are: for each image, which takes 8 bytes for every count, step and image, or
+        summed over the images.
+    readouts : "all", "last" or iterable of int
+        After which steps to keep the readout, counted from 1, ascending: each takes 8 bytes for every output and image.
     batch_size : int, optional
-        Images computed together, which bounds the memory; by default as many as make about 8 million neurons.
-    device : str
-        A torch device.
+        Images computed together, by default as many as make about 8 million neurons; about 40 bytes for each neuron and
+        image are taken meanwhile. The result comes on top of that: with many images and steps it is the larger part,
+        unless ``counts="sum"`` and ``readouts="last"``. Images in a memory-mapped file are read batch by batch.
+    device : str or torch.device
+        Where to compute.
     progress : callable, optional
         Called after every batch with the number of finished images and of all images.
     look : callable, optional
@@ -92,34 +99,19 @@ def simulate(
     InputError
         If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
     """
-    x = payloads(net, images)
-    steps, names = check_num_steps(net, num_steps), check_record(net, record)
+    x = Payloads(net, images)
     size = images_per_batch(net, batch_size)
-    course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
+    check_callable("look", look)
+    course = checked_course(
+        net, num_steps, record, presentation=presentation, stop_when=stop_when, counts=counts, readouts=readouts
+    )
     simulator = Simulator(net, device)
     return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
 
 
-def _check_presentation(presentation: Any) -> Presentation:
-    if presentation not in get_args(Presentation):
-        raise InputError(f"presentation: expected one of {', '.join(get_args(Presentation))}, found {presentation!r}")
-    return presentation
-
-
-def _check_margin(net: Network, margin: Any) -> float | None:
-    if margin is None:
-        return None
-    check_one_head(net)
-    if not is_number(margin) or margin <= 0:
-        raise InputError(f"stop_when: expected a positive number, found {margin!r}")
-    classes, *rest = net.shapes[net.readout.name]
-    if classes < 2 or math.prod(rest) > 1:
-        raise InputError(f"stop_when: expected a readout of two classes or more, found shape {(classes, *rest)}")
-    return float(margin)
-
-
-def batches(x: np.ndarray, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
+def batches(x: np.ndarray | Payloads, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
     """Successive images, so many at a time; tells about it once a batch is done."""
+    check_callable("progress", progress)
     for start in range(0, len(x), size):
         yield x[start : start + size]
         if progress is not None:
@@ -135,13 +127,15 @@ def images_per_batch(net: Network, batch_size: int | None) -> int:
     return int(batch_size)
 
 
-def torch_device(name: str) -> torch.device:
-    """The torch device of that name; InputError if there is none such here."""
+def torch_device(name: str | torch.device) -> torch.device:
+    """The torch device of that name; InputError if there is none such here, or it computes nothing."""
+    if not isinstance(name, (str, torch.device)):
+        raise InputError(f"device: expected the name of a torch device, such as 'cpu' or 'cuda', found {name!r}")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # each kind of device has its own
+        raise InputError(f"device {name!r} cannot be used: {str(error).strip().partition(chr(10))[0]}") from None
     return device
 
 
@@ -153,19 +147,10 @@ class FanOut(NamedTuple):
     weights: torch.Tensor
 
 
-class Course(NamedTuple):
-    """What becomes of a batch: steps, layers to record, how images are presented, and the margin that ends them."""
-
-    num_steps: int
-    record: tuple[str, ...] = ()
-    presentation: Presentation = "constant"
-    stop_when: float | None = None
-
-
 class Simulator:
     """A network laid out on a torch device: kernels and fan-outs, ready for batches."""
 
-    def __init__(self, net: Network, device: str = "cpu") -> None:
+    def __init__(self, net: Network, device: str | torch.device = "cpu") -> None:
         self.net = net
         self.device = torch_device(device)
         self.kernels = torch_kernels(net, self.device)
@@ -183,7 +168,7 @@ class Simulator:
 
         ``look``, if given, is called after every step of every layer.
         """
-        with exact_arithmetic(), Threads(torch.get_num_threads()) as threads:
+        with exact_arithmetic(self.device), Threads(torch.get_num_threads()) as threads:
             return _Window(self, x, course, threads, look).run()
 
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
@@ -208,7 +193,7 @@ class _Window:
         self, simulator: Simulator, x: np.ndarray, course: Course, threads: Threads, look: Look | None
     ) -> None:
         self.simulator, self.net, self.course, self.look = simulator, simulator.net, course, look
-        self.log = Log(self.net, course.num_steps, len(x), course.record)
+        self.log = Log(self.net, course.num_steps, len(x), course.record, course.read_after, summed=course.summed)
         self.populations = {
             layer.name: population(
                 layer, self.net.current_shapes[layer.name], len(x), course.num_steps, simulator.device, threads

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from lava_aug.backend.lava_import import import_lava, import_netx
 from lava_aug.errors import InputError
@@ -20,6 +19,7 @@ import_lava()
 
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 
+from lava_aug.backend.children import ONE_BLAS_THREAD  # noqa: E402
 from lava_aug.backend.deploy import CHANNEL_SIZE, unregistered  # noqa: E402
 from lava_aug.backend.run_configs import FastSimCfg  # noqa: E402
 from lava_aug.backend.supervision import supervise  # noqa: E402
@@ -93,7 +93,7 @@ def run_stock(
         first = built.in_layer
         source.s_out.connect(first.neuron.a_in if isinstance(net.processing[0], StockInput) else first.inp)
         built.out_layer.out.connect(recorder.s_in)
-    with threadpool_limits(1), supervise(source, timeout=timeout):
+    with ONE_BLAS_THREAD, supervise(source, timeout=timeout):
         source.run(
             condition=RunSteps(num_steps=steps),
             run_cfg=config or FastSimCfg(select_tag="fixed_pt"),

@@ -1,5 +1,6 @@
 """`run_process`: drive any Lava Process, or a chain of them, with arrays."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lava_aug.backend.lava_import import import_lava
-from lava_aug.backend.supervision import supervise
+from lava_aug.backend.supervision import check_timeout, supervise
 from lava_aug.errors import BackendError, BackendWarning, InputError
 from lava_aug.fixed_point import PORT_BITS, signed_range
 from lava_aug.simulation.recording import Tape
@@ -43,7 +44,7 @@ def run_process(
     model: Any = None,
     run_cfg: Any = None,
     before: Mapping[int, Callable[[], None]] | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | None = TIMEOUT,
     **ports: Any,
 ) -> Trace:
     """Run a Process with arrays for its InPorts, and return what it sent, and stop it whatever happens.
@@ -68,8 +69,8 @@ def run_process(
         Instead of ``tag``, for instance `lava_aug.FastSimCfg`.
     before : mapping of int to callable, optional
         Called before the step, counted from 0, while Lava pauses: here Vars can be set.
-    timeout : float
-        Seconds that it all may take.
+    timeout : float, optional
+        Seconds that it all may take; None for no limit.
     **ports
         As ``inputs``: ``a_in=array``.
 
@@ -100,6 +101,7 @@ def run_process(
     """
     processes = [process] if isinstance(process, AbstractProcess) else list(process)
     _check_processes(processes)
+    check_timeout(timeout)
     if inputs is not None and not isinstance(inputs, Mapping):
         raise InputError(f"run_process: inputs: expected a dictionary of port name to array, found {brief(inputs)}")
     connect(processes)
@@ -215,12 +217,12 @@ def _run(
     config: Any,
     reads: dict[str, Any],
     before: dict[int, Callable[[], None]],
-    timeout: float,
+    timeout: float | None,
     tapes: dict[str, Tape],
 ) -> dict[str, np.ndarray]:
     values: dict[str, list[Any]] = {name: [] for name in reads}
     pauses = sorted({*(range(1, num_steps) if reads else ()), *before, num_steps})
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + (math.inf if timeout is None else timeout)
     with warnings.catch_warnings():
         # Ports were left out on purpose.
         warnings.filterwarnings("ignore", ".* is not connected and will read zeros", BackendWarning)

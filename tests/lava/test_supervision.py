@@ -25,6 +25,7 @@ from lava_aug.backend import deploy, preconditions
 from lava_aug.backend.supervision import supervise
 from lava_aug.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.simulation.simulator import simulate
+from lava_aug.testing import run_process
 from lava_aug.testing.leftovers import segments
 
 pytestmark = pytest.mark.lava
@@ -160,6 +161,17 @@ def test_only_processes_that_have_not_run_can_be_supervised() -> None:
             pass
 
 
+@pytest.mark.parametrize("timeout", [0, -1.5, float("nan"), "10", True])
+def test_impossible_timeouts(timeout: Any) -> None:
+    message = rf"^timeout: expected a positive number of seconds, or None, found {timeout!r}$"
+    with pytest.raises(InputError, match=message), supervise(chain(), timeout=timeout):
+        pass
+    with pytest.raises(InputError, match=message):
+        deploy.run(small_net(), images_for(small_net()), timeout=timeout)
+    with pytest.raises(InputError, match=message):
+        run_process(LIF(shape=(2,)), a_in=[[10, 11]], timeout=timeout)
+
+
 def test_stock_processes_are_supervised_too() -> None:
     lif = LIF(shape=(2,), bias_mant=6, vth=4, dv=0)
     with pytest.warns(BackendWarning, match="a_in is not connected"), supervise(lif):
@@ -217,6 +229,28 @@ def test_ctrl_c_ends_everything_quietly() -> None:
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_torchs_threads_of_before_do_not_matter() -> None:
+    """They do not survive a fork, and whatever waits for them afterwards waits for ever."""
+    done = script("""
+        import torch
+        import lava_aug as la
+        from nets import images_for, small_net
+
+        torch.set_num_threads(2)
+        torch.ones(1 << 20).exp().sum()  # starts them
+        net = small_net()
+        images = images_for(net, 3)
+        expected = la.simulate(net, images, 4)
+        for fused in (True, False):
+            print(expected.differences(la.run(net, images, 4, fused=fused, timeout=30)))
+        middle = chain("torch")
+        with supervise(middle, timeout=30):
+            middle.run(condition=RunSteps(num_steps=7), run_cfg=cfg)
+            print(middle.seen.get().tolist(), torch.get_num_threads())
+    """)
+    assert (done.returncode, done.stdout) == (0, "[]\n[]\n[7.0] 2\n"), done.stderr
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])

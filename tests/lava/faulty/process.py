@@ -59,6 +59,13 @@ def _raise(model: Any) -> None:
     raise ValueError("wrong in step 5")
 
 
+def _torch(model: Any) -> None:
+    """No fault where a process that was forked computes with one thread."""
+    import torch
+
+    model.s_out.send(np.full(model.s_out.shape, int(torch.ones(1 << 20).exp().log().sum()) >> 20, np.int32))
+
+
 FAULTS: dict[str, Callable[[Any], None]] = {
     "raise": _raise,
     "kill": lambda model: os.kill(os.getpid(), signal.SIGKILL),
@@ -67,6 +74,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
     "fraction": lambda model: model.s_out.send(np.array([1.5, 2])),
     "large": lambda model: model.s_out.send(np.array([2**40, 2])),
     "silent": lambda model: None,
+    "torch": _torch,
 }
 
 
