@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, table_of, tell, warn, write_figure
+from lava_aug.commands.console import bar, check_outputs, out, print_json, table_of, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -58,6 +58,7 @@ def convert(
     """Convert a trained PyTorch model to a network file."""
     import lava_aug as la
 
+    check_outputs(output)
     net_model = read_model(model, weights)
     images, _ = read_images(calibration, train=True)
     with bar("calibrating") as progress:
@@ -101,6 +102,7 @@ def tune(
     """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
     import lava_aug as la
 
+    check_outputs(output, figure)
     net_model = read_model(model, weights)
     images, found = read_images(calibration, labels, train=True)
     if found is None:
@@ -142,6 +144,7 @@ def diagnose(
     """Show how far every layer is from the model's activations, and why: the worst first."""
     import lava_aug as la
 
+    check_outputs(figure)
     net = la.load(network)
     net_model = read_model(model, weights)
     x, _ = read_images(images)

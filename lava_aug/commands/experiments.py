@@ -23,6 +23,7 @@ from lava_aug.commands.inputs import (
 )
 from lava_aug.datasets import LOADERS
 from lava_aug.errors import InputError
+from lava_aug.files import check_output
 from lava_aug.texts import counted
 
 
@@ -84,6 +85,7 @@ def compare(
         raise InputError(f"{data!r}: expected labels with the images; give them with --labels")
     chosen, calibrated = _evenly(len(x), num_images), _calibration(source, calibration)
     title = re.sub(r"[^\w.-]+", "-", model) + ("" if cases == "methods" else f"-{cases}")
+    check_output(output / f"{title}.html", make_folder=True)
     parts = output / "parts"
     try:
         with stages() as progress:

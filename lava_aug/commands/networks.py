@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, out, print_json, show, table_of, tell, warn
+from lava_aug.commands.console import bar, check_outputs, out, print_json, show, table_of, tell, warn
 from lava_aug.commands.inputs import (
     ImagesOption,
     JsonOption,
@@ -70,6 +70,7 @@ def simulate(
     """Simulate a network on images."""
     import lava_aug as la
 
+    check_outputs(output)
     net = la.load(network)
     x, y = read_images(images, labels)
     with bar("simulating") as progress:
@@ -103,6 +104,7 @@ def run(
     import lava_aug as la
     from lava_aug.stock.files import load_either
 
+    check_outputs(output)
     net = load_either(network, num_layers)
     x, y = read_images(images, labels)
     if isinstance(net, la.StockNetwork):

@@ -79,9 +79,8 @@ def _section(comparison: Comparison, figure: Path) -> str:
     if command:
         parts.append(f"    {printable(str(command), keep='')}")
     parts += [_table(table) for table in tables.headline(comparison)]
-    parts.append(
-        f"![Accuracy over time steps, and over events per image: {title}]({urllib.parse.quote(figure.as_posix())})"
-    )
+    target = re.sub(r"[\s()<>%]", lambda found: urllib.parse.quote(found[0]), figure.as_posix())
+    parts.append(f"![Accuracy over time steps, and over events per image: {title}]({target})")
     found = tables.flat(comparison.configuration)
     parts.append(escaped(", ".join(f"{name} {tables.text(value)}" for name, value in found if name != "command")))
     return "\n\n".join(part for part in parts if part)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lava_aug.errors import FileError, InputError, LavaAugError
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.files import write_text
+from lava_aug.files import check_output, write_text
 from lava_aug.reports import figures, tables
 from lava_aug.reports.markdown import slug, write_markdown
 from lava_aug.texts import printable
@@ -85,6 +85,7 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
         If a file cannot be written.
     """
     found, page = _listed(comparisons), Path(path)
+    check_output(path, make_folder=True)
     if page.suffix.lower() == ".md":
         return write_markdown(found, page)
     written = {page: report_html(found), page.with_suffix(".csv"): to_csv(found)}
