@@ -186,6 +186,23 @@ def test_the_longest_name(tmp_path: Path) -> None:
     assert la.load(path) == small_net()
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "", "."])
+def test_names_of_no_file(name: str) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        la.load(name)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "", "."])
+def test_commands_that_read_names_of_no_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (("info", name), ("simulate", name, "--images", name), ("report", name)):
+        assert run(*command) == 2
+    assert run("compare", "mnist-lenet", "--data", f"CIFAR10:{name}") == 2
+    assert run("compare", "lava_aug.digits:DigitsNet", "--data", name) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("Error: ") == 5
+    assert "Traceback" not in printed
+
+
 def test_arrays_come_back(tmp_path: Path) -> None:
     write_arrays(tmp_path / "a.npz", {"v/0": np.arange(3), "steps": np.array(2)})
     with np.load(tmp_path / "a.npz") as found:
