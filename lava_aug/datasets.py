@@ -1,5 +1,6 @@
 """Image data sets from disk, by way of torchvision; nothing is downloaded."""
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,7 @@ def _cifar10(name: str, root: Path, train: bool) -> Images:
 
     part = "train" if train else "test"
     for folder in (root / part, root / name / part):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # noqa: PTH112 - Path raises what it cannot tell
             return _folder(folder)
     try:
         data: Any = datasets.CIFAR10(str(root), train=train, download=False)

@@ -60,6 +60,14 @@ def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> It
         raise FileError(f"cannot write {str(path)!r}: {_reason(error)}") from error
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file of that name; names that no file can have are those of none."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def check_output(path: str | os.PathLike[str], *, make_folder: bool = False) -> None:
     """Whether a file can be written under a name, as far as that can be told before there is something to write.
 
@@ -68,7 +76,10 @@ def check_output(path: str | os.PathLike[str], *, make_folder: bool = False) -> 
     FileError
         If not; the message says why.
     """
-    problem = next((what for found, what in _problems(Path(path), os.fspath(path), make_folder) if found), None)
+    try:
+        problem = next((what for found, what in _problems(Path(path), os.fspath(path), make_folder) if found), None)
+    except OSError as error:  # a folder that may not be looked into
+        problem = _reason(error)
     if problem is not None:
         raise FileError(f"cannot write {os.fspath(path)!r}: {problem}")
 
@@ -97,9 +108,15 @@ def _clear_stale(folder: Path) -> None:
 def _replace(target: Path, partial: Path) -> None:
     """Give a complete file its name, and the mode of the one that had it; on the disk before it takes its place."""
     with suppress(FileNotFoundError):
-        partial.chmod(stat.S_IMODE(target.stat().st_mode))
+        mode = stat.S_IMODE(target.stat().st_mode)
+        if mode != stat.S_IMODE(partial.stat().st_mode):  # not all file systems have modes
+            partial.chmod(mode)
     with partial.open("rb+") as file:
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # the file system cannot say
+                raise
     partial.replace(target)
 
 

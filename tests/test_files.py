@@ -1,6 +1,7 @@
 """Files are written whole or not at all: by many writers at once, on full disks, under names that cannot be."""
 
 import errno
+import json
 import os
 import stat
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import run_python
+from command_line import run, run_python
+from comparisons import example
 from matplotlib.figure import Figure
 from nets import small_net
 
@@ -184,6 +186,23 @@ def test_the_longest_name(tmp_path: Path) -> None:
     assert la.load(path) == small_net()
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "", "."])
+def test_names_of_no_file(name: str) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        la.load(name)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "", "."])
+def test_commands_that_read_names_of_no_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (("info", name), ("simulate", name, "--images", name), ("report", name)):
+        assert run(*command) == 2
+    assert run("compare", "mnist-lenet", "--data", f"CIFAR10:{name}") == 2
+    assert run("compare", "lava_aug.digits:DigitsNet", "--data", name) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("Error: ") == 5
+    assert "Traceback" not in printed
+
+
 def test_arrays_come_back(tmp_path: Path) -> None:
     write_arrays(tmp_path / "a.npz", {"v/0": np.arange(3), "steps": np.array(2)})
     with np.load(tmp_path / "a.npz") as found:
@@ -193,3 +212,38 @@ def test_arrays_come_back(tmp_path: Path) -> None:
 def test_graphs_that_are_written_are_read(tmp_path: Path) -> None:
     to_nir(small_net(), tmp_path / "a.nir")
     assert from_nir(tmp_path / "a.nir") == small_net()
+
+
+# Before the work
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("convert", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o"),
+        ("tune", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o"),
+        ("tune", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o", "a.net", "--figure"),
+        ("diagnose", "none.net", "lava_aug.digits:DigitsNet", "--images", "none.npy", "--figure"),
+        ("simulate", "none.net", "--images", "none.npy", "-o"),
+        ("run", "none.net", "--images", "none.npy", "-o"),
+        ("export", "small.net", "--to", "nir", "-o"),
+        ("export", "small.net", "--to", "netx-sdnn", "-o"),
+        ("report", "small.json", "-o"),
+    ],
+)
+@pytest.mark.parametrize("output", [".", "", "a" * 300])
+def test_commands_look_at_names_before_the_work(
+    arguments: tuple[str, ...], output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
+    la.save(small_net(), "small.net")
+    write_text("small.json", json.dumps(example("small", rows=1, layers=1, steps=2).to_dict()))
+    assert run(*arguments, output) == 2
+    printed = capsys.readouterr().err
+    expected = (
+        "it is a folder; give the name of a file in it" if len(output) < 2 else "at most 255 bytes, found one of 300"
+    )
+    assert printed.startswith("Error: cannot write")
+    assert expected in printed
+    assert names_in(tmp_path) == ["small.json", "small.net"]

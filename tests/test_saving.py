@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 from nets import layer, small_net
 
 import lava_aug as la
+from lava_aug.conversion import building
 from lava_aug.errors import FileError, NetworkError, SpecError
 from lava_aug.formats import hdf5
 from lava_aug.formats.hdf5 import Reader, readable_bytes, size_on_disk
 from lava_aug.layers import Dense, Relay
 from lava_aug.network import INPUT, Head, Network
 from lava_aug.neurons import AugmentedNeuron
-from lava_aug.spec import MAX_TEXT_BYTES
+from lava_aug.spec import MAX_TEXT_BYTES, check_text
 
 
 def one_layer(weight: np.ndarray, **options: Any) -> Network:
@@ -128,6 +130,16 @@ def test_texts_that_no_file_can_hold(text: str, message: str) -> None:
         one_layer(np.ones((2, 3), int), method=text)
     with pytest.raises(NetworkError, match=rf"heads: name: .*{message}"):
         one_layer(np.ones((2, 3), int), heads=(Head(text, (2,)),))
+
+
+@pytest.mark.parametrize(("names", "expected"), [((), None), (("a", "b"), "a, b folded in")])
+def test_notes_of_conversions(names: tuple[str, ...], expected: str | None) -> None:
+    layer: Any = SimpleNamespace(folded=names)
+    assert building._note(layer) == expected
+    layer.folded = ["𝄞" * 40] * 500
+    note: Any = building._note(layer)
+    assert len(check_text(note).encode()) > 3000
+    assert note.endswith("𝄞 … folded in")
 
 
 # Counts

@@ -128,6 +128,13 @@ def show_verdict(found: Verdict, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """Whether files can be written under these names, before the work whose results they are to hold."""
+    for path in paths:
+        if path is not None:
+            files.check_output(path)
+
+
 def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = True) -> None:
     """Write the figure that `draw` makes with `lava_aug.plot` to a file, if one was asked for, and say so."""
     if path is None:

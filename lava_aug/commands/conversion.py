@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lava_aug.commands.console import bar, print_json, print_table, tell, warn, write_figure
+from lava_aug.commands.console import bar, check_outputs, print_json, print_table, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -67,6 +67,7 @@ def convert(
     """Convert a trained PyTorch model to a network file."""
     import lava_aug as la
 
+    check_outputs(output)
     net_model = read_model(model, weights)
     images, _ = read_images(calibration, train=True)
     with bar("calibrating") as progress:
@@ -110,6 +111,7 @@ def tune(
     """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
     import lava_aug as la
 
+    check_outputs(output, figure)
     net_model = read_model(model, weights)
     images, found = read_images(calibration, labels, train=True)
     if found is None:
@@ -149,6 +151,7 @@ def diagnose(
     """Show how far every layer is from the model's activations, and why: the worst first."""
     import lava_aug as la
 
+    check_outputs(figure)
     net = read_spiking(network)
     net_model = read_model(model, weights)
     x, _ = read_images(images)

@@ -23,6 +23,7 @@ from lava_aug.commands.inputs import (
 )
 from lava_aug.datasets import LOADERS
 from lava_aug.errors import InputError
+from lava_aug.files import check_output, is_file
 from lava_aug.texts import counted
 
 
@@ -84,6 +85,7 @@ def compare(
         raise InputError(f"{data!r}: expected labels with the images; give them with --labels")
     chosen, calibrated = _evenly(len(x), num_images), _calibration(source, calibration)
     title = re.sub(r"[^\w.-]+", "-", model) + ("" if cases == "methods" else f"-{cases}")
+    check_output(output / f"{title}.html", make_folder=True)
     parts = output / "parts"
     try:
         with stages() as progress:
@@ -141,7 +143,7 @@ def _source(model: str, data: str) -> str:
     from lava_aug.zoo import ZOO
 
     name, colon, _ = data.partition(":")
-    if (colon and name in LOADERS) or Path(data).is_file():
+    if (colon and name in LOADERS) or is_file(data):
         return data
     if model in ZOO:
         return f"{ZOO[model].data}:{data}"
@@ -151,7 +153,7 @@ def _source(model: str, data: str) -> str:
 
 
 def _calibration(source: str, calibration: str | None) -> Any:
-    if calibration is None and Path(source).is_file():
+    if calibration is None and is_file(source):
         raise InputError(f"--calibration: expected images to calibrate with, as {source!r} is no data set")
     return read_images(calibration or source, train=True)[0]
 

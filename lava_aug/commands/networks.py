@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from lava_aug.commands.console import bar, print_json, print_table, show, tell, warn
+from lava_aug.commands.console import bar, check_outputs, print_json, print_table, show, tell, warn
 from lava_aug.commands.inputs import (
     ImagesOption,
     JsonOption,
@@ -70,6 +70,7 @@ def simulate(
     """Simulate a network on images: ours, or what export wrote."""
     import lava_aug as la
 
+    check_outputs(output)
     net = la.read_network(network)
     x, y = read_images(images, labels)
     if isinstance(net, la.SigmaDeltaNetwork):
@@ -108,6 +109,7 @@ def run(
     """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
     import lava_aug as la
 
+    check_outputs(output)
     net = la.read_network(network, num_layers)
     x, y = read_images(images, labels)
     if isinstance(net, la.SigmaDeltaNetwork):

@@ -24,6 +24,9 @@ input may make, so that the weights still fit their bits."""
 READOUT_STEPS = 256
 """Time steps for which the readout's 24 bits must last, at the largest logit that calibration images gave."""
 
+NOTE_LETTERS = 900
+"""Longest list of names in a note: files hold texts of 4,096 bytes, and letters have up to four."""
+
 
 class Builder:
     """Makes the layers of a network, one after the other.
@@ -249,4 +252,5 @@ def _plain(quantum: Factors) -> Any:
 
 
 def _note(layer: FloatLayer) -> str | None:
-    return f"{', '.join(layer.folded)} folded in" if layer.folded else None
+    names = ", ".join(layer.folded)
+    return f"{names[:NOTE_LETTERS]}{' …' if len(names) > NOTE_LETTERS else ''} folded in" if names else None

@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from lava_aug.errors import InputError
+from lava_aug.experiments.reading import Fields, triple
 from lava_aug.simulation.early_exit import Exit
 from lava_aug.texts import plain
 
@@ -61,11 +62,10 @@ class LayerStatistics:
     coefficients: Mapping[int, float]
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+    def read(cls, found: Fields, num_steps: int) -> Self:
         """The inverse of what `Comparison.to_dict` makes of it."""
-        coefficients = {int(key): float(count) for key, count in found["coefficients"].items()}
-        arrays = {name: np.array(found[name], np.float64) for name in ("events", "spike_sum", "synops")}
-        return cls(neurons=int(found["neurons"]), coefficients=coefficients, **arrays)
+        curves = {name: found.curve(name, num_steps) for name in ("events", "spike_sum", "synops")}
+        return cls(found.count("neurons"), **curves, coefficients=found.fields("coefficients").coefficients())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,18 +135,21 @@ class Row(Curve):
     seconds: float = 0.0
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+    def read(cls, found: Fields) -> Self:
         """The inverse of what `Comparison.to_dict` makes of it."""
-        arrays = ("accuracy", "events", "spike_sum", "synops", "energy")
+        accuracy = found.curve("accuracy", high=1)
+        curves = {name: found.curve(name, len(accuracy)) for name in ("events", "spike_sum", "synops", "energy")}
+        layers, exits = found.fields("layers"), f"{found.where}/exits"
         return cls(
-            title=found["title"],
-            options=found["options"],
-            summary=found["summary"],
-            **{name: np.array(found[name], np.float64) for name in arrays},
-            layers={name: LayerStatistics.from_dict(layer) for name, layer in found["layers"].items()},
-            exits=tuple(Exit(*map(float, point)) for point in found["exits"]),
-            overflows=int(found["overflows"]),
-            seconds=float(found["seconds"]),
+            title=found.text("title"),
+            options=found.fields("options").plain(),
+            summary=found.text("summary"),
+            accuracy=accuracy,
+            **curves,
+            layers={name: LayerStatistics.read(layers.fields(name), len(accuracy)) for name in layers.names()},
+            exits=tuple(Exit(*triple(point, exits)) for point in found.items("exits")),
+            overflows=found.count("overflows"),
+            seconds=found.number("seconds"),
         )
 
 
@@ -230,20 +233,28 @@ class Comparison:
         InputError
             If it is something else.
         """
-        if not isinstance(found, Mapping) or (found.get("format"), found.get("format_version")) != (
-            FORMAT,
-            FORMAT_VERSION,
-        ):
-            raise InputError(f"comparison: expected what Comparison.to_dict gives, version {FORMAT_VERSION}")
-        plain = ("title", "data", "ann_accuracy", "ann_macs", "ann_energy", "num_images", "configuration")
         try:
-            return cls(
-                **{name: found[name] for name in plain},
-                rows=tuple(Row.from_dict(row) for row in found["rows"]),
-                raster={name: np.array(values) for name, values in found["raster"].items()},
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"comparison: expected what Comparison.to_dict gives; found {error!r}") from error
+            return cls._read(Fields(found, "comparison"))
+        except InputError as error:
+            raise InputError(f"comparison: expected what Comparison.to_dict gives; {error}") from None
+
+    @classmethod
+    def _read(cls, found: Fields) -> Self:
+        if (found.text("format"), found.count("format_version")) != (FORMAT, FORMAT_VERSION):
+            raise InputError(f"expected version {FORMAT_VERSION}")
+        raster = found.fields("raster")
+        rows = (Fields(row, f"comparison/rows/{index}") for index, row in enumerate(found.items("rows")))
+        return cls(
+            title=found.text("title"),
+            data=found.text("data"),
+            ann_accuracy=found.number("ann_accuracy", high=1),
+            ann_macs=found.count("ann_macs"),
+            ann_energy=found.number("ann_energy"),
+            num_images=found.count("num_images", low=1),
+            rows=tuple(map(Row.read, rows)),
+            configuration=found.fields("configuration").plain(),
+            raster={name: raster.matrix(name) for name in raster.names()},
+        )
 
 
 def _percent(accuracy: float) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from lava_aug.errors import FileError, LavaAugError
+from lava_aug.files import is_file
 from lava_aug.formats.hdf5_raw import RawFile
 from lava_aug.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.texts import brief
@@ -261,7 +262,7 @@ class Reader:
 def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """A file to read; whatever goes wrong with it meanwhile is a FileError that names it."""
     target = Path(path)
-    if not target.is_file():
+    if not is_file(target):
         raise FileError(f"{str(target)!r}: no such file")
     try:
         with h5py.File(target, "r") as file:

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from lava_aug.errors import ExportWarning, FileError
-from lava_aug.files import whole_file
+from lava_aug.files import check_output, whole_file
 from lava_aug.formats.hdf5 import Reader, opened
 from lava_aug.formats.hdf5_writing import encoded_by
 from lava_aug.formats.netx import header, read_network, write_network
@@ -73,6 +73,8 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     """
     import nir
 
+    if path is not None:
+        check_output(path)
     graph = graph_of(net)
     found = nir.NIRGraph(
         nodes={name: nir.dict2NIRNode({"type": node.kind, **node.fields}) for name, node in graph.nodes.items()},

@@ -2,6 +2,7 @@
 
 import os
 import re
+import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lava_aug.experiments.comparison import Comparison
 from lava_aug.figures.comparisons import accuracy_and_events
 from lava_aug.files import write_figure, write_text
 from lava_aug.reports import tables
+from lava_aug.texts import printable
 
 INTRODUCTION = """\
 Accuracies on test images that nothing was chosen with, after so many time steps. The simulator's arithmetic is that of
@@ -45,7 +47,7 @@ def write_markdown(
         figures.append(page.parent / "images" / f"{page.stem}-{index}-{slug(comparison.title)}.png")
         write_figure(accuracy_and_events(comparison), figures[-1], dpi=100, make_folder=True)
         sections.append(_section(comparison, figures[-1].relative_to(page.parent)))
-    write_text(page, "\n\n".join([f"# {title}", INTRODUCTION, *sections]) + "\n")
+    write_text(page, "\n\n".join([f"# {escaped(title)}", INTRODUCTION, *sections]) + "\n")
     return [page, *figures]
 
 
@@ -54,28 +56,40 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:100] or "report"
 
 
+def escaped(text: str) -> str:
+    """A text as Markdown shows it: without headings, links, tables and HTML of its own.
+
+    As HTML's numbers of letters, which all kinds of Markdown read; which letters take a backslash differs.
+
+    Examples
+    --------
+    >>> escaped("a|b <i> vth_lo = -vth")
+    'a&#124;b &#60;i> vth_lo = -vth'
+    """
+    return re.sub(r"[][<&*`|#~\\]", lambda found: f"&#{ord(found[0])};", printable(text, keep=""))
+
+
 def _section(comparison: Comparison, figure: Path) -> str:
     facts = (
-        f"{comparison.data}, {comparison.num_images:,} test images; the ANN is right on "
+        f"{escaped(comparison.data)}, {comparison.num_images:,} test images; the ANN is right on "
         f"{tables.percent(comparison.ann_accuracy)} % of them."
     )
-    command = comparison.configuration.get("command")
-    parts = [f"## {comparison.title}", facts]
+    title, command = escaped(comparison.title), comparison.configuration.get("command")
+    parts = [f"## {title}", facts]
     if command:
-        parts.append(f"    {command}")
+        parts.append(f"    {printable(str(command), keep='')}")
     parts += [_table(table) for table in tables.headline(comparison)]
-    parts.append(f"![Accuracy over time steps, and over events per image: {comparison.title}]({figure.as_posix()})")
-    configuration = comparison.configuration
-    parts.append(
-        ", ".join(f"{name} {tables.text(value)}" for name, value in tables.flat(configuration) if name != "command")
-    )
+    target = re.sub(r"[\s()<>%]", lambda found: urllib.parse.quote(found[0]), figure.as_posix())
+    parts.append(f"![Accuracy over time steps, and over events per image: {title}]({target})")
+    found = tables.flat(comparison.configuration)
+    parts.append(escaped(", ".join(f"{name} {tables.text(value)}" for name, value in found if name != "command")))
     return "\n\n".join(part for part in parts if part)
 
 
 def _table(table: tables.Table) -> str:
-    """A table in GitHub's Markdown; bars in cells are escaped."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in (table.head, *table.rows)]
+    """A table in GitHub's Markdown."""
+    rows = [list(table.head), *([escaped(cell) for cell in row] for row in table.rows)]
     rule = ["---", *["---:"] * (len(table.head) - 1)]
     lines = [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]
-    note = f"\n\n{table.note.replace('*', chr(92) + '*')}" if table.note else ""
+    note = f"\n\n{escaped(table.note)}" if table.note else ""
     return f"{table.caption}:\n\n" + "\n".join(lines) + note

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lava_aug.errors import FileError, InputError, LavaAugError
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.files import write_text
+from lava_aug.files import check_output, write_text
 from lava_aug.reports import figures, tables
 from lava_aug.reports.markdown import slug, write_markdown
+from lava_aug.texts import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -91,6 +92,7 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
     found, page = _listed(comparisons), Path(path)
     if page.suffix.lower() not in PAGES:
         raise InputError(f"report: expected a name that ends in {' or '.join(PAGES)}, found {page.name!r}")
+    check_output(path, make_folder=True)
     if page.suffix.lower() == ".md":
         return write_markdown(found, page)
     written = {page: report_html(found), page.with_suffix(".csv"): to_csv(found)}
@@ -129,7 +131,7 @@ def to_csv(comparisons: Comparison | Iterable[Comparison]) -> str:
 
     The columns: title and data of the comparison, the row's title, step, accuracy (0 .. 1), and means per image up to
     the step: events and sum of ``|s|`` (input left out), synaptic operations, estimated energy in nJ. Floats are
-    written so that reading them gives the same floats.
+    written so that reading them gives the same floats; texts that begin like a formula have an apostrophe before them.
 
     Parameters
     ----------
@@ -148,8 +150,19 @@ def to_csv(comparisons: Comparison | Iterable[Comparison]) -> str:
         for row in comparison.rows:
             curves = (row.accuracy, row.events, row.spike_sum, row.synops, row.energy)
             for step, values in enumerate(zip(*(curve.tolist() for curve in curves), strict=True), start=1):
-                writer.writerow([comparison.title, comparison.data, row.title, step, *values])
+                texts = map(_cell, (comparison.title, comparison.data, row.title))
+                writer.writerow([*texts, step, *values])
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text for a table: spreadsheets execute what begins like a formula, unless there is an apostrophe before it."""
+    shown = printable(text, keep="")
+    try:
+        float(shown)
+    except ValueError:
+        return f"'{shown}" if shown.lstrip().startswith(("=", "+", "-", "@")) else shown
+    return shown
 
 
 def read_comparisons(paths: Iterable[str | os.PathLike[str]]) -> list[Comparison]:
@@ -183,7 +196,7 @@ def _read(path: Path) -> Sequence[Comparison]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{str(path)!r}: expected JSON: {error}") from error
     try:
         return [Comparison.from_dict(part) for part in (found if isinstance(found, list) else [found])]

@@ -23,6 +23,7 @@ import numpy as np
 
 from lava_aug.constant_channel import with_constant_channel
 from lava_aug.errors import InputError, NetworkError
+from lava_aug.files import check_output
 from lava_aug.formats.hdf5_writing import write_whole
 from lava_aug.images import payloads
 from lava_aug.layers import Dense, SumPool
@@ -153,6 +154,7 @@ def export_sdnn(
     """
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
         raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
+    check_output(path)
     made = requantized(net, images, threshold)
     write_whole(path, lambda file: write_file(file, made.network))
     return made
