@@ -116,9 +116,12 @@ def run_process(
     tapes = {name: _tape(port, steps, forced) for name, port in wanted.items() if isinstance(port, OutPort)}
     config.exception_proc_model_map = {**config.exception_proc_model_map, **forced}
     reads = {name: var for name, var in wanted.items() if name not in tapes}
-    values = _run(processes[-1], steps, config, reads, dict(before or {}), timeout, tapes)
-    found = {name: tapes[name].read() if name in tapes else values[name] for name in wanted}
-    return Trace(found)
+    try:
+        values = _run(processes[-1], steps, config, reads, dict(before or {}), timeout, tapes)
+        return Trace({name: tapes[name].read() if name in tapes else values[name] for name in wanted})
+    finally:
+        for own in forced:  # Lava keeps every Process for ever, and with it all that it was given
+            own.proc_params.overwrite("images" if isinstance(own, ImageSource) else "tape", None)
 
 
 # What is given

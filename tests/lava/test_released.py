@@ -3,6 +3,7 @@
 The marker `lava` looks at processes and at names in /dev/shm; these tests look at what is open and mapped here.
 """
 
+import gc
 import signal
 import subprocess
 import sys
@@ -97,6 +98,29 @@ def test_nothing_is_held_after_a_call(case: str) -> None:
     for _ in range(CALLS):
         CASES[case]()
         assert held() == before
+
+
+def anonymous() -> int:
+    """Mappings of shared memory without a name, to which children write what they send."""
+    gc.collect()
+    return Path("/proc/self/maps").read_text().count("/dev/zero")
+
+
+@pytest.mark.parametrize("case", ["run_process", "fused", "in layers"])
+def test_what_was_noted_is_not_kept(case: str) -> None:
+    """Lava keeps every Process that was ever made."""
+    CASES[case]()
+    before = anonymous()
+    for _ in range(CALLS):
+        CASES[case]()
+    assert anonymous() == before
+
+
+def test_inputs_are_not_kept() -> None:
+    lif = LIF(shape=(3,), vth=10)
+    run_process(lif, a_in=np.ones((2, 3)), tag="floating_pt")
+    (feeding,) = lif.a_in.in_connections
+    assert feeding.process.proc_params["images"] is None
 
 
 def test_what_has_arrived_outside_lava_can_be_read_afterwards() -> None:
