@@ -29,6 +29,8 @@ class Dense(Weighted):
 
     type_name = "dense"
 
+    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in)")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.weight.ndim != 2:

@@ -91,7 +91,7 @@ class Layer(Spec):
         doc="ANN value of one unit of coefficient (readout: of v) in one time step; an array broadcasts to the shape",
     )
     bias: np.ndarray | None = array(
-        optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcastable to the shape"
+        optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcasts to the current's shape"
     )
     note: str | None = text(
         optional=True, default=None, stored_as="note", doc="what the conversion did to the layer, for the summary"

@@ -56,7 +56,7 @@ class _Threshold(Neuron):
         doc="threshold, and what one unit of spike coefficient takes off v; 1 .. 2**23-1, or a positive float",
     )
     v0: Numbers | None = numbers(
-        optional=True, default=None, stored_as="v0", doc="potential at the start of a window; default vth // 2"
+        optional=True, default=None, stored_as="v0", doc="potential at the start of a window; default floor(vth / 2)"
     )
     n_max: Numbers | None = numbers(
         low=1,
@@ -205,7 +205,7 @@ class AugmentedNeuron(_DoubleThreshold):
         high=fixed_point.MAX_MESSAGE_BITS,
         default=fixed_point.MESSAGE_BITS,
         stored_as="payloadBits",
-        doc="width of the signed payload that carries the spike coefficient",
+        doc="width of the signed payload: a coefficient is at most 2**(payloadBits - 1) - 1, of either sign",
     )
 
     @property
@@ -281,14 +281,14 @@ class MaxPoolNeuron(Neuron):
     padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="minus infinity on each side")
     dilation: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="dilation", doc="distance of window elements")
     ceil_mode: bool = boolean(
-        default=False, stored_as="ceilMode", doc="whether a last window may reach beyond the map and its padding"
+        default=False, stored_as="ceilMode", doc="whether a last window may end beyond the padding, begun on the map"
     )
     message_bits: int = integer(
         low=2,
         high=fixed_point.MAX_MESSAGE_BITS,
         default=fixed_point.MESSAGE_BITS,
         stored_as="payloadBits",
-        doc="width of the signed payload that carries the spike coefficient",
+        doc="width of the signed payload: a coefficient is at most 2**(payloadBits - 1) - 1, of either sign",
     )
     floating: bool = boolean(default=False, stored_as="floating", doc="whether v is floating point, without saturation")
 

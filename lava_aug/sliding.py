@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lava_aug.errors import SpecError
-from lava_aug.spec import integer, pair, registered
+from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import (
     SYNAPSES,
     BoundedForm,
@@ -143,6 +143,7 @@ class Conv(Sliding, Weighted):
 
     type_name = "conv"
 
+    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
     groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
 
     def __post_init__(self) -> None:

@@ -159,7 +159,7 @@ def absolute_sum(weight: np.ndarray, axis: int) -> np.ndarray:
 class Weighted(Synapse):
     """Base of layer types with stored weights."""
 
-    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in) or (out, in / groups, height, width)")
+    weight: np.ndarray = array(stored_as="weight", doc="weights")
 
     @property
     def is_float(self) -> bool:

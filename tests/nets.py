@@ -3,12 +3,19 @@
 from typing import Any
 
 import numpy as np
-from examples import gather, weights
+from examples import gather, random_sparse, weights
 from hypothesis import strategies as st
 
-from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
+from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import (
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    MaxPoolNeuron,
+    Neuron,
+    RateNeuron,
+    ReadoutNeuron,
+)
 
 METHODS = ("rate", "ter", "aug")
 
@@ -197,6 +204,38 @@ class _Builder:
         first = Scale(weight=ones[0], channels=channels + 2)
         self.add((start, first), (inner, Scale(weight=ones[1], offset=channels)), relay=True)
 
+    def transposed(self) -> None:
+        channels = self.shapes[self.source][0]
+        options: dict[str, Any] = {"stride": self.draw(st.integers(1, 2)), "dilation": self.draw(st.integers(1, 2))}
+        self.add((self.source, ConvTranspose(weight=self.weight(channels, 2, 2, 1), **options)))
+
+    def rearranged(self) -> None:
+        """A map of another shape, of which every element is a sum of a few."""
+        inputs, shape = int(np.prod(self.shapes[self.source])), (2, 3, self.draw(st.integers(2, 4)))
+        self.add((self.source, random_sparse(shape, inputs, 0.2, seed=self.draw(st.integers(0, 99)))))
+
+    def last_axis(self) -> None:
+        """A dense layer along the last axis of a map."""
+        channels, height, width = self.shapes[self.source]
+        if channels * height > 1:
+            self.add((self.source, Dense(weight=self.weight(self.draw(st.integers(2, 4)), width))))
+
+    def max_pool(self) -> None:
+        """Windows of every stride that leaves no element out, so that none sees padding alone."""
+        shape = self.shapes[self.source]
+        height, width = min(2, shape[1]), min(3, shape[2])
+        neuron = MaxPoolNeuron(
+            kernel_size=(height, width),
+            stride=self.draw(st.tuples(st.integers(1, height), st.integers(1, width))),
+            padding=self.draw(st.tuples(st.integers(0, height // 2), st.integers(0, width // 2))),
+            ceil_mode=self.draw(st.booleans()),
+            message_bits=self.draw(st.sampled_from([16, 4])),
+        )
+        name = f"layer{len(self.layers)}"
+        self.shapes[name], self.bounds[name] = neuron.output_shape(shape), neuron.coefficient_limit
+        self.layers.append(layer(name, self.source, Relay(), neuron))
+        self.source = name
+
     def dense(self, neuron: Neuron | None = None) -> None:
         inputs = int(np.prod(self.shapes[self.source]))
         connection = (self.source, Dense(weight=self.weight(self.draw(st.integers(1, 5)), inputs)))
@@ -206,10 +245,11 @@ class _Builder:
         self.shapes["readout"] = connection[1].output_shape(self.shapes[self.source])
         self.layers.append(self.layer("readout", [connection], neuron, self.largest * inputs))
 
-    def network(self) -> Network:
-        for block in self.draw(
-            st.lists(st.sampled_from([self.conv, self.pool, self.residual, self.concatenation]), min_size=1, max_size=3)
-        ):
+    def network(self, every_type: bool) -> Network:
+        blocks = [self.conv, self.pool, self.residual, self.concatenation]
+        if every_type:
+            blocks += [self.transposed, self.rearranged, self.last_axis, self.max_pool]
+        for block in self.draw(st.lists(st.sampled_from(blocks), min_size=1, max_size=3)):
             block()
         if self.draw(st.booleans()):
             self.dense()
@@ -223,12 +263,14 @@ def clip24(value: Any) -> Any:
 
 
 @st.composite
-def networks(draw: st.DrawFn, method: str, within_theorem: bool = False) -> Network:
+def networks(draw: st.DrawFn, method: str, within_theorem: bool = False, every_type: bool = False) -> Network:
     """Random networks of convolutions, pooling, residual sums, concatenations and dense layers.
 
     ``within_theorem`` keeps to the theorem's conditions: ``vth_lo = -1``, and no saturation or cap in 5 steps.
+    ``every_type`` adds transposed convolutions, sparse matrices, max pooling, and dense layers along the last axis,
+    which not every format that networks are exported to has.
     """
-    return _Builder(draw, method, within_theorem).network()
+    return _Builder(draw, method, within_theorem).network(every_type)
 
 
 @st.composite

@@ -1,0 +1,124 @@
+"""Neuron types: one time step of a layer's neurons."""
+
+import math
+from typing import Any, NamedTuple
+
+from independent.arrays import Shape, flat_index, pair, read, spread
+from independent.windows import Window, meetings, windows
+
+
+class Sent(NamedTuple):
+    """What the neurons of a layer send in a step, how many were saturated, and how many capped."""
+
+    s: list[int]
+    saturated: int
+    capped: int
+
+
+class Neurons:
+    """The neurons of a layer in a window. What they share, and the readout, which never fires."""
+
+    def __init__(self, group: Any, shape: Shape, bias: Any) -> None:
+        self.sent = self.sent_shape(group, shape)
+        self.bias = spread(bias, shape)
+        self.v, self.n, self.t = [0] * math.prod(shape), [0] * math.prod(self.sent), 0
+        self.limit = 2 ** (read(group, "payloadBits", 16) - 1) - 1
+
+    def sent_shape(self, group: Any, shape: Shape) -> Shape:
+        """Shape of what is sent, for the shape of the input current."""
+        return shape
+
+    def step(self, a: list[int]) -> Sent:
+        self.t += 1
+        exact = [v + current + b for v, current, b in zip(self.v, a, self.bias, strict=True)]
+        self.v = [min(max(v, -(2**23)), 2**23 - 1) for v in exact]
+        saturated = differing(exact, self.v)
+        wanted = self.fire()
+        s = [min(max(x, -self.limit), self.limit) for x in wanted]
+        self.n = [n + x for n, x in zip(self.n, s, strict=True)]
+        self.reset(s)
+        return Sent(s, saturated, differing(wanted, s))
+
+    def fire(self) -> list[int]:
+        return [0] * len(self.n)
+
+    def reset(self, s: list[int]) -> None:
+        """What spikes take off the potentials."""
+
+
+def differing(one: list[int], other: list[int]) -> int:
+    return sum(x != y for x, y in zip(one, other, strict=True))
+
+
+class Thresholds(Neurons):
+    """Neurons with a threshold; rate neurons."""
+
+    def __init__(self, group: Any, shape: Shape, bias: Any) -> None:
+        super().__init__(group, shape, bias)
+        self.vth = spread(read(group, "vThMant"), shape)
+        v0 = read(group, "v0")
+        self.v = [vth // 2 for vth in self.vth] if v0 is None else spread(v0, shape)
+        self.low = spread(read(group, "vThLo", -1), shape)
+        self.n_max = spread(read(group, "nMax"), shape)
+        self.signed = read(group, "signed", False)
+
+    def fire(self) -> list[int]:
+        both = zip(self.v, self.n, self.vth, self.low, strict=True)
+        return [self.bounded(self.one(*each), k) for k, each in enumerate(both)]
+
+    def bounded(self, s: int, k: int) -> int:
+        return s if self.n_max[k] is None else min(s, self.n_max[k] * self.t - self.n[k])
+
+    def one(self, v: int, n: int, vth: int, low: int) -> int:
+        """The coefficient of one neuron."""
+        return 1 if v >= vth else 0
+
+    def reset(self, s: list[int]) -> None:
+        self.v = [v - x * vth for v, x, vth in zip(self.v, s, self.vth, strict=True)]
+
+
+class DoubleThresholds(Thresholds):
+    def one(self, v: int, n: int, vth: int, low: int) -> int:
+        if v >= vth:
+            return 1
+        return -1 if v <= low and (n > 0 or self.signed) else 0
+
+
+class Augmented(Thresholds):
+    def one(self, v: int, n: int, vth: int, low: int) -> int:
+        if v >= vth:
+            return v // vth
+        if v > low:
+            return 0
+        down = (low - v) // vth + 1
+        return -down if self.signed else -min(n, down)
+
+
+class MaxPooling(Neurons):
+    def sent_shape(self, group: Any, shape: Shape) -> Shape:
+        *self.leading, height, width = shape
+        self.plane = (height, width)
+        size = pair(group, "kernelSize", (1, 1))
+        self.both = windows(group, size, stride=size)
+        count = Window.ceil_count if read(group, "ceilMode", False) else Window.count
+        self.steps = count(self.both[0], height), count(self.both[1], width)
+        return (*self.leading, *self.steps)
+
+    def fire(self) -> list[int]:
+        largest: dict[int, int] = {}
+        found = list(meetings(self.both, self.steps, self.plane))
+        for plane in range(math.prod(self.leading)):
+            for step, _, place in found:
+                target = plane * math.prod(self.steps) + flat_index(step, self.steps)
+                v = self.v[plane * math.prod(self.plane) + flat_index(place, self.plane)]
+                largest[target] = max(v, largest.get(target, v))
+        return [largest[k] - n for k, n in enumerate(self.n)]
+
+
+NEURONS: dict[str, type[Neurons]] = {
+    "IF": Thresholds,
+    "DTIF": DoubleThresholds,
+    "AUGIF": Augmented,
+    "MAXPOOL": MaxPooling,
+    "READOUT": Neurons,
+}
