@@ -142,14 +142,16 @@ def prelu(step: Step, x: Signal, weight: torch.Tensor) -> Signal:
     return leaky_relu(step, x, slope if slope.size > 1 else float(slope.item()))
 
 
-def rrelu(step: Step, x: Signal, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any) -> Signal:
+def rrelu(
+    step: Step, x: Signal, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any, **__: Any
+) -> Signal:
     """`leaky_relu` with the mean slope, which it has in evaluation."""
     if training:
         raise step.fail("draws random slopes in evaluation too; pass training=self.training")
     return leaky_relu(step, x, (lower + upper) / 2)
 
 
-def threshold(step: Step, x: Signal, threshold: float, value: float, *_: Any) -> Signal:
+def threshold(step: Step, x: Signal, threshold: float, value: float, *_: Any, **__: Any) -> Signal:
     """``x`` above the threshold, the value elsewhere: a clamp, if they are the same."""
     if threshold != value:
         raise step.fail(f"jumps from {value} to {threshold}, and spikes add up in steps of one size; use a ReLU")

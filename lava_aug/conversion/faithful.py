@@ -8,8 +8,9 @@ import torch
 import torch.fx
 
 FAITHFUL = 1e-3
-"""Largest difference from the model, as a part of its largest output: far above what rounding in float32 makes of some
-hundred layers, far below what any mistake makes."""
+"""Largest difference from the model, as a part of how far its output differs between images, and of a tenth of its
+largest output, which may be a bias: above what rounding in float32 makes of some hundred layers, far below what any
+mistake makes."""
 
 
 def outputs(found: Any, name: str = "") -> dict[str, Any]:
@@ -48,13 +49,19 @@ class Difference:
     ----------
     name : str
         Of the output; "" if it is the only one.
-    error, size : float
-        Largest difference, and largest output of the model.
+    error, size, spread : float
+        Largest difference, largest output of the model, and its largest difference from the mean over images.
     """
 
     name: str
     error: float
     size: float
+    spread: float
+
+    @property
+    def excess(self) -> float:
+        """How many times larger than what is allowed."""
+        return self.error / (FAITHFUL * (self.spread + self.size / 10) or 1e-9)
 
     def __str__(self) -> str:
         output = f"output {self.name!r}" if self.name else "its output"
@@ -64,14 +71,15 @@ class Difference:
 def difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> Difference | None:
     """The output that is farthest from what the model gives, as a part of it; None if all are near enough."""
     apart = [_apart(name, value, found[name]) for name, value in wanted.items()]
-    bad = [one for one in apart if not one.error <= FAITHFUL * one.size]
-    return max(bad, key=lambda one: one.error / one.size, default=None)
+    return max((one for one in apart if not one.excess <= 1), key=lambda one: one.excess, default=None)
 
 
 def _apart(name: str, wanted: torch.Tensor, found: torch.Tensor) -> Difference:
     if found.numel() != wanted.numel() or not found.numel():
-        return Difference(name, float("inf"), 1.0)
+        return Difference(name, float("inf"), 0.0, 0.0)
     found = found.reshape(wanted.shape)
-    finite = torch.isfinite(wanted) | torch.isfinite(found)  # what is not is told with the layer where it begins
-    error, size = (torch.where(finite, value.abs(), 0).max().item() for value in (found - wanted, wanted))
-    return Difference(name, error, max(size, 1e-6))
+    either = torch.isfinite(wanted) | torch.isfinite(found)  # what is not is told with the layer where it begins
+    usual = torch.where(torch.isfinite(wanted), wanted, 0)
+    around = usual - usual.mean(0) if len(usual) > 1 else usual
+    error, size, spread = (v.abs().max().item() for v in (torch.where(either, found - wanted, 0), usual, around))
+    return Difference(name, error, size, spread)

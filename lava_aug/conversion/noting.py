@@ -163,20 +163,25 @@ class Notes(torch.fx.Tracer):
         """A module of torch's is one operation, between its hooks; of others the operations inside are noted."""
         if threading.get_ident() != self.thread or not _holds_stand_in((args, kwargs)):
             return forward(*args, **kwargs)
-        if m not in (self.submodule_paths or {}):
-            raise ConversionError(
-                f"{self.name}: forward() calls a {type(m).__name__} that is no part of it{users_line(', ')}; "
-                "make it an attribute, or keep it in a torch.nn.ModuleList or ModuleDict"
-            )
-        path = self.path_of_module(m)
-        if m is not self.root and self.is_leaf_module(m, path) and "forward" not in vars(m):
-            with self._as_operation(m, path):
+        path = (self.submodule_paths or {}).get(m)
+        if m is not self.root and self.is_leaf_module(m, path or "") and "forward" not in vars(m):
+            with self._as_operation(m, self._known(m, path)):
                 return forward(*args, **kwargs)
+        path = self.inside[-1] if path is None else path  # a part of a Sequential is a new one
         self.inside.append(path)
         try:
             return forward(*args, **kwargs)
         finally:
             self.inside.pop()
+
+    def _known(self, module: nn.Module, path: str | None) -> str:
+        """The name of an operation; eval() does not reach modules that are no part of the model."""
+        if path is None and module.state_dict():
+            raise ConversionError(
+                f"{self.name}: forward() calls a {type(module).__name__} that is no part of it{users_line(', ')}; "
+                "make it an attribute, or keep it in a torch.nn.ModuleList or ModuleDict"
+            )
+        return type(module).__name__ if path is None else path
 
     @contextlib.contextmanager
     def _as_operation(self, module: nn.Module, path: str) -> Iterator[None]:
