@@ -1,7 +1,7 @@
 """Models as people write them, by what is remarkable about them: each converts, and agrees with itself.
 
-`graph_models` has more of them, `refused_models` those that are refused. Most take images (3, 16, 16) and are `stem` and `head` with something
-between.
+`graph_models` has more of them, `refused_models` those that are refused. Most take images (3, 16, 16) and are `stem`
+and `head` with something between.
 """
 
 import collections
