@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Lazy modules"),
     pytest.mark.filterwarnings("ignore:.*torch.jit"),
     pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated"),
-    pytest.mark.filterwarnings("ignore:.*Swig"),
+    pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor"),
 ]
 
 

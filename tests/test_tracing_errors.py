@@ -205,6 +205,17 @@ def forgotten_module(m: Any, x: Any) -> Any:
     return m.other(y)
 
 
+def returned_under_its_old_name(m: Any, x: Any) -> Any:
+    y = m.conv(x)
+    return y, y.relu_()
+
+
+def written_to_a_constant(m: Any, x: Any) -> Any:
+    y = torch.zeros(x.shape)
+    y.copy_(m.conv(x))
+    return m.other(y)
+
+
 def recurrent(m: Any, x: Any) -> Any:
     return m.lstm(m.conv(x).flatten(2))[0]
 
@@ -229,6 +240,12 @@ IN_PLACE = "changes its input in place and its result is not used; assign it, as
             "module 'relu' (ReLU): changes its input in place, which module 'other' (Conv2d) uses afterwards under its "
             "old name; assign the result, as in x = relu(x)",
         ),
+        (
+            returned_under_its_old_name,
+            "operation .relu_() (node 'relu_'): changes its input in place, which the output uses afterwards under its "
+            "old name; assign the result, as in x = relu(x)",
+        ),
+        (written_to_a_constant, f"operation .copy_() (node 'copy_'): {IN_PLACE}"),
         (lambda m, x: x, "output: found the images themselves; the model needs at least a Linear or Conv2d"),
         (lambda m, x: m.relu(x), "output: found the images themselves; the model needs at least a Linear or Conv2d"),
         (

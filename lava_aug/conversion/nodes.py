@@ -33,8 +33,8 @@ def where(node: torch.fx.Node) -> str:
     """An operation, for messages."""
     if node.op == "call_module":
         return f"module {str(node.target)!r} ({class_name(type(node.meta['module']))})"
-    if node.op == "placeholder":
-        return "the images"
+    if node.op in ("placeholder", "output"):
+        return {"placeholder": "the images", "output": "the output"}[node.op]
     inside, line = (node.meta.get(key, "") for key in ("inside", "line"))
     places = [f"node {node.name!r}{f' in module {inside!r}' if inside else ''}", *([line] if line else [])]
     target = f".{node.target}()" if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))

@@ -114,11 +114,11 @@ class Notes(torch.fx.Tracer):
     def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
         super().__init__()
         self.example, self.values, self.outputs = example, {}, {}
-        self.inside, self.thread = [""], threading.get_ident()
-        self.name = type(model).__name__
+        self.inside, self.name = [""], type(model).__name__
         with _LOCK, torch.no_grad():
             self._note(model)
         self.nodes = self._needed()
+        self._check_constants()
         self._check_in_place()
 
     def _note(self, model: nn.Module) -> None:
@@ -160,8 +160,11 @@ class Notes(torch.fx.Tracer):
         return a if isinstance(a, (torch.Tensor, nn.Module)) else super().create_arg(a)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """A module of torch's is one operation, between its hooks; of others the operations inside are noted."""
-        if threading.get_ident() != self.thread or not _holds_stand_in((args, kwargs)):
+        """A module of torch's is one operation, between its hooks; of others the operations inside are noted.
+
+        It is called for modules in other threads, too, but they have no stand-ins.
+        """
+        if not _holds_stand_in((args, kwargs)):
             return forward(*args, **kwargs)
         path = (self.submodule_paths or {}).get(m)
         if m is not self.root and self.is_leaf_module(m, path or "") and "forward" not in vars(m):
@@ -233,32 +236,31 @@ class Notes(torch.fx.Tracer):
     # What has been noted
 
     def _needed(self) -> list[torch.fx.Node]:
-        """What changes an operand in place is needed even where its result is not."""
         needed = {node for node in self.outputs.values() if isinstance(node, torch.fx.Node)}
-        nodes = [node for node in self.graph.nodes if node.op != "output"]
-        for node in reversed(nodes):
-            if node in needed or changes_operand(node):
-                needed |= {node, *node.all_input_nodes}
-        return [node for node in nodes if node in needed]
+        for node in reversed(list(self.graph.nodes)):
+            needed.update(node.all_input_nodes if node in needed else ())
+        return [node for node in self.graph.nodes if node in needed]
 
-    def _check_in_place(self) -> None:
-        """``x.relu_()`` alone on a line is no dead code, though nothing uses its result.
-
-        Nor may what was changed in place be used again under an old name: signals would not show the change.
-        """
+    def _check_constants(self) -> None:
         for node in self.nodes:
             if versions(node) != node.meta["versions"]:
                 raise ConversionError(f"{where(node)}: forward() changes its weights after it; write it without")
-        order = {node: place for place, node in enumerate(self.nodes)}
-        for node in filter(changes_operand, self.nodes):
-            if not node.users:
+
+    def _check_in_place(self) -> None:
+        """What was changed in place may not be used again under an old name: signals would not show the change.
+
+        So ``x.relu_()`` alone on a line is refused where x is used afterwards, and all that is written into constants.
+        """
+        order = {node: place for place, node in enumerate(self.graph.nodes)}
+        needed, lies = {*self.nodes, *list(order)[-1:]}, {node: memory(value) for node, value in self.values.items()}
+        for node in filter(changes_operand, lies):
+            older = [other for other in lies if order[other] < order[node] and lies[other] & lies[node]]
+            later = [user for other in older for user in other.users if user in needed and order[user] > order[node]]
+            if not older or (later and not node.users):
                 raise ConversionError(
                     f"{where(node)}: changes its input in place and its result is not used; "
                     "assign it, as in x = relu(x)"
                 )
-            changed = memory(self.values[node])
-            older = [other for other in self.nodes[: order[node]] if memory(self.values[other]) & changed]
-            later = [user for other in older for user in other.users if order.get(user, 0) > order[node]]
             if later:
                 raise ConversionError(
                     f"{where(node)}: changes its input in place, which {where(later[0])} uses afterwards "
