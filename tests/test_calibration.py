@@ -1,5 +1,6 @@
 """Calibration images from every source, balanced thresholds worked out by hand, percentiles of streams."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,14 @@ def test_an_output_that_is_not_finite_names_the_layer() -> None:
 
 def test_layers_that_are_not_the_model_are_noticed() -> None:
     graph = trace(tiny(), TINY_IMAGES)
+    layers = [*graph.layers[:-1], dataclasses.replace(graph.layers[-1], bias=graph.layers[-1].bias + 1)]  # pyright: ignore
+    with pytest.raises(ConversionError, match=r"differ from it by up to 1 on .*please report it with the model"):
+        measure(dataclasses.replace(graph, layers=layers), Calibration(TINY_IMAGES, 100, False, 2))
+
+
+def test_a_model_that_changes_is_noticed() -> None:
+    graph = trace(tiny(), TINY_IMAGES)
     with torch.no_grad():
         graph.module.get_parameter("2.bias").add_(1)
-    with pytest.raises(ConversionError, match=r"differ from it by up to 1 on .*please report it with the model"):
-        measure(graph, Calibration(TINY_IMAGES, 100, per_channel=False, batch_size=2))
+    with pytest.raises(ConversionError, match=r"by up to 1 on .*forward\(\) gives something else from call to call"):
+        measure(graph, Calibration(TINY_IMAGES, 100, False, 2))

@@ -7,12 +7,16 @@ import pytest
 import torch
 from convert_models import correlation, largest_error
 from float_graph import images_of, output_of, traced
-from operation_models import CASES, Case
+from function_models import CASES as FUNCTIONS
+from operation_models import CASES as OPERATIONS
+from operation_models import Case
 
 from lava_aug import convert, simulate
 from lava_aug.conversion.methods import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
+CASES = OPERATIONS | FUNCTIONS
 
 ALL = pytest.mark.parametrize("name", CASES)
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import lava_aug as la
@@ -14,10 +15,16 @@ torchvision = pytest.importorskip("torchvision")
 SIZES = {"resnet18": 32, "vgg11_bn": 32, "mobilenet_v2": 32, "squeezenet1_1": 48, "densenet121": 32}
 """Side of the images: squeezenet has less padding."""
 
+EIGHT_BITS = {"resnet18": 0.97, "vgg11_bn": 0.98, "mobilenet_v2": 0.7, "squeezenet1_1": 0.99, "densenet121": 0.93}
+"""Correlation of what differs between images; of random weights, depthwise convolutions make the least of 8 bits."""
+
 
 def images_for(name: str, count: int = 12) -> torch.Tensor:
-    x = torch.rand(count, 3, SIZES[name], SIZES[name], generator=torch.Generator().manual_seed(3))
-    return (x * 255).round().to(torch.uint8)
+    """Of different colours and shapes, as photographs are: pooled over their maps, images of noise are all alike."""
+    generator = torch.Generator().manual_seed(3)
+    noise = torch.rand(count, 3, SIZES[name], SIZES[name], generator=generator)
+    shapes = F.interpolate(torch.rand(count, 3, 4, 4, generator=generator), SIZES[name], mode="bilinear")
+    return ((0.3 * noise + 0.7 * shapes) * 255).round().to(torch.uint8)
 
 
 def made(name: str) -> nn.Module:
@@ -32,24 +39,26 @@ def made(name: str) -> nn.Module:
         for norm in norms:
             assert norm.running_var is not None
             assert norm.running_mean is not None
-            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4)).clamp_(min=0.05)
+            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4))
             norm.running_mean.add_(0.1 * torch.randn_like(norm.running_mean) * norm.running_var.sqrt())
             norm.bias.uniform_(-0.2, 0.2)
     return model.eval()
 
 
 def correlation(found: np.ndarray, model: nn.Module, images: torch.Tensor) -> float:
+    """Of what differs between images; a network that ignores them has none."""
     with torch.no_grad():
         wanted = model(images / 255).numpy()
     assert found.shape == wanted.shape
-    return float(np.corrcoef(found.ravel(), wanted.ravel())[0, 1])
+    assert np.ptp(wanted, axis=0).max() > 0.05 * np.abs(wanted).max()
+    return float(np.corrcoef((found - found.mean(0)).ravel(), (wanted - wanted.mean(0)).ravel())[0, 1])
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_float_weights_decode_to_the_models_logits(name: str) -> None:
     model, images = made(name), images_for(name)
-    net = la.convert(model, images, resolution=1 / 512, num_steps=4, weight_bits=None)
+    net = la.convert(model, images, resolution=1 / 2048, weight_bits=None, message_bits=24)
     out = la.simulate(net, images[:6])
     assert correlation(out.logits[-1], model, images[:6]) > 0.999
 
@@ -60,7 +69,7 @@ def test_eight_bits_decode_to_the_models_logits_and_settle(name: str) -> None:
     model, images = made(name), images_for(name)
     net = la.convert(model, images, resolution=1 / 128, num_steps=4, weight_scales="channel")
     out = la.simulate(net, images)
-    assert correlation(out.logits[-1], model, images) > 0.99
+    assert correlation(out.logits[-1], model, images) > EIGHT_BITS[name]
     assert np.array_equal(la.settle(net, images).v, out.v[-1])
     assert not any(found.any() for part in (out.saturated, out.capped) for found in part.values())
 

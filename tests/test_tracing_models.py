@@ -83,6 +83,18 @@ def test_an_unused_branch_is_left_out() -> None:
     assert [layer.name for layer in traced(model, (6,)).layers] == ["fc"]
 
 
+def test_what_nobody_uses_may_be_changed_in_place() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        m.auxiliary(x).relu_()
+        m.auxiliary(x).relu_().softmax(1)
+        y = F.relu_(m.fc(x))
+        y += 1
+        return y
+
+    model = lively(Model(forward, fc=nn.Linear(6, 4), auxiliary=nn.Linear(6, 2)))
+    assert [layer.name for layer in traced(model, (6,)).layers] == ["fc", "iadd"]
+
+
 def network() -> nn.Sequential:
     return nn.Sequential(
         nn.ReLU(inplace=True),

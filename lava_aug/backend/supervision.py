@@ -64,8 +64,6 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     BackendError
         If a child raises (with its traceback), dies (with its exit code or signal), the timeout passes, ports of
         different number formats are connected, shared memory is too small, or a stopped network is run again.
-    InputError
-        If the timeout is no positive number.
 
     Warns
     -----
@@ -89,8 +87,6 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iter
     check_timeout(timeout)
     if process.runtime is not None:
         raise BackendError("supervise: this network has been run already; enter the block before the first run()")
-    if timeout is not None and (not is_number(timeout) or timeout <= 0):
-        raise InputError(f"timeout: expected a positive number of seconds, or None, found {timeout!r}")
     check_not_searched()
     runtimes: list[SupervisedRuntime] = []
 

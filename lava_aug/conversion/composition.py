@@ -110,7 +110,7 @@ def scale_columns(synapse: Synapse, factors: Factors, wide: Shape) -> Synapse | 
 
 def _along_last_axis(dense: Dense, wide: Shape) -> Sparse:
     """The same map with weights of their own for every place along the other axes."""
-    return Sparse.from_scipy(matrix(dense, wide), dense.output_shape(wide))
+    return _sparse(matrix(dense, wide), dense.output_shape(wide))
 
 
 def _with_columns_of_dense(synapse: Dense, full: np.ndarray) -> Dense | None:
@@ -227,11 +227,16 @@ def _pool_after_pool(outer: SumPool, inner: SumPool, wide: Shape) -> SumPool | N
 def _matrices(outer: Synapse, inner: Synapse, wide: Shape) -> Sparse:
     shape = inner.output_shape(wide)
     product: Any = matrix(outer, shape) @ matrix(inner, wide)
-    if not product.nnz:
-        product = scipy.sparse.csr_matrix(([0], ([0], [0])), shape=product.shape)  # which `is_nothing` knows
     if (product.data == np.rint(product.data)).all():
         product = product.astype(np.int64)  # still a sum without rounding
-    return Sparse.from_scipy(product, outer.output_shape(shape))
+    return _sparse(product, outer.output_shape(shape))
+
+
+def _sparse(found: Any, shape: Shape) -> Sparse:
+    """A matrix as a synapse; one without entries gets one of zero, which `is_nothing` knows."""
+    if not found.nnz:
+        found = scipy.sparse.csr_matrix(([0], ([0], [0])), shape=found.shape)
+    return Sparse.from_scipy(found, shape)
 
 
 _RULES: dict[tuple[type, type], Callable[[Any, Any, Shape], Synapse | None]] = {
@@ -268,7 +273,7 @@ def placed(synapse: Synapse, wide: Shape, offset: int, total: int) -> Synapse | 
         return None
     found = rows.tocoo()
     moved = scipy.sparse.csr_matrix((found.data, (found.row + offset, found.col)), shape=(total, size))
-    return Sparse.from_scipy(moved, (total,))
+    return _sparse(moved, (total,))
 
 
 MAX_UNROLLED = 1 << 22

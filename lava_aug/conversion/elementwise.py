@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from lava_aug.conversion.float_layers import RELU, Activation, Signal
 from lava_aug.conversion.lowering import NEGATIVE
@@ -137,10 +136,38 @@ def leaky_relu(step: Step, x: Signal, negative_slope: Any = 0.01, *_: Any, **__:
     return lowering.added([above, lowering.scaled(below, -1.0 * negative_slope, step.name, node)], step.name, node)
 
 
-def prelu(step: Step, module: nn.PReLU, x: Signal) -> Signal:
+def prelu(step: Step, x: Signal, weight: torch.Tensor) -> Signal:
     """`leaky_relu` with trained slopes, one or one for each channel."""
-    slope = numpy_of(module.weight).reshape(-1, *[1] * (len(x.view) - 1))
+    slope = numpy_of(weight).reshape(-1, *[1] * (len(x.view) - 1))
     return leaky_relu(step, x, slope if slope.size > 1 else float(slope.item()))
+
+
+def rrelu(
+    step: Step, x: Signal, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any, **__: Any
+) -> Signal:
+    """`leaky_relu` with the mean slope, which it has in evaluation."""
+    if training:
+        raise step.fail("draws random slopes in evaluation too; pass training=self.training")
+    return leaky_relu(step, x, (lower + upper) / 2)
+
+
+def threshold(step: Step, x: Signal, threshold: float, value: float, *_: Any, **__: Any) -> Signal:
+    """``x`` above the threshold, the value elsewhere: a clamp, if they are the same."""
+    if threshold != value:
+        raise step.fail(f"jumps from {value} to {threshold}, and spikes add up in steps of one size; use a ReLU")
+    return clamp(step, x, min=value)
+
+
+def maximum(step: Step, x: Any, other: Any) -> Signal:
+    """``relu(x - other) + other``, for two signals, or a signal and a constant."""
+    other = step.lowering.settled(other) if is_signal(other) else other
+    return add(step, relu(step, subtract(step, x, other)), other)
+
+
+def minimum(step: Step, x: Any, other: Any) -> Signal:
+    """``other - relu(other - x)``."""
+    other = step.lowering.settled(other) if is_signal(other) else other
+    return subtract(step, other, relu(step, subtract(step, other, x)))
 
 
 def absolute(step: Step, x: Signal) -> Signal:

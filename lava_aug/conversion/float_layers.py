@@ -6,13 +6,17 @@ activation, pooling by maximum), or where two maps cannot be one.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.fx
+from torch import nn
 
+from lava_aug.conversion.faithful import outputs
+from lava_aug.conversion.nodes import first_line, place_of_error
+from lava_aug.errors import ConversionError
 from lava_aug.layers import Relay, Shape, Synapse
 from lava_aug.network import INPUT
 
@@ -148,19 +152,22 @@ class FloatGraph:
         Shape of the images.
     layers : list of FloatLayer
         The layers.
-    module : torch.fx.GraphModule
-        The traced copy of the model.
+    module : torch.nn.Module
+        The model itself, as a copy in evaluation mode, hooks and all.
     normalize : callable or None
         What is done to a batch of images before the model, but not the layers, sees them.
     heads : tuple of (str, tuple of int)
         Names and shapes of the model's outputs, if it gives several.
+    noted : (tensor, dict of str to tensor)
+        Some images, and what the model's operations gave for them when they were noted.
     """
 
     input_shape: Shape
     layers: list[FloatLayer]
-    module: torch.fx.GraphModule
+    module: nn.Module
     normalize: Callable[[torch.Tensor], torch.Tensor] | None = None
     heads: tuple[tuple[str, Shape], ...] = ()
+    noted: tuple[torch.Tensor, dict[str, torch.Tensor]] = (torch.empty(0), {})
 
     def __post_init__(self) -> None:
         self.kernels = {
@@ -199,13 +206,33 @@ class FloatGraph:
         return value
 
     @torch.no_grad()
+    def answers(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model itself gives for images in [0, 1], by name; "" if it is one tensor.
+
+        Raises
+        ------
+        ConversionError
+            If it raises an error.
+        """
+        try:
+            return outputs(self.module(images.clone() if self.normalize is None else self.normalize(images)))
+        except Exception as error:
+            raise ConversionError(
+                f"the model does not take calibration images of shape {tuple(images.shape[1:])}: "
+                f"{place_of_error(error, self.module)}{first_line(error)}"
+            ) from error
+
     def expected(self, images: torch.Tensor) -> torch.Tensor:
         """What the model itself gives for images in [0, 1]; several heads as one axis."""
-        found = self.module(images.clone() if self.normalize is None else self.normalize(images))
+        found = self.answers(images)
+        return found[""] if "" in found else torch.cat([part.flatten(1) for part in found.values()], 1)
+
+    def by_name(self, readout: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the readout gives, ``(B, ...)``, as the model's outputs."""
         if not self.heads:
-            return found
-        parts = found.values() if isinstance(found, dict) else found
-        return torch.cat([part.flatten(1) for part in parts], 1)
+            return {"": readout}
+        parts = readout.split([math.prod(shape) for _, shape in self.heads], 1)
+        return {name: part for (name, _), part in zip(self.heads, parts, strict=True)}
 
 
 @dataclasses.dataclass(frozen=True)

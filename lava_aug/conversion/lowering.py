@@ -50,6 +50,12 @@ class Lowering:
         """The images themselves."""
         return self._output(INPUT, INPUT, node)
 
+    def unknown(self, shape: Shape, node: str) -> Signal:
+        """Stands for what cannot be made, so that what follows can be looked at."""
+        name = self._unused("unknown", f"unknown {node}")
+        self.shapes[name] = shape or (1,)
+        return dataclasses.replace(self._output(name, name, node), view=shape)
+
     def linear(
         self,
         signal: Signal,
@@ -144,10 +150,11 @@ class Lowering:
 
     def as_seen(self, signal: Signal) -> Signal:
         """The same signal, sent in the shape in which the model sees it."""
-        if signal.shape == signal.view:
+        seen = signal.view or (1,)  # one number for each image is a layer of one neuron
+        if signal.shape == seen:
             return signal
-        places = np.arange(math.prod(signal.view))
-        reshape = Sparse(weight=np.ones(places.size, np.int8), rows=places, columns=places, shape=signal.view)
+        places = np.arange(math.prod(seen))
+        reshape = Sparse(weight=np.ones(places.size, np.int8), rows=places, columns=places, shape=seen)
         return self.linear(signal, reshape, f"{signal.name}.reshape", signal.node)
 
     # Layers
@@ -260,9 +267,9 @@ class Lowering:
 
     def _seen_if_free(self, signal: Signal) -> Signal:
         terms = [_as_dense(term, self.shapes[term.source]) for term in signal.terms]
-        if None not in terms and len(signal.view) == 1:
+        if None not in terms and len(signal.view) <= 1:
             bias = None if signal.bias is None else np.broadcast_to(signal.bias, signal.shape).reshape(-1)
-            return dataclasses.replace(signal, terms=tuple(terms), bias=bias, shape=signal.view)
+            return dataclasses.replace(signal, terms=tuple(terms), bias=bias, shape=signal.view or (1,))
         free = all(isinstance(term.synapse, (Relay, Scale, SumPool, Sparse)) for term in signal.terms)
         return dataclasses.replace(self.as_seen(signal), name=signal.name) if free else signal
 

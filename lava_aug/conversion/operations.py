@@ -17,25 +17,50 @@ from lava_aug.conversion.elementwise import (
     divide,
     hardtanh,
     leaky_relu,
+    maximum,
+    minimum,
     multiply,
     negative,
     prelu,
     relu,
     relu6,
     reverse_subtract,
+    rrelu,
     subtract,
+    threshold,
 )
 from lava_aug.conversion.float_layers import Signal
-from lava_aug.conversion.pooling_operations import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool, mean, total
-from lava_aug.conversion.rearrangement import concatenate, dropout, identity, interpolate, item, rearrange, upsample
+from lava_aug.conversion.pooling_operations import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    max_pool,
+    maxima,
+    mean,
+    total,
+)
+from lava_aug.conversion.rearrangement import (
+    attribute,
+    cast,
+    concatenate,
+    dropout,
+    identity,
+    interpolate,
+    item,
+    rearrange,
+    upsample,
+)
 from lava_aug.conversion.steps import Handler, Step
 from lava_aug.conversion.weighted_operations import (
     batch_norm,
+    batch_norm_function,
     conv_transpose,
+    conv_transpose_function,
     convolution,
     convolution_function,
     linear,
     linear_function,
+    matmul,
 )
 
 _POOLING = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
@@ -66,11 +91,14 @@ MODULES: dict[Any, Handler] = {
     nn.ConvTranspose2d: conv_transpose,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
+    nn.SyncBatchNorm: batch_norm,
     nn.ReLU: lambda step, m, x: relu(step, x),
     nn.ReLU6: lambda step, m, x: relu6(step, x),
     nn.Hardtanh: lambda step, m, x: hardtanh(step, x, m.min_val, m.max_val),
     nn.LeakyReLU: lambda step, m, x: leaky_relu(step, x, m.negative_slope),
-    nn.PReLU: prelu,
+    nn.PReLU: lambda step, m, x: prelu(step, x, m.weight),
+    nn.RReLU: lambda step, m, x: rrelu(step, x, m.lower, m.upper),
+    nn.Threshold: lambda step, m, x: threshold(step, x, m.threshold, m.value),
     nn.AvgPool1d: _avg_pool1d,
     nn.AvgPool2d: _avg_pool2d,
     nn.AdaptiveAvgPool1d: lambda step, m, x: adaptive_avg_pool(step, x, m.output_size),
@@ -89,11 +117,19 @@ MODULES: dict[Any, Handler] = {
 
 FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((F.conv1d, F.conv2d), convolution_function),
+    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d), conv_transpose_function),
     F.linear: linear_function,
+    **dict.fromkeys((torch.matmul, operator.matmul), matmul),
+    F.batch_norm: batch_norm_function,
     **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_), relu),
     F.relu6: relu6,
     **dict.fromkeys((F.hardtanh, F.hardtanh_), hardtanh),
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), leaky_relu),
+    **dict.fromkeys((F.prelu, torch.prelu), prelu),
+    **dict.fromkeys((F.rrelu, F.rrelu_), rrelu),
+    **dict.fromkeys((F.threshold, torch.threshold, torch.threshold_), threshold),
+    torch.maximum: maximum,
+    torch.minimum: minimum,
     **dict.fromkeys((torch.clamp, torch.clip), clamp),
     torch.clamp_min: lambda step, x, min: clamp(step, x, min=min),
     torch.clamp_max: lambda step, x, max: clamp(step, x, max=max),
@@ -110,6 +146,7 @@ FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((F.adaptive_max_pool1d, F.adaptive_max_pool2d), adaptive_max_pool),
     torch.mean: mean,
     torch.sum: total,
+    torch.amax: maxima,
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), concatenate),
     F.interpolate: interpolate,
     **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten), rearrange),
@@ -118,6 +155,7 @@ FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((torch.index_select, torch.repeat_interleave, torch.tile, torch.broadcast_to), rearrange),
     **dict.fromkeys((F.pad, F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle), rearrange),
     operator.getitem: item,
+    getattr: attribute,
     **dict.fromkeys((F.dropout, F.dropout1d, F.dropout2d), dropout),
 }
 
@@ -134,33 +172,15 @@ METHODS: dict[Any, Handler] = {
     "neg": negative,
     "mean": mean,
     "sum": total,
+    "amax": maxima,
+    "maximum": maximum,
+    "minimum": minimum,
+    "matmul": matmul,
+    "prelu": prelu,
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as"), rearrange),
     **dict.fromkeys(("permute", "transpose", "swapaxes", "movedim", "flip", "roll", "t"), rearrange),
     **dict.fromkeys(("chunk", "split", "unbind", "narrow", "select", "index_select"), rearrange),
     **dict.fromkeys(("expand", "repeat", "repeat_interleave", "tile"), rearrange),
-    **dict.fromkeys(("contiguous", "clone", "detach", "float", "to"), identity),
-}
-
-GENERAL_ADVICE = "docs/conversion.md lists what is"
-
-_USE_RELU = "train the network with ReLU instead"
-_DROP_SOFTMAX = "remove it: the argmax of the logits is the same"
-_USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
-_NO_ATTENTION = (
-    "attention multiplies values that depend on the image, and spikes only add up; use a convolutional network"
-)
-_NO_TIME = "the network must be feed-forward"
-
-ADVICE: dict[Any, str] = {
-    **dict.fromkeys((nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.CELU), _USE_RELU),
-    **dict.fromkeys((nn.Softplus, nn.Softsign, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid, nn.GLU), _USE_RELU),
-    **dict.fromkeys((F.gelu, F.silu, F.mish, F.sigmoid, F.tanh, F.elu, F.selu, F.softplus), _USE_RELU),
-    **dict.fromkeys((F.hardswish, F.hardsigmoid, torch.sigmoid, torch.tanh, "sigmoid", "tanh"), _USE_RELU),
-    **dict.fromkeys((nn.Softmax, nn.LogSoftmax, nn.Softmax2d, F.softmax, F.log_softmax), _DROP_SOFTMAX),
-    **dict.fromkeys((torch.softmax, torch.log_softmax, "softmax", "log_softmax"), _DROP_SOFTMAX),
-    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d), _USE_BATCH_NORM),
-    **dict.fromkeys((F.layer_norm, F.group_norm, F.instance_norm, F.normalize), _USE_BATCH_NORM),
-    **dict.fromkeys((nn.MultiheadAttention, F.scaled_dot_product_attention), _NO_ATTENTION),
-    **dict.fromkeys((torch.matmul, torch.bmm, operator.matmul, torch.einsum), _NO_ATTENTION),
-    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _NO_TIME),
+    **dict.fromkeys(("contiguous", "clone", "detach", "cpu", "cuda"), identity),
+    **dict.fromkeys(("float", "double", "half", "bfloat16", "to", "type", "type_as"), cast),
 }

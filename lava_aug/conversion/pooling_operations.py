@@ -110,16 +110,18 @@ def _reduced(step: Step, x: Signal, dim: Any, *, average: bool) -> Signal:
         raise step.fail("mixes images; keep the first axis")
     x = step.lowering.as_seen(x)
     count = math.prod(x.view[axis - 1] for axis in axes)
-    gain, shape = (1 / count if average else 1.0), step.shape or (1,)
+    gain = 1 / count if average else 1.0
     if len(x.view) == 3 and axes == [2, 3]:
         window: Any = x.view[1:]
-        return dataclasses.replace(step.linear(x, SumPool(kernel_size=window, stride=window), gain=gain), view=shape)
+        pooled = step.linear(x, SumPool(kernel_size=window, stride=window), gain=gain)
+        return dataclasses.replace(pooled, view=step.shape)
     places = np.arange(math.prod(x.view)).reshape(x.view)
     kept = np.moveaxis(places, [axis - 1 for axis in axes], range(-len(axes), 0)).reshape(-1, count)
     rows = np.repeat(np.arange(len(kept)), count)
     ones = np.ones(kept.size, np.int8)
     weights = scipy.sparse.csr_matrix((ones, (rows, kept.reshape(-1))), shape=(len(kept), places.size))
-    return step.linear(x, Sparse.from_scipy(weights, shape), gain=gain)
+    found = step.linear(x, Sparse.from_scipy(weights, step.shape or (1,)), gain=gain)
+    return dataclasses.replace(found, view=step.shape)
 
 
 def max_pool(
@@ -143,6 +145,17 @@ def max_pool(
         "ceil_mode": bool(ceil_mode),
     }
     return step.lowering.max_pooled(x, options, step.name, step.node.name)
+
+
+def maxima(step: Step, x: Signal, dim: Any = (), keepdim: bool = False) -> Signal:
+    """The maxima over all places of a map, for each channel."""
+    del keepdim
+    rank = len(x.view) + 1
+    axes = sorted(d % rank for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    if axes != list(range(2, rank)):
+        raise step.fail(f"takes maxima over axes {dim}; only those over a whole map are supported")
+    pooled = max_pool(step, x, x.view[-1:] if rank == 3 else x.view[1:])
+    return dataclasses.replace(pooled, view=step.shape)
 
 
 def adaptive_max_pool(step: Step, x: Signal, output_size: Any, return_indices: bool = False) -> Signal:

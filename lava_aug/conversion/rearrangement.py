@@ -62,8 +62,9 @@ def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: to
         rows = np.flatnonzero((places.reshape(-1) >= start) & (places.reshape(-1) < stop))
         if len(rows):
             columns = places.reshape(-1)[rows].astype(np.int64) - start
-            synapse = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=view)
-            parts.append(step.lowering.linear(signal, synapse, name, step.node.name))
+            synapse = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=view or (1,))
+            moved = step.lowering.linear(signal, synapse, name, step.node.name)
+            parts.append(dataclasses.replace(moved, view=view))
     if not parts:
         raise step.fail("gives nothing that depends on the image")
     signal = parts[0] if len(parts) == 1 else step.lowering.added(parts, name, step.node.name)
@@ -72,14 +73,14 @@ def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: to
 
 def _of_one_image(step: Step, found: torch.Tensor, filled: torch.Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Places, 0 where there is none, and constants, for one image; an error if they are not the same for all."""
-    if found.ndim >= 2 and found.shape[0] == step.batch:
+    if found.ndim >= 1 and found.shape[0] == step.batch:
         images = torch.arange(step.batch).reshape(-1, *[1] * (found.ndim - 1))
         places = found - filled
         places = torch.where(places == 0, places, places - images * count)
         if (places % 1 != 0).any():
             raise step.fail("mixes elements; only moving, dropping and repeating them is supported")
         if (places == places[:1]).all() and (filled == filled[:1]).all():
-            return places[0].numpy(), filled[0].numpy()
+            return np.asarray(places[0]), np.asarray(filled[0])
     raise step.fail(f"mixes images: shape {tuple(found.shape)} for a batch of {step.batch}; keep the first axis")
 
 
@@ -119,6 +120,13 @@ def identity(step: Step, *arguments: Any, **__: Any) -> Signal:
     return next(a for a in arguments if isinstance(a, Signal))
 
 
+def cast(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
+    """Nothing happens, as long as numbers stay floating point."""
+    if not step.value.is_floating_point():
+        raise step.fail(f"makes {step.value.dtype} of it, and spikes add up to any number; use floating point")
+    return x
+
+
 def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> Signal:
     """Nothing happens at inference, if the function is told when that is."""
     if training and p:
@@ -129,3 +137,15 @@ def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: An
 def item(step: Step, x: Any, index: Any) -> Any:
     """One of several results, or a part of a tensor."""
     return x[index] if isinstance(x, tuple) else rearrange(step)
+
+
+PARTS = ("values", "indices")
+
+
+def attribute(step: Step, x: Any, name: str) -> Any:
+    """``x.T`` and its like; ``x.data``; the parts of what max() gives."""
+    if isinstance(x, tuple) and name in PARTS:
+        return x[PARTS.index(name)]
+    if name not in ("data", "T", "mT"):
+        raise step.fail(f"asks for .{name}, which is not supported")
+    return rearrange(step)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.fx
-from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.lowering import Lowering
+from lava_aug.conversion.nodes import evaluated
 from lava_aug.errors import ConversionError
 from lava_aug.layers import Shape
 
@@ -36,8 +36,6 @@ class Step:
         What it gave for the example batch.
     batch : int
         Size of that batch.
-    module : torch.nn.Module
-        The traced model.
     arguments : dict of str to Any
         What every node that it takes stands for, by name.
     """
@@ -48,7 +46,6 @@ class Step:
     name: str
     value: Any
     batch: int
-    module: nn.Module
     arguments: dict[str, Any]
 
     @property
@@ -70,14 +67,7 @@ class Step:
             found = self.arguments[node.name]
             return replace(found) if isinstance(found, Signal) else found
 
-        args: Any = torch.fx.node.map_arg(self.node.args, argument)
-        kwargs: Any = torch.fx.node.map_arg(self.node.kwargs, argument)
-        if self.node.op == "call_module":
-            return self.module.get_submodule(str(self.node.target))(*args, **kwargs)
-        if self.node.op == "call_method":
-            return getattr(args[0], str(self.node.target))(*args[1:], **kwargs)
-        assert callable(self.node.target)
-        return self.node.target(*args, **kwargs)
+        return evaluated(self.node, argument)
 
 
 def numpy_of(tensor: torch.Tensor | None) -> Any:

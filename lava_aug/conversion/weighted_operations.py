@@ -1,5 +1,6 @@
 """Operations with trained weights: linear layers, convolutions, batch normalisation."""
 
+import dataclasses
 import types
 from typing import Any
 
@@ -19,9 +20,10 @@ def linear(step: Step, module: nn.Linear, x: Signal) -> Signal:
     weight, bias = numpy_of(module.weight), numpy_of(module.bias)
     if x.view == (module.in_features,):
         return step.linear(x, Dense(weight=weight), bias)
-    if x.view[-1] != module.in_features:
+    if x.view[-1:] != (module.in_features,):
         raise step.fail(f"expected {module.in_features} features along the last axis, found shape {x.view}")
-    return step.linear(step.lowering.as_seen(x), Dense(weight=weight), bias)
+    made = step.linear(step.lowering.as_seen(x), Dense(weight=weight), bias)
+    return dataclasses.replace(made, view=step.shape)  # (1, n) counts as (n,)
 
 
 def convolution(step: Step, module: nn.Conv1d | nn.Conv2d, x: Signal) -> Signal:
@@ -54,15 +56,12 @@ def convolution_function(
         raise step.fail("convolves with weights that depend on the image")
     window = tuple(weight.shape[2:])
 
-    def along(value: Any) -> Any:
-        return value if isinstance(value, (str, tuple, list)) else (value,) * len(window)
-
     module: Any = types.SimpleNamespace(
         weight=weight,
         bias=bias,
-        stride=along(stride),
-        padding=along(padding),
-        dilation=along(dilation),
+        stride=_along(stride, len(window)),
+        padding=_along(padding, len(window)),
+        dilation=_along(dilation, len(window)),
         groups=groups,
         kernel_size=window,
         padding_mode="zeros",
@@ -76,6 +75,23 @@ def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Ten
         raise step.fail("multiplies with weights that depend on the image")
     module: Any = types.SimpleNamespace(weight=weight, bias=bias, in_features=weight.shape[1])
     return linear(step, module, x)
+
+
+def matmul(step: Step, x: Any, other: Any) -> Signal:
+    """`linear` with a constant matrix from the right."""
+    if is_signal(x) and is_signal(other):
+        raise step.fail(
+            "multiplies two values that depend on the image, as attention does, and spikes only add up; use a "
+            "convolutional network"
+        )
+    if not is_signal(x) or other.ndim != 2:
+        raise step.fail("only matrices of shape (in, out) from the right are supported; transpose, or use nn.Linear")
+    return linear_function(step, x, other.T)
+
+
+def _along(value: Any, axes: int) -> Any:
+    """An option of a convolution, for each of its axes; functions take one number for all, too."""
+    return value if isinstance(value, str) else tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
 
 
 def _on_map(module: Any, **fillers: int) -> dict[str, Any]:
@@ -133,11 +149,52 @@ def _padded(step: Step, x: Signal, padding: list[tuple[int, int]], mode: str) ->
 def conv_transpose(step: Step, module: nn.ConvTranspose1d | nn.ConvTranspose2d, x: Signal) -> Signal:
     """Transposed convolution."""
     weight, bias = numpy_of(module.weight), numpy_of(module.bias)
-    one = isinstance(module, nn.ConvTranspose1d)
+    one = module.weight.ndim == 3
     options = _on_map(module, stride=1, padding=0, output_padding=0, dilation=1)
     synapse = ConvTranspose(weight=weight[:, :, None] if one else weight, groups=module.groups, **options)
     x = step.lowering.as_seen(x)
     return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))
+
+
+def conv_transpose_function(
+    step: Step,
+    x: Signal,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Signal:
+    """`conv_transpose` with weights that may have been computed."""
+    if any(map(is_signal, (weight, bias))):
+        raise step.fail("convolves with weights that depend on the image")
+    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    along = {name: _along(value, weight.ndim - 2) for name, value in options.items()}
+    module: Any = types.SimpleNamespace(weight=weight, bias=bias, groups=groups, **along)
+    return conv_transpose(step, module, x)
+
+
+def batch_norm_function(
+    step: Step,
+    x: Signal,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Signal:
+    """`batch_norm` with numbers that may have been computed."""
+    del momentum
+    if training:
+        raise step.fail("takes the statistics of the batch in evaluation too; pass training=self.training")
+    module: Any = types.SimpleNamespace(
+        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps
+    )
+    return batch_norm(step, module, x)
 
 
 def batch_norm(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Signal) -> Signal:
@@ -146,9 +203,9 @@ def batch_norm(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Signal) -
     if mean is None or variance is None:
         raise step.fail("has no running statistics; train it with track_running_stats=True")
     scale = 1 / np.sqrt(variance + module.eps)
-    if module.affine:
+    if module.weight is not None:
         scale = scale * numpy_of(module.weight)
-    shift = (numpy_of(module.bias) if module.affine else 0) - mean * scale
+    shift = (0 if module.bias is None else numpy_of(module.bias)) - mean * scale
     column = (-1, *[1] * (len(x.view) - 1))
     x = step.lowering.scaled(x, scale.reshape(column), kept_name(x, step), step.node.name)
     return step.lowering.shifted(x, shift.reshape(column), x.name, step.node.name)

@@ -81,13 +81,6 @@ def test_waiting_in_vain_ends_at_the_timeout() -> None:
             run(middle)
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), "10", True])
-def test_a_timeout_is_a_time(timeout: Any) -> None:
-    with pytest.raises(InputError, match="timeout: expected a positive number of seconds, or None, found"):  # noqa: SIM117
-        with supervise(chain(), timeout=timeout):
-            pass
-
-
 def test_a_stopped_network_does_not_run_again() -> None:
     middle = chain()
     with supervise(middle):

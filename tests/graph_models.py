@@ -1,0 +1,68 @@
+"""More models that convert, as `real_models` has: sums, parts, extremes and clamps of maps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from float_graph import Model
+from real_models import SHAPE, Table, around, between, conv_norm_relu, head, network
+from torch import nn
+
+
+def clamps(m: Any, x: Any) -> Any:
+    y = m.conv(x)
+    bounded = torch.clamp(y, -0.3, -0.1) + F.hardtanh(y, -0.05, 0.2) + y.clamp(torch.tensor(-0.1), torch.tensor(0.1))
+    return m.head(torch.clamp(y, min=-0.2) + torch.clamp(y, max=0.3) + bounded)
+
+
+def rectified(m: Any, x: Any) -> Any:
+    y = m.conv(x)
+    return m.head(F.relu(y) - F.relu(-y) + torch.abs(torch.abs(y) - 0.2) + F.relu(F.relu6(y * 20) - 1))
+
+
+def halves(m: Any, y: Any) -> Any:
+    a, b = y.chunk(2, dim=1)
+    return a - 2 * b
+
+
+def three() -> nn.ModuleList:
+    return nn.ModuleList([conv_norm_relu(6, 6, size) for size in (3, 1, 5)])
+
+
+def signed(forward: Callable[[Any, Any], Any]) -> Callable[[], nn.Module]:
+    """Of two convolutions without an activation, and a head."""
+
+    def make() -> nn.Module:
+        conv, other = (nn.Conv2d(3, 6, 3, padding=1) for _ in range(2))
+        return Model(forward, conv=conv, other=other, head=head())
+
+    return make
+
+
+GRAPHS: Table = {
+    "split, by index": (
+        between(lambda m, y: sum(torch.split(y, [2, 2, 2], dim=1)[i] * (i + 1) for i in range(3)), 2),
+        SHAPE,
+    ),
+    "halves": (between(halves, 3), SHAPE),
+    "sum of a list": (between(lambda m, y: sum([part(y) for part in m.parts]), parts=three()), SHAPE),
+    "mean of a stack": (
+        between(lambda m, y: torch.stack([part(y) for part in m.parts], 1).mean(1), parts=three()),
+        SHAPE,
+    ),
+    "ensemble": (around(lambda m, x: (m.net(x) + m.other(x)) / 2, other=network()), SHAPE),
+    "two crops": (around(lambda m, x: m.net(x[:, :, :12, :12]) + m.net(x[:, :, 4:, 4:])), SHAPE),
+    "without the mean": (around(lambda m, x: m.net(x - x.mean((1, 2, 3), keepdim=True))), SHAPE),
+    "without the local mean": (around(lambda m, x: m.net(x - F.avg_pool2d(x, 5, 1, 2))), SHAPE),
+    "sums of magnitudes": (signed(lambda m, x: m.head[2](m.conv(x).abs().sum((2, 3)) / 256)), SHAPE),
+    "minima": (signed(lambda m, x: m.head(-F.max_pool2d(-m.conv(x), 3, 2, 1))), SHAPE),
+    "maxima of parts": (
+        signed(lambda m, x: m.head(F.max_pool2d(torch.cat([(y := m.conv(x))[:, :2], y[:, 1:4], x[:, :1]], 1), 2))),
+        SHAPE,
+    ),
+    "maxima of the image": (around(lambda m, x: m.net(F.max_pool2d(x, 3, 1, 1) - x)), SHAPE),
+    "clamps": (signed(clamps), SHAPE),
+    "relus of relus": (signed(rectified), SHAPE),
+    "the larger one": (signed(lambda m, x: m.head(torch.maximum(m.conv(x), m.other(x)))), SHAPE),
+}

@@ -1,0 +1,272 @@
+"""Models as people write them, by what is remarkable about them: each converts, and agrees with itself.
+
+`graph_models` has more of them, `refused_models` those that are refused. Most take images (3, 16, 16) and are `stem`
+and `head` with something between.
+"""
+
+import collections
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from float_graph import Model, lively
+from torch import nn
+
+Table = dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]]
+
+SHAPE = (3, 16, 16)
+
+
+def conv_norm_relu(inputs: int = 3, outputs: int = 6, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def head(channels: int = 6, classes: int = 5) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(conv_norm_relu(), head())
+
+
+def plain(*modules: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(*modules)
+
+
+def between(forward: Callable[[Any, Any], Any], classes: int = 6, **modules: nn.Module) -> Callable[[], nn.Module]:
+    """``forward(m, y)`` of the maps of a stem, and a head on ``classes`` channels."""
+    parts = {"stem": conv_norm_relu(), "head": head(classes), **modules}
+    return lambda: Model(lambda m, x: m.head(forward(m, m.stem(x))), **parts)
+
+
+def around(forward: Callable[[Any, Any], Any], **modules: nn.Module) -> Callable[[], nn.Module]:
+    """Something about a whole network, ``m.net``."""
+    return lambda: Model(forward, net=network(), **modules)
+
+
+# What forward() does with Python
+
+
+class HuggingFace(nn.Module):
+    """Optional arguments, branches on them, a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, pixel_values: Any = None, labels: Any = None, return_dict: Any = None) -> Any:
+        return_dict = return_dict if return_dict is not None else True
+        logits, loss = self.net(pixel_values), None
+        if labels is not None:
+            loss = F.cross_entropy(logits, labels)
+        return {"logits": logits, "loss": loss} if return_dict else (logits,)
+
+
+class WithScale(nn.Module):
+    """A number, and a switch, with defaults."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = conv_norm_relu(), head()
+
+    def forward(self, x: torch.Tensor, scale: float = 2.0, features_only: bool = False) -> torch.Tensor:
+        y = self.stem(x * scale)
+        return y if features_only else self.head(y)
+
+
+class Wrapper(nn.Module):
+    """Hands on whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module, self.logger = network(), logging.getLogger("a model")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+
+def in_contexts(m: Any, x: Any) -> Any:
+    with torch.no_grad():
+        y = m.net[0](x)
+    with torch.autocast("cpu", enabled=False):
+        return m.net[1](y.float())
+
+
+def by_sizes(m: Any, y: Any) -> Any:
+    b, c, h, w = y.shape
+    y = y.view(b, c, h * w).reshape(b, 2, c // 2, h, w).sum(2)
+    return y.view(b, 2, h, w)
+
+
+def only_when_scripted(m: Any, x: Any) -> Any:
+    scripting = torch.jit.is_scripting()  # pyright: ignore[reportPrivateImportUsage]
+    if not scripting and torch.is_grad_enabled():
+        x = x + 1
+    return m.net(x)
+
+
+Outputs = collections.namedtuple("Outputs", "logits auxiliary")
+
+PYTHON: Table = {
+    "optional arguments": (HuggingFace, SHAPE),
+    "arguments with defaults": (WithScale, SHAPE),
+    "args and kwargs": (Wrapper, SHAPE),
+    "contexts": (around(in_contexts), SHAPE),
+    "gradients on or off": (around(lambda m, x: m.net(x if torch.is_grad_enabled() else 2 * x)), SHAPE),
+    "scripting": (around(only_when_scripted), SHAPE),
+    "unpacked sizes": (between(by_sizes, 2), SHAPE),
+    "int of a size": (between(lambda m, y: torch.cat([y[:, : int(y.size(1) / 2)], y[:, 3:]], 1)), SHAPE),
+    "half of a size": (between(lambda m, y: torch.cat([y[:, y.size(1) // 2 :], y[:, :3]], 1)), SHAPE),
+    "numpy's numbers": (around(lambda m, x: m.net(x * np.float32(2) - np.sqrt(0.25))), SHAPE),
+    "numpy's arrays": (
+        around(lambda m, x: m.net(x - torch.from_numpy(np.array([0.5, 0.4, 0.3])).float().view(1, 3, 1, 1))),
+        SHAPE,
+    ),
+    "none of the outputs": (around(lambda m, x: (m.net(x), None)), SHAPE),
+    "nested outputs": (around(lambda m, x: {"a": m.net(x), "b": [m.net(x) * 2, (m.net(x) + 1, None)]}), SHAPE),
+    "named outputs": (around(lambda m, x: Outputs(m.net(x), m.net(2 * x))), SHAPE),
+    "one number": (around(lambda m, x: m.last(m.net(x)).squeeze(1), last=nn.Linear(5, 1)), SHAPE),
+    "a branch that nobody takes": (
+        between(lambda m, y: (m.lstm(y.mean(2).transpose(1, 2)), y)[1], lstm=nn.LSTM(6, 3, batch_first=True)),
+        SHAPE,
+    ),
+}
+
+
+# Hooks
+
+
+def with_hooks(hook: Callable[[nn.Sequential], Any]) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        model = network()
+        hook(model)
+        return model
+
+    return make
+
+
+HOOKS: Table = {
+    "before the model": (
+        with_hooks(lambda m: m.register_forward_pre_hook(lambda _, given: ((given[0] - 0.5) / 0.25,))),
+        SHAPE,
+    ),
+    "behind the model": (with_hooks(lambda m: m.register_forward_hook(lambda _, given, y: 3 * y + 1)), SHAPE),
+    "behind a block": (with_hooks(lambda m: m[0].register_forward_hook(lambda _, given, y: F.relu(y - 0.1))), SHAPE),
+    "behind a relu": (
+        with_hooks(lambda m: m[0][2].register_forward_hook(lambda _, given, y: y.clamp(max=0.05) + y.flip(1))),
+        SHAPE,
+    ),
+    "before a norm": (
+        with_hooks(lambda m: m[0][1].register_forward_pre_hook(lambda _, given: (given[0] * 3,))),
+        SHAPE,
+    ),
+    "watching": (
+        with_hooks(lambda m: [part.register_forward_hook(lambda _, given, y: None) for part in m.modules()]),
+        SHAPE,
+    ),
+}
+
+
+# Modules
+
+
+class Slope(nn.Module):
+    """One module, changed between its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.act, self.head = nn.Conv2d(3, 6, 3), nn.LeakyReLU(), head()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.act.negative_slope = 0.1
+        y = self.act(self.stem(x))
+        self.act.negative_slope = 0.8
+        return self.head(self.act(y - 0.2))
+
+
+class SameConv(nn.Conv2d):
+    """Padding of TensorFlow's kind, and standardised weights."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        (h, w), k, step = input.shape[-2:], self.weight.shape[-1], self.stride[0]
+        bottom, right = (max((math.ceil(n / step) - 1) * step + k - n, 0) for n in (h, w))
+        if bottom > 0 or right > 0:
+            input = F.pad(input, [right // 2, right - right // 2, bottom // 2, bottom - bottom // 2])
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        weight = weight / (self.weight.std((1, 2, 3), keepdim=True) + 1e-5)
+        return F.conv2d(input, weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class MyReLU(nn.ReLU):
+    """Nothing but a name."""
+
+
+class MyPool(nn.MaxPool2d):
+    """Nothing but a name."""
+
+
+class Prompt(nn.Module):
+    """Constants of its own: one is added, another is computed by a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.embed, self.head = conv_norm_relu(), nn.Linear(5, 6), head()
+        self.prompt, self.token = nn.Parameter(torch.rand(1, 3, 16, 16) * 0.1), nn.Parameter(torch.rand(1, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(x + self.prompt) + self.embed(self.token).view(1, 6, 1, 1))
+
+
+def reused(m: Any, x: Any) -> Any:
+    return m.parts["head"](m.act(m.parts["b"](m.act(m.parts["a"](x)))))
+
+
+def dead() -> nn.Module:
+    model = lively(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1176, 4)))
+    nn.init.zeros_(model[3].weight)
+    return model
+
+
+MODULES: Table = {
+    "an attribute that changes": (Slope, SHAPE),
+    "padding by sizes": (plain(SameConv(3, 6, 3, 2), nn.ReLU(), head()), SHAPE),
+    "subclasses": (plain(nn.Conv2d(3, 6, 3), MyReLU(), MyPool(2), nn.Flatten(), nn.Linear(294, 4)), SHAPE),
+    "constants": (Prompt, SHAPE),
+    "a reused activation": (
+        lambda: Model(
+            reused,
+            act=nn.ReLU(inplace=True),
+            parts=nn.ModuleDict({"a": nn.Conv2d(3, 6, 3), "b": nn.Conv2d(6, 6, 3), "head": head(), "c": nn.LSTM(3, 3)}),
+        ),
+        SHAPE,
+    ),
+    "an output that is always the same": (dead, SHAPE),
+    "one neuron": (plain(nn.Flatten(), nn.Linear(768, 1), nn.ReLU(), nn.Linear(1, 1)), SHAPE),
+    "one input": (plain(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2)), (1,)),
+    "one pixel": (plain(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1)), (1, 1, 1)),
+    "one column": (
+        plain(nn.Conv2d(3, 4, (5, 1), 2, (1, 0)), nn.ReLU(), nn.MaxPool2d((2, 1)), nn.Conv2d(4, 6, (3, 1)), head()),
+        (3, 33, 1),
+    ),
+    "all options at once": (
+        plain(
+            nn.Conv2d(3, 6, (3, 5), (2, 1), (2, 3), (2, 1), groups=3),
+            nn.ReLU(),
+            nn.ConvTranspose2d(6, 4, (3, 2), (2, 3), (1, 0), (1, 2), groups=2, dilation=(1, 2)),
+            nn.ReLU(),
+            nn.Conv2d(4, 4, 3, padding="same", dilation=3),
+            nn.ReLU(),
+            head(4),
+        ),
+        SHAPE,
+    ),
+    "dilated maxima": (plain(nn.Conv2d(3, 6, 3), nn.MaxPool2d((3, 2), (2, 1), (1, 0), (2, 3)), head()), SHAPE),
+}
+
+GROUPS = {"python": PYTHON, "hooks": HOOKS, "modules": MODULES}
