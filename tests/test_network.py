@@ -292,7 +292,8 @@ def test_a_relay_makes_both_paths_of_a_residual_sum_equally_long() -> None:
     ("options", "message"),
     [
         ({"input_shape": ()}, "Network.input_shape: expected a tuple of positive integers, found ()"),
-        ({"num_steps": 0}, "Network.num_steps: expected an integer of at least 1, found 0"),
+        ({"num_steps": 65537}, "Network.num_steps: expected an integer from 1 to 65536, found 65537"),
+        ({"num_steps": 0}, "Network.num_steps: expected an integer from 1 to 65536, found 0"),
         ({"method": ""}, "Network.method: expected a non-empty text, found ''"),
         ({"resolution": -1}, "Network.resolution: expected a finite number of at least 0, found -1"),
     ],
