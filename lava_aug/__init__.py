@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         InputError,
         LavaAugError,
         NetworkError,
+        OverflowWarning,
         RunInterruptedError,
         SpecError,
     )
@@ -67,6 +68,7 @@ _HOMES = {
         "InputError",
         "LavaAugError",
         "NetworkError",
+        "OverflowWarning",
         "RunInterruptedError",
         "SpecError",
     ),
@@ -113,6 +115,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Output",
+    "OverflowWarning",
     "Plan",
     "Preflight",
     "Pretrained",

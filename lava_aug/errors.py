@@ -55,6 +55,10 @@ class ConversionWarning(UserWarning):
     """A conversion went through, but something in it deserves a look."""
 
 
+class OverflowWarning(UserWarning):
+    """A network ran, but potentials or spikes left their bits; `Output` has how often."""
+
+
 class ExportWarning(UserWarning):
     """A network was exported or imported, but other tools compute something else with it than we do."""
 

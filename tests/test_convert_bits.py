@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lava_aug import ConversionWarning, Network, convert, settle, simulate
+from lava_aug import ConversionWarning, Network, OverflowWarning, convert, settle, simulate
 from lava_aug.conversion.rounding import _by_size
 from lava_aug.layers import Conv, Dense, Synapse
 from lava_aug.neurons import AugmentedNeuron
@@ -205,8 +205,33 @@ def test_spikes_beyond_their_payload_are_said() -> None:
     assert isinstance(net["1"].neuron, AugmentedNeuron)
 
 
+def test_more_steps_than_a_network_is_made_for_are_warned_about() -> None:
+    """There is room for more than twice as many; then the readout is clipped, which is counted and said."""
+    net = convert(classes(1), EIGHT, resolution=1 / 1024, num_steps=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert simulate(net, EIGHT, 16).saturated["3"].sum() == 0
+    with pytest.warns(OverflowWarning) as caught:
+        out = simulate(net, EIGHT, 64)
+    assert [str(warning.message) for warning in caught] == [
+        "potentials clipped to 24 bits in '3': convert with num_steps=64, not 8; or use a coarser (larger) resolution "
+        "or fewer time steps. Output.saturated and Output.capped have how often"
+    ]
+    assert caught[0].filename == __file__
+    assert np.flatnonzero(out.saturated["3"].sum(1))[0] > 15
+    longer = simulate(convert(classes(1), EIGHT, resolution=1 / 1024, num_steps=64), EIGHT)
+    assert centred(longer.logits[-1], output_of(classes(1), EIGHT / 255)) > 0.999
+
+
+def test_cut_spikes_are_warned_about() -> None:
+    with pytest.warns(ConversionWarning):
+        net = convert(classes(1), EIGHT, message_bits=3)
+    with pytest.warns(OverflowWarning, match=r"^spikes cut to their payload in '1': use a coarser "):
+        simulate(net, EIGHT)
+
+
 @pytest.mark.parametrize("method", ["augmapping", "termapping", "rate"])
 def test_usual_networks_are_not_remarked_on(method: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        convert(classes(1), EIGHT, method, num_steps=64)
+        simulate(convert(classes(1), EIGHT, method, num_steps=64), EIGHT)

@@ -11,6 +11,7 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.results import only_sinks
 from lava_aug.simulation.simulator import Course, Simulator, batches, images_per_batch
 from lava_aug.texts import counted, table
 
@@ -222,7 +223,7 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
 def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:
     """What has reached its limit on the images: where it was clipped, it is at the limit."""
     problems = []
-    if made.v is not None and max(made.v[1], 0 if _only_sinks(layer) else -made.v[0]) >= made.state_limit:
+    if made.v is not None and max(made.v[1], 0 if only_sinks(layer) else -made.v[0]) >= made.state_limit:
         problems.append(
             f"layer {layer.name!r}: v reaches the {fixed_point.STATE_BITS}-bit limit {made.state_limit:,}; use fewer "
             f"time steps than {net.num_steps}, fewer weight bits, or a coarser resolution than {net.resolution:g}"
@@ -238,9 +239,3 @@ def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:
             f"message bits (up to {fixed_point.MAX_MESSAGE_BITS}), or a coarser resolution than {net.resolution:g}"
         )
     return problems
-
-
-def _only_sinks(layer: Layer) -> bool:
-    """Whether a potential at the lower limit stays there: silent neurons that a steady input pushes down, for good."""
-    steady = all(connection.source == INPUT for connection in layer.connections)
-    return steady and hasattr(layer.neuron, "vth") and not getattr(layer.neuron, "signed", False)

@@ -21,7 +21,7 @@ import torch
 from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import Output, check_one_head, joined
+from lava_aug.results import Output, check_one_head, joined, warn_of_overflows
 from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
 from lava_aug.simulation.kernels import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.simulation.logs import Log
@@ -91,13 +91,19 @@ def simulate(
     ------
     InputError
         If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
+
+    Warns
+    -----
+    OverflowWarning
+        If potentials were clipped or spikes cut: the readout has room for as many steps as `convert` was asked for, and
+        for more where its weights leave some. Silent neurons that images push down in every step do not count.
     """
     x = payloads(net, images)
     steps, names = check_num_steps(net, num_steps), check_record(net, record)
     size = images_per_batch(net, batch_size)
     course = Course(steps, names, _check_presentation(presentation), _check_margin(net, stop_when))
     simulator = Simulator(net, device)
-    return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
+    return warn_of_overflows(joined(simulator.run(batch, course, look) for batch in batches(x, size, progress)))
 
 
 def _check_presentation(presentation: Any) -> Presentation:
