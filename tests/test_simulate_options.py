@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -242,6 +243,9 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         simulate(small_net(), images_for(small_net()), **options)
     assert str(caught.value) == message
+    if set(options) <= {"num_steps", "batch_size"}:
+        with pytest.raises(InputError, match=re.escape(message)):
+            settle(small_net(), images_for(small_net()), **options)
 
 
 def test_impossible_devices() -> None:

@@ -69,7 +69,8 @@ def convert(
         Threshold / balanced threshold: 1 is plain threshold balancing, 1/8 makes spikes eight times finer. Default
         1/8 for AugMapping, 1 for the others, whose spikes cannot stand for more than one threshold per step.
     num_steps : int
-        Time steps per image that the network takes unless told otherwise.
+        Time steps per image that the network takes unless told otherwise, 1 .. 65,536, and that its readout has room
+        for, with twice the logits of the calibration images; more of them may clip it.
     normalize : (mean, std), optional
         What the model's images were normalised with, ``(x - mean) / std`` of images in [0, 1]: numbers, or one for each
         channel. It becomes part of the first layer, padding included, so that the network takes plain images.
