@@ -25,8 +25,9 @@ ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
 """How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
 the bits, has some to spare for what spikes round."""
 
-RELAY_FINENESS = 16
-"""How much finer than other layers, at most, relays of sums are: up to 4x4 windows nothing of the sum is lost."""
+RELAY_FINENESS, RELAY_UNITS = 16, 256
+"""How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
+lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
 
 
 class Builder:
@@ -108,7 +109,8 @@ class Builder:
         found, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
         units = np.broadcast_to(np.ravel(per_channel(quantum, layer.shape)), layer.shape[:1])  # pyright: ignore
         balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], found.maximum)
-        finer = self.options.resolution_of(layer.name) * balanced / units / RELAY_FINENESS
+        resolution = self.options.resolution_of(layer.name)
+        finer = balanced / units * max(resolution / RELAY_FINENESS, min(resolution, 1 / RELAY_UNITS))
         payload = 2 * np.maximum(found.highs, -found.lows) / units / limit
         if np.ndim(quantum) == 0:  # and so it stays
             finer, payload = finer.min(), payload.max()
