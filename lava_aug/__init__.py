@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         InputError,
         LavaAugError,
         NetworkError,
+        OverflowWarning,
         RunInterruptedError,
         SpecError,
     )
@@ -68,6 +69,7 @@ _HOMES = {
         "InputError",
         "LavaAugError",
         "NetworkError",
+        "OverflowWarning",
         "RunInterruptedError",
         "SpecError",
     ),
@@ -115,6 +117,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Output",
+    "OverflowWarning",
     "Plan",
     "Preflight",
     "Pretrained",

@@ -64,6 +64,10 @@ class ConversionWarning(_Printable, UserWarning):
     """A conversion went through, but something in it deserves a look."""
 
 
+class OverflowWarning(_Printable, UserWarning):
+    """A network ran, but potentials or spikes left their bits; `Output` has how often."""
+
+
 class ExportWarning(_Printable, UserWarning):
     """A network was exported or imported, but other tools compute something else with it than we do."""
 

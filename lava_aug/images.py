@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from lava_aug.errors import InputError
-from lava_aug.network import INPUT_LEVELS, Network
-from lava_aug.texts import counted
+from lava_aug.network import INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
+from lava_aug.texts import brief, counted
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished images and of all images."""
@@ -165,8 +165,8 @@ def check_num_steps(net: Network, num_steps: int | None) -> int:
     """Time steps per image: the network's own unless given."""
     if num_steps is None:
         return net.num_steps
-    if isinstance(num_steps, bool) or not isinstance(num_steps, (int, np.integer)) or num_steps < 1:
-        raise InputError(f"num_steps: expected an integer of at least 1, found {num_steps!r}")
+    if not is_steps(num_steps):
+        raise InputError(f"num_steps: expected {POSSIBLE_STEPS}, found {brief(num_steps)}")
     return int(num_steps)
 
 

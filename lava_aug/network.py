@@ -20,6 +20,7 @@ from lava_aug.spec import (
     every,
     frozen,
     integer,
+    is_int,
     number,
     numbers,
     offending,
@@ -39,6 +40,19 @@ INPUT_LEVELS = 255
 
 MAX_NEURONS = 1 << 25
 """Most neurons of a layer. Larger ones are mistakes, or files that claim what no machine has room for."""
+
+
+MAX_STEPS = 1 << 16
+"""Most time steps per image. Of so many, the sum of a pixel is exact in float32 (255 * 2**16 < 2**24)."""
+
+
+def is_steps(value: object) -> bool:
+    """Whether a value is a possible number of time steps per image."""
+    return is_int(value) and 1 <= value <= MAX_STEPS  # pyright: ignore[reportOperatorIssue]
+
+
+POSSIBLE_STEPS = f"an integer from 1 to {MAX_STEPS}"
+"""What a number of time steps per image has to be, in words."""
 
 
 class Connection(NamedTuple):
@@ -170,7 +184,9 @@ class Network(Spec):
 
     input_shape: Shape = shape(stored_as="shape", doc="shape of one image, (channels, height, width) or (features,)")
     layers: tuple[Layer, ...] = dataclasses.field()
-    num_steps: int = integer(low=1, default=4, stored_as="Ts", doc="time steps per image unless told otherwise")
+    num_steps: int = integer(
+        low=1, high=MAX_STEPS, default=4, stored_as="Ts", doc="time steps per image unless told otherwise"
+    )
     method: str = text(default="custom", stored_as="method", doc="how the network was converted")
     resolution: float = number(
         low=0, default=1.0, stored_as="resolution", doc="threshold / balanced threshold of the conversion"

@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from lava_aug.errors import InputError
+from lava_aug import fixed_point
+from lava_aug.errors import InputError, OverflowWarning
 from lava_aug.images import as_numpy
-from lava_aug.network import INPUT, Network
+from lava_aug.network import INPUT, Layer, Network
 
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
 
@@ -223,6 +225,29 @@ def _difference(where: str, one: np.ndarray | None, other: np.ndarray | None) ->
         return None
     first = tuple(int(i) for i in unequal[0])
     return f"{where}: {len(unequal)} of {one.size} differ, first at {first}: {one[first]} and {other[first]}"
+
+
+CLIPPED, CUT = f"potentials clipped to {fixed_point.STATE_BITS} bits in", "spikes cut to their payload in"
+
+
+def warn_of_overflows(out: Output) -> Output:
+    """Say which layers left their bits, if any did, to the caller's caller; gives the output itself."""
+    net = out.network
+    clipped = [name for name, counts in out.saturated.items() if counts.any() and not only_sinks(net[name])]
+    cut = [name for name, counts in out.capped.items() if counts.any()]
+    texts = [f"{what} {', '.join(map(repr, names))}" for what, names in ((CLIPPED, clipped), (CUT, cut)) if names]
+    if texts:
+        longer = f"convert with num_steps={out.num_steps}, not {net.num_steps}; or "
+        cure = f"{longer if out.num_steps > net.num_steps else ''}use a coarser (larger) resolution or fewer time steps"
+        text = f"{'; '.join(texts)}: {cure}. Output.saturated and Output.capped have how often"
+        warnings.warn(text, OverflowWarning, stacklevel=3)
+    return out
+
+
+def only_sinks(layer: Layer) -> bool:
+    """Whether a potential at the lower limit stays there: silent neurons that a steady input pushes down, for good."""
+    steady = all(connection.source == INPUT for connection in layer.connections)
+    return steady and hasattr(layer.neuron, "vth") and not getattr(layer.neuron, "signed", False)
 
 
 def joined(parts: Iterable[Output]) -> Output:

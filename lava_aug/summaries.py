@@ -15,6 +15,9 @@ from lava_aug.texts import counted, printable, table
 OPTIONS = ("vth_lo", "v0", "n_max", "message_bits")
 """What neurons may have beside a threshold, in one line below the table."""
 
+EITHER = "0 = vth/2"
+"""A start that is both, as that of relays of ``vth = 1``: told only if there is no other."""
+
 
 def summary(net: Network) -> str:
     """A table of the layers, with the network's own figures above and below: see `Network.summary`."""
@@ -102,16 +105,20 @@ def _options(net: Network) -> list[str]:
             value = getattr(layer.neuron, name, None)
             if value is not None:
                 found.setdefault(name, set()).add(_option(name, value, vth))
-    texts = [f"{name} {' / '.join(sorted(values))}" for name, values in found.items()]
+    texts = [f"{name} {' / '.join(sorted(values - {EITHER} or values))}" for name, values in found.items()]
     return [f"options: {', '.join(texts)}"] if texts else []
 
 
 def _option(name: str, value: Numbers, vth: Numbers | None) -> str:
     if vth is not None and name == "vth_lo" and np.all(value == -vth) and np.any(vth != 1):
         return "-vth"
-    if vth is not None and name == "v0" and (np.all(value == vth // 2) or np.all(value == vth / 2)):
-        return "vth/2"
+    if vth is not None and name == "v0" and np.all(value == (vth / 2 if _is_float(vth) else vth // 2)):
+        return "vth/2" if np.any(value != 0) else EITHER
     return _range(value)
+
+
+def _is_float(value: Numbers) -> bool:
+    return np.asarray(value).dtype.kind == "f"
 
 
 def _range(value: Numbers) -> str:

@@ -64,14 +64,17 @@ def test_weight_bits() -> None:
 @pytest.mark.parametrize(("resolution", "vth"), [(1, 2**20), (1 / 8, 2**17), (1 / 64, 2**14)])
 def test_thresholds_leave_room_for_the_coefficients(resolution: float, vth: int) -> None:
     model: Any = made("linear_between")
-    net = convert(model, IMAGES, weight_bits=16, resolution=resolution)
+    net = convert(model, IMAGES, weight_bits=16, resolution=resolution, num_steps=1)
     assert thresholds(net)["1"].vth == vth  # 2**20 of the balanced threshold, less than the weights could have
     first = model[1].weight.abs().max().item() / 255 / net["1"].quantum
     assert largest_weights(net)[0] == round(first * vth) < 32767
 
 
 def test_message_bits() -> None:
-    net = convert(made("pooled"), IMAGES, message_bits=4)
+    with pytest.warns(
+        ConversionWarning, match="on calibration images, layer '0': spikes reach the 4-bit payload's limit"
+    ):
+        net = convert(made("pooled"), IMAGES, message_bits=4)
     assert [layer.neuron.message_bits for layer in net if isinstance(layer.neuron, AugmentedNeuron)] == [4] * 5
     output = simulate(net, IMAGES, 4, record=True)
     assert max(np.abs(spikes).max() for name, spikes in output.spikes.items() if name != "input") == 7
@@ -251,8 +254,9 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
         ({"batch_size": 0}, "batch_size: expected an integer of at least 1, found 0"),
         ({"batch_size": 2.5}, "batch_size: expected an integer of at least 1, found 2.5"),
         ({"batch_size": True}, "batch_size: expected an integer of at least 1, found True"),
-        ({"num_steps": 0}, "num_steps: expected an integer of at least 1, found 0"),
-        ({"num_steps": 2.5}, "num_steps: expected an integer of at least 1, found 2.5"),
+        ({"num_steps": 0}, "num_steps: expected an integer from 1 to 65536, found 0"),
+        ({"num_steps": 10**30}, f"num_steps: expected an integer from 1 to 65536, found {10**30}"),
+        ({"num_steps": 2.5}, "num_steps: expected an integer from 1 to 65536, found 2.5"),
         ({"balance": "best"}, "balance: expected 'percentile' or 'search', found 'best'"),
         ({"thresholds": 3}, "thresholds: expected 'layer' or 'channel', found 3"),
         ({"weight_scales": "row"}, "weight_scales: expected 'layer' or 'channel', found 'row'"),

@@ -306,6 +306,8 @@ def test_ablations_change_one_option_each() -> None:
         (lambda: Choice(("magic",)), "methods: expected some of rate, termapping, augmapping, found magic"),
         (lambda: Choice(()), "methods: expected some of rate, termapping, augmapping, found none"),
         (lambda: Choice(resolutions=()), "resolutions: expected at least one number"),
+        (lambda: Choice(num_steps=10**30), f"num_steps: expected an integer from 1 to 65536, found {10**30}"),
+        (lambda: Choice(augmapping_steps=0), "augmapping_steps: expected an integer from 1 to 65536, found 0"),
         (lambda: Choice(weight_scales="map"), "weight_scales: expected 'layer' or 'channel', found 'map'"),
         (lambda: cases_named("others"), "cases: expected one of methods, ablations, found 'others'"),
     ],

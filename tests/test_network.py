@@ -149,6 +149,30 @@ def test_summary() -> None:
     assert example().summary() == SUMMARY
 
 
+@pytest.mark.parametrize(
+    ("neurons", "told"),
+    [
+        ([AugmentedNeuron(vth=1.0, v0=0.0)], "0"),
+        ([AugmentedNeuron(vth=1.0, v0=0.5)], "vth/2"),
+        ([AugmentedNeuron(vth=3.0, v0=1.0)], "1"),
+        ([AugmentedNeuron(vth=1, v0=0)], "0 = vth/2"),
+        ([AugmentedNeuron(vth=3, v0=1)], "vth/2"),
+        ([AugmentedNeuron(vth=1, v0=0), AugmentedNeuron(vth=3, v0=1)], "vth/2"),
+        ([AugmentedNeuron(vth=1, v0=0), AugmentedNeuron(vth=3, v0=0)], "0"),
+        ([AugmentedNeuron(vth=2, v0=0), AugmentedNeuron(vth=3, v0=1)], "0 / vth/2"),
+    ],
+)
+def test_the_start_is_told_as_it_is(neurons: list[AugmentedNeuron], told: str) -> None:
+    names = [INPUT, *(f"layer{k}" for k in range(len(neurons)))]
+    layers = [
+        layer(name, source, Relay(), neuron)
+        for source, name, neuron in zip(names[:-1], names[1:], neurons, strict=True)
+    ]
+    readout = ReadoutNeuron(floating=neurons[0].is_float)
+    net = network(*layers, layer("out", names[-1], Relay(), readout), input_shape=(6,))
+    assert f", v0 {told}, message_bits 16" in net.summary()
+
+
 def test_summary_of_a_floating_point_network() -> None:
     net = network(
         layer("fc1", INPUT, Dense(weight=weights(4, 6) / 8), RateNeuron(vth=0.5)),
@@ -292,7 +316,8 @@ def test_a_relay_makes_both_paths_of_a_residual_sum_equally_long() -> None:
     ("options", "message"),
     [
         ({"input_shape": ()}, "Network.input_shape: expected a tuple of positive integers, found ()"),
-        ({"num_steps": 0}, "Network.num_steps: expected an integer of at least 1, found 0"),
+        ({"num_steps": 65537}, "Network.num_steps: expected an integer from 1 to 65536, found 65537"),
+        ({"num_steps": 0}, "Network.num_steps: expected an integer from 1 to 65536, found 0"),
         ({"method": ""}, "Network.method: expected a non-empty text, found ''"),
         ({"resolution": -1}, "Network.resolution: expected a finite number of at least 0, found -1"),
     ],

@@ -171,7 +171,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "'format' is 'nir', expected 'lava-aug'",
     ),
     "version": (_edit(lambda f: f.attrs.modify("format_version", 7)), "unknown format version 7"),
-    "no steps": (_replace("simulation/Ts", 0), "Network.num_steps: expected an integer of at least 1, found 0"),
+    "no steps": (_replace("simulation/Ts", 0), "Network.num_steps: expected an integer from 1 to 65536, found 0"),
 }
 
 

@@ -102,6 +102,17 @@ def test_a_full_state_is_a_problem_with_its_cure() -> None:
     assert plan.cells()[1][-1] == "no"
 
 
+def test_what_steadily_sinks_is_no_problem() -> None:
+    """Clipping changes nothing in a neuron that is silent, and that each further step would push down."""
+    net = net_of(AugmentedNeuron(vth=2**22), weight=((-(2**15), 0), (0, 1)))
+    plan = net.plan(np.array([[255, 255]], np.uint8), 3)
+    assert plan.problems == ()
+    assert plan.layers[0].v is not None
+    assert plan.layers[0].v[0] == -(2**23)
+    signed = net_of(AugmentedNeuron(vth=2**22, signed=True, v0=-(2**21)), weight=((-(2**15), 0), (0, 1)))
+    assert len(signed.plan(np.array([[255, 255]], np.uint8), 3).problems) == 1
+
+
 def test_a_full_payload_is_a_problem_with_its_cure() -> None:
     net = net_of(AugmentedNeuron(vth=2, message_bits=4))
     (problem,) = net.plan(np.array([[200, 0]], np.uint8)).problems

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from lava_aug.checks.verification import verify
 from lava_aug.conversion.converter import convert
 from lava_aug.digits import load_digits, train
 from lava_aug.errors import InputError
-from lava_aug.network import Network
+from lava_aug.layers import Dense
+from lava_aug.network import MAX_STEPS, Connection, Layer, Network
+from lava_aug.neurons import ReadoutNeuron
 from lava_aug.results import COUNTS
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.early_exit import margins
@@ -123,6 +126,7 @@ def test_precision_per_backend_is_given_back() -> None:
 import torch
 from nets import images_for, small_net
 from lava_aug.simulation.precision import exact_arithmetic
+from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 
 matmul, conv = torch.backends.cuda.matmul, torch.backends.mkldnn.conv
@@ -206,16 +210,34 @@ def test_an_image_all_at_once_gives_the_same_sum(exiting: tuple[Network, np.ndar
     np.testing.assert_array_equal(first.synops["conv1"].sum(axis=0) * 8, constant.synops["conv1"].sum(axis=0))
 
 
+def test_the_most_steps_at_once_round_no_pixel() -> None:
+    """255 * 65536 is less than 2**24. The first step shows it all, and ends the run by its margin."""
+    connection = Connection("input", Dense(weight=np.array([[1, 0], [0, 0]])))
+    net = Network(
+        input_shape=(2,), layers=(Layer(name="out", connections=(connection,), neuron=ReadoutNeuron(), quantum=1),)
+    )
+    for pixel in (1, 51, 255):
+        images = np.array([[pixel, 0]], np.uint8)
+        out = simulate(net, images, MAX_STEPS, presentation="first", stop_when=1)
+        assert out.steps.tolist() == [1]
+        assert out.spike_sum["input"][0].tolist() == [pixel * MAX_STEPS]
+        assert out.v[0].tolist() == [[min(pixel * MAX_STEPS, 2**23 - 1), 0]]
+        assert pixel > 63 or settle(net, images, MAX_STEPS).v.tolist() == [[pixel * MAX_STEPS, 0]]
+
+
+STEPS = "expected an integer from 1 to 65536, found"
 INTEGER = "expected an integer of at least 1, found"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_steps": 0}, f"num_steps: {INTEGER} 0"),
-        ({"num_steps": -3}, f"num_steps: {INTEGER} -3"),
-        ({"num_steps": 1.5}, f"num_steps: {INTEGER} 1.5"),
-        ({"num_steps": True}, f"num_steps: {INTEGER} True"),
+        ({"num_steps": 0}, f"num_steps: {STEPS} 0"),
+        ({"num_steps": -3}, f"num_steps: {STEPS} -3"),
+        ({"num_steps": 1.5}, f"num_steps: {STEPS} 1.5"),
+        ({"num_steps": True}, f"num_steps: {STEPS} True"),
+        ({"num_steps": 65537}, f"num_steps: {STEPS} 65537"),
+        ({"num_steps": 10**30}, f"num_steps: {STEPS} {10**30}"),
         ({"batch_size": 0}, f"batch_size: {INTEGER} 0"),
         ({"batch_size": 2.0}, f"batch_size: {INTEGER} 2.0"),
         ({"batch_size": True}, f"batch_size: {INTEGER} True"),
@@ -238,6 +260,9 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         simulate(small_net(), images_for(small_net()), **options)
     assert str(caught.value) == message
+    if set(options) <= {"num_steps", "batch_size"}:
+        with pytest.raises(InputError, match=re.escape(message)):
+            settle(small_net(), images_for(small_net()), **options)
 
 
 def test_impossible_devices() -> None:

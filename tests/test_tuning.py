@@ -143,3 +143,11 @@ def test_unusable_options(options: dict, message: str) -> None:
     with pytest.raises(la.InputError) as caught:
         la.tune(model, images, options.pop("labels", labels), **options)
     assert str(caught.value).startswith(message)
+
+
+def test_more_steps_than_there_can_be() -> None:
+    model, images, labels = learned()
+    with pytest.raises(
+        la.ConversionError, match=r"^num_steps: expected an integer from 1 to 65536, found 10000000000$"
+    ):
+        la.tune(model, images, labels, num_steps=10**10)

@@ -131,7 +131,7 @@ def test_the_distance_to_the_model() -> None:
     ("options", "message"),
     [
         ({"images": np.zeros((1, 5))}, r"^images: expected shape \(B, 6\), found \(1, 5\)$"),
-        ({"num_steps": 0}, "^num_steps: expected an integer of at least 1, found 0$"),
+        ({"num_steps": 0}, "^num_steps: expected an integer from 1 to 65536, found 0$"),
         ({"num_images": -1}, "^num_images: expected an integer of at least 0, found -1$"),
         ({"seed": "x"}, "^seed: expected an integer of at least 0, found 'x'$"),
     ],
@@ -213,7 +213,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
         (("ladder.net", "--images", "images.npy", "--num-images", "0"), "--num-images: expected at least 1, found 0"),
         (("ladder.net", "--num-images", "-1"), "num_images: expected an integer of at least 0, found -1"),
         (("ladder.net", "--model", "lava_aug.digits:DigitsNet"), "diagnose: expected a network from convert"),
-        (("ladder.net", "-T", "0"), "num_steps: expected an integer of at least 1"),
+        (("ladder.net", "-T", "0"), "num_steps: expected an integer from 1 to 65536"),
     ],
 )
 def test_the_command_refuses_wrong_input(

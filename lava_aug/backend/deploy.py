@@ -12,7 +12,7 @@ from lava_aug.backend.lava_import import import_lava
 from lava_aug.errors import RunInterruptedError
 from lava_aug.images import Progress, check_callable, check_num_steps, check_record, payloads
 from lava_aug.network import INPUT, Network
-from lava_aug.results import Output
+from lava_aug.results import Output, warn_of_overflows
 from lava_aug.simulation.kernels import warm_up
 from lava_aug.simulation.recording import Recording
 from lava_aug.texts import counted
@@ -78,12 +78,17 @@ def run(
         ``output`` holds the images that were finished.
     BackendError
         If Lava is not available, or shared memory is too small.
+
+    Warns
+    -----
+    OverflowWarning
+        As `lava_aug.simulate`.
     """
     x = payloads(net, images)
     check_callable("progress", progress)
     deployment = Deployment(net, x, check_num_steps(net, num_steps), check_record(net, record), fused=fused)
     deployment.run(timeout=timeout, progress=progress)
-    return deployment.output()
+    return warn_of_overflows(deployment.output())
 
 
 class Deployment:

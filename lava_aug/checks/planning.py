@@ -11,6 +11,7 @@ from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
 from lava_aug.images import Payloads, Progress, check_num_steps
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.results import only_sinks
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 from lava_aug.texts import counted, table
@@ -223,7 +224,7 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
 def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:
     """What has reached its limit on the images: where it was clipped, it is at the limit."""
     problems = []
-    if made.v is not None and max(abs(made.v[0]), abs(made.v[1])) >= made.state_limit:
+    if made.v is not None and max(made.v[1], 0 if only_sinks(layer) else -made.v[0]) >= made.state_limit:
         problems.append(
             f"layer {layer.name!r}: v reaches the {fixed_point.STATE_BITS}-bit limit {made.state_limit:,}; use fewer "
             f"time steps than {net.num_steps}, fewer weight bits, or a coarser resolution than {net.resolution:g}"

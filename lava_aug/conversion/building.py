@@ -12,7 +12,7 @@ from lava_aug.conversion.composition import Factors, along_channels, per_channel
 from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.quantize import MAX_SCALE
-from lava_aug.conversion.rounding import Rounding
+from lava_aug.conversion.rounding import Room, Rounding
 from lava_aug.layers import Relay, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer
 from lava_aug.neurons import MaxPoolNeuron, ReadoutNeuron
@@ -21,8 +21,13 @@ FINEST_CHANNEL = 16
 """A channel that is hardly ever active has a tiny threshold of its own; so many of them is the most that one unit of
 input may make, so that the weights still fit their bits."""
 
-READOUT_STEPS = 256
-"""Time steps for which the readout's 24 bits must last, at the largest logit that calibration images gave."""
+ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
+"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
+the bits, has some to spare for what spikes round."""
+
+RELAY_FINENESS, RELAY_UNITS = 16, 256
+"""How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
+lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
 
 NOTE_LETTERS = 900
 """Longest list of names in a note: files hold texts of 4,096 bytes, and letters have up to four."""
@@ -56,8 +61,8 @@ class Builder:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
         self.method = METHODS[options.method]
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
-        self.rounding = Rounding(shapes, ranges, self.quanta, options)
         self.remarks: list[str] = []
+        self.rounding = Rounding(shapes, ranges, self.quanta, options, self.remarks)
 
     def layer(self, layer: FloatLayer) -> Layer:
         """A layer that is not the last one."""
@@ -85,9 +90,9 @@ class Builder:
         if quantum is None:
             return None
         largest = max(int(t.synapse.weight_sum) * (INPUT_LEVELS if t.source == INPUT else 1) for t in layer.terms)
-        vth = 1 if self.method.needs.graded else largest
-        parameters: dict[str, Any] = {"vth": float(vth) if self.options.is_float else vth}
-        if vth == 1:
+        vth = self._relay_threshold(layer, quantum) if self.method.needs.graded else largest
+        parameters: dict[str, Any] = {"vth": vth * 1.0 if self.options.is_float else vth}
+        if np.all(vth == 1):
             parameters["v0"] = 0
         if self.method.needs.graded:
             parameters["vth_lo"] = None
@@ -98,6 +103,22 @@ class Builder:
             quantum=_plain(quantum * vth),
             note=_note(layer),
         )
+
+    def _relay_threshold(self, layer: FloatLayer, quantum: Factors) -> Any:
+        """1, so that sums are exact; more for sums that are much finer than they need to be, or exceed the payload.
+
+        Sums of large windows would ask what takes them for weights that are next to nothing.
+        """
+        found, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
+        units = np.broadcast_to(np.ravel(per_channel(quantum, layer.shape)), layer.shape[:1])  # pyright: ignore
+        balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], found.maximum)
+        resolution = self.options.resolution_of(layer.name)
+        finer = balanced / units * max(resolution / RELAY_FINENESS, min(resolution, 1 / RELAY_UNITS))
+        payload = 2 * np.maximum(found.highs, -found.lows) / units / limit
+        if np.ndim(quantum) == 0:  # and so it stays
+            finer, payload = finer.min(), payload.max()
+        vth = np.maximum(1, np.maximum(np.floor(finer), np.ceil(payload))).astype(np.int64)
+        return int(vth) if vth.ndim == 0 else along_channels(vth, layer.shape)
 
     def _whole(self, synapse: Synapse) -> Synapse:
         """Whole-numbered weights in the network's number format."""
@@ -153,7 +174,7 @@ class Builder:
         theta, n_max = self._quantum(layer)
         terms = [self.rounding.in_units(layer, term, 1 / theta) for term in layer.terms]
         bias = None if layer.bias is None else layer.bias / theta
-        scale = self.rounding.scale(layer, terms, bias, self._finest(layer, theta))
+        scale = self.rounding.scale(layer, terms, bias, self._room(layer, theta))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
         return Layer(
@@ -165,18 +186,31 @@ class Builder:
             note=_note(layer),
         )
 
-    def _finest(self, layer: FloatLayer, theta: Factors) -> int:
-        """The largest threshold with room for 1 / resolution of them in one step.
+    def _room(self, layer: FloatLayer, theta: Factors) -> Room:
+        """The largest thresholds: 1 / resolution of them have room in one step, and what piles up has.
 
         Where several connections meet, the finest weights ask for a large threshold. Half of the 24 bits have to last
-        for ``num_steps`` steps of the largest input that calibration images gave.
+        for ``num_steps`` steps of the largest input that calibration images gave. Others need so much only where it
+        piles up, as in channels whose weights are next to nothing beside a bias that pushes them down in every step.
         """
-        by_step = MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))
+        by_step = max(1, int(MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))))
+        found, units = self.ranges[layer.name], np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
         if len(layer.terms) > 1:
-            room = fixed_point.signed_range(fixed_point.STATE_BITS)[1] / 2
-            arrives = self.options.num_steps * self.ranges[layer.name].reach / float(np.min(theta))
-            by_step = min(by_step, room / max(arrives, 1e-30))
-        return max(1, int(by_step))
+            arrives = self.options.num_steps * np.maximum(found.highs, -found.lows).max() / units.min()
+            return Room(max(1, int(min(by_step, ROOM / max(arrives, 1e-30)))))
+        soft = ROOM * units / self._piles_up(layer) if self.method.needs.graded else np.inf
+        return Room(by_step, soft, layer.activation.relu & (found.highs <= 0))
+
+    def _piles_up(self, layer: FloatLayer) -> np.ndarray:
+        """The largest potential that calibration images can make of each channel, in the model's units.
+
+        Spikes take off what is above the threshold, in graded ones all of it; what is below waits, if it cannot be
+        sent, and so does what a ceiling keeps back.
+        """
+        found, steps, ceiling = self.ranges[layer.name], self.options.num_steps, layer.activation.ceiling
+        down = -found.lows * (steps if layer.activation.relu else 1)
+        up = found.highs if ceiling is None else ceiling + steps * np.maximum(0, found.highs - ceiling)
+        return np.maximum(np.maximum(down, up), 1e-30)
 
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
@@ -225,17 +259,20 @@ class Builder:
         )
 
     def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], np.ndarray | None, float]:
+        """Weights that use their bits, as far as the largest logit has room for all time steps."""
         largest = float(self.ranges[layer.name].maximum.max())
         terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
         unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0  # pyright: ignore
         terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]  # pyright: ignore
         bias = None if layer.bias is None else layer.bias / unit
-        room = unit * fixed_point.signed_range(fixed_point.STATE_BITS)[1] / READOUT_STEPS
-        finest = MAX_SCALE if largest == 0 else max(1, int(min(MAX_SCALE, room / largest)))
+        lasts = unit * ROOM / max(self.options.num_steps * largest, 1e-30)
+        room = Room(max(1, int(min(MAX_SCALE, lasts))))
         one = dataclasses.replace(self.options, weight_scales="layer", power_of_two_vth=False)
-        rounding = Rounding(self.shapes, self.ranges, self.quanta, one)
-        scale = rounding.scale(layer, terms, bias, finest)
-        connections, bias = rounding.rounded(layer, terms, bias, scale)
+        rounding = Rounding(self.shapes, self.ranges, self.quanta, one, self.remarks)
+        plain = rounding.scale(layer, terms, bias, room)
+        scale = rounding.finer_scale(layer, terms, bias, plain, room)
+        rounding.note_rows(layer, terms, scale)
+        connections, bias = rounding.rounded(layer, terms, bias, scale, by_rows=scale > plain)
         return connections, bias, unit / scale
 
 

@@ -105,14 +105,19 @@ class Range:
         Of ``|output|``: one value, or one for each channel.
     mean : numpy.ndarray
         Mean output of every neuron.
-    reach : float
-        The largest magnitude of what arrives, before the activation.
+    lows, highs : numpy.ndarray
+        The smallest and the largest of what arrives, before the activation, for each channel.
     """
 
     percentile: np.ndarray
     maximum: np.ndarray
     mean: np.ndarray
-    reach: float
+    lows: np.ndarray
+    highs: np.ndarray
+
+
+MOST_IMAGES, CHUNK_NEURONS = 32, 1 << 25
+"""Calibration images that run through the model at once: so many, or as many as make so many neurons."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Calibration:
     per_channel : bool
         Whether every channel is looked at by itself.
     batch_size : int
-        Images run through the model at once.
+        Images between two calls of ``progress``.
     progress : callable, optional
         Called with the number of finished images and of all images.
     """
@@ -139,13 +144,26 @@ class Calibration:
     batch_size: int
     progress: Progress | None = None
 
-    def batches(self) -> Iterator[torch.Tensor]:
-        """The images as float32 in [0, 1]; tells about them once they are done."""
-        for start in range(0, len(self.images), self.batch_size):
-            batch = self.images[start : start + self.batch_size]
-            yield as_intensity(batch)
+    def batches(self, graph: FloatGraph) -> Iterator[torch.Tensor]:
+        """The images as float32 in [0, 1]; tells about them once they are done.
+
+        How many come at once follows from the layers alone: float32 sums of one image differ in their last bits by how
+        many others go through a kernel with it, and so would networks.
+        """
+        neurons = sum(math.prod(layer.shape) for layer in graph.layers)
+        size, told = max(1, min(MOST_IMAGES, CHUNK_NEURONS // neurons)), 0
+        for start in range(0, len(self.images), size):
+            chunk = self.images[start : start + size]
+            yield as_intensity(chunk)
+            told = self._tell(told, start + len(chunk))
+
+    def _tell(self, told: int, done: int) -> int:
+        """Call ``progress`` for every batch that is complete now; gives how many images it knows of."""
+        while told + self.batch_size <= done or told < done == len(self.images):
+            told = min(told + self.batch_size, len(self.images))
             if self.progress is not None:
-                self.progress(start + len(batch), len(self.images))
+                self.progress(told, len(self.images))
+        return told
 
 
 def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
@@ -161,7 +179,7 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     """
     tops: dict[str, TopValues] = {}
     sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
-    reaches: dict[str, float] = {}
+    extremes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
         if not torch.isfinite(value).all():
@@ -171,9 +189,11 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         top = tops.setdefault(layer.name, TopValues(count, calibration.percentile, streams))
         top.add(value.abs().transpose(0, 1) if calibration.per_channel else value.abs())
         sums[layer.name] = sums.get(layer.name, 0) + value.double().sum(0)
-        reaches[layer.name] = max(reaches.get(layer.name, 0.0), x.abs().max().item())
+        lows, highs = (found.numpy() for found in torch.aminmax(x.transpose(0, 1).reshape(x.shape[1], -1), dim=1))
+        before = extremes.get(layer.name, (lows, highs))
+        extremes[layer.name] = np.minimum(lows, before[0]), np.maximum(highs, before[1])
 
-    for index, batch in enumerate(calibration.batches()):
+    for index, batch in enumerate(calibration.batches(graph)):
         found = graph.run(batch, look)
         sums[INPUT] = sums[INPUT] + batch.double().sum(0)
         if index == 0:
@@ -181,8 +201,8 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     means = {name: (values / len(calibration.images)).numpy() for name, values in sums.items()}
     none = np.zeros(1)
     return {
-        INPUT: Range(none, none, means[INPUT], 1.0),
-        **{name: Range(top.percentile, top.maximum, means[name], reaches[name]) for name, top in tops.items()},
+        INPUT: Range(none, none, means[INPUT], none, none),
+        **{name: Range(top.percentile, top.maximum, means[name], *extremes[name]) for name, top in tops.items()},
     }
 
 
@@ -218,7 +238,11 @@ def best_thresholds(
     dict of str to numpy.ndarray
         Balanced thresholds: one value, or one for each channel.
     """
-    counts = {name: torch.zeros(len(found.maximum), BINS) for name, found in ranges.items() if name != INPUT}
+    counts = {
+        name: torch.zeros(len(found.maximum), BINS, dtype=torch.float64)
+        for name, found in ranges.items()
+        if name != INPUT
+    }
 
     def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
         del x
@@ -226,13 +250,11 @@ def best_thresholds(
         largest = torch.as_tensor(ranges[layer.name].maximum, dtype=torch.float32).clamp(min=1e-30)
         rows = rows.reshape(len(largest), -1)
         bins = (rows / largest[:, None] * BINS).long().clamp(max=BINS - 1)
-        counts[layer.name].scatter_add_(1, bins, torch.ones_like(rows))
+        counts[layer.name].scatter_add_(1, bins, torch.ones_like(rows, dtype=torch.float64))
 
-    for batch in calibration.batches():
+    for batch in calibration.batches(graph):
         graph.run(batch, look)
-    return {
-        name: ranges[name].maximum * _best_parts(found.double().numpy(), num_steps) for name, found in counts.items()
-    }
+    return {name: ranges[name].maximum * _best_parts(found.numpy(), num_steps) for name, found in counts.items()}
 
 
 def _best_parts(counts: np.ndarray, num_steps: int) -> np.ndarray:

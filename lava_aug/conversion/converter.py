@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+import torch
 from torch import nn
 
 from lava_aug import fixed_point
@@ -68,7 +70,8 @@ def convert(
         Threshold / balanced threshold: 1 is plain threshold balancing, 1/8 makes spikes eight times finer. Default
         1/8 for AugMapping, 1 for the others, whose spikes cannot stand for more than one threshold per step.
     num_steps : int
-        Time steps per image that the network takes unless told otherwise.
+        Time steps per image that the network takes unless told otherwise, 1 .. 65,536, and that its readout has room
+        for, with twice the logits of the calibration images; more of them may clip it.
     normalize : (mean, std), optional
         What the model's images were normalised with, ``(x - mean) / std`` of images in [0, 1]: numbers, or one for each
         channel. It becomes part of the first layer, padding included, so that the network takes plain images, and
@@ -99,7 +102,8 @@ def convert(
     power_of_two_vth : bool
         Whether to round thresholds down to powers of two, which makes divisions shifts.
     batch_size : int
-        Calibration images run through the model at once.
+        Calibration images between two calls of ``progress``. It changes nothing else: how many run through the model at
+        once follows from its size, so that the network does not depend on it.
     progress : callable, optional
         Called with the number of finished calibration images and of all.
 
@@ -116,7 +120,8 @@ def convert(
     Warns
     -----
     ConversionWarning
-        If a layer is never active on the calibration images, or a resolution clips activations.
+        If a layer is never active on the calibration images, a resolution clips activations, weights keep no more than
+        half of their bits, or potentials or spikes leave theirs on some of the calibration images.
 
     Notes
     -----
@@ -172,9 +177,24 @@ def convert(
         )
     except SpecError as error:
         raise ConversionError(str(error)) from error
-    for remark in builder.remarks:
+    for remark in (*builder.remarks, *_overflows(net, images)):
         warnings.warn(remark, ConversionWarning, stacklevel=2)
     return net
+
+
+TRIED_STEPS = 32
+"""Time steps that a new network takes on calibration images to see whether it stays within its bits: of one image, or
+of several that take fewer."""
+
+
+def _overflows(net: Network, images: torch.Tensor) -> tuple[str, ...]:
+    """What leaves its bits on some of the calibration images."""
+    if net.is_float:
+        return ()
+    steps = min(net.num_steps, TRIED_STEPS)
+    chosen = np.unique(np.linspace(0, len(images) - 1, TRIED_STEPS // steps).astype(np.int64))
+    problems = net.plan(images[torch.from_numpy(chosen)], steps).problems
+    return tuple(f"on calibration images, {problem}" for problem in problems)
 
 
 def _layers(graph: FloatGraph, builder: Builder) -> tuple[Layer, ...]:

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 from lava_aug.conversion.float_layers import Needs
 from lava_aug.errors import ConversionError
+from lava_aug.network import POSSIBLE_STEPS, is_steps
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
 from lava_aug.spec import is_int, is_number
+from lava_aug.texts import brief
 
 _CHOICES = {
     "thresholds": ("layer", "channel"),
@@ -20,7 +22,7 @@ _CHOICES = {
 def check(fine: bool, name: str, expected: str, found: Any) -> None:
     """ConversionError about an option unless it is fine."""
     if not fine:
-        raise ConversionError(f"{name}: expected {expected}, found {found!r}")
+        raise ConversionError(f"{name}: expected {expected}, found {brief(found)}")
 
 
 def _is_positive(value: Any) -> bool:
@@ -56,7 +58,7 @@ class Options:
         if self.resolution is None:
             object.__setattr__(self, "resolution", METHODS[self.method].resolution)
         check(_is_positive(self.resolution), "resolution", "a positive number", self.resolution)
-        check(is_int(self.num_steps) and self.num_steps >= 1, "num_steps", "an integer of at least 1", self.num_steps)
+        check(is_steps(self.num_steps), "num_steps", POSSIBLE_STEPS, self.num_steps)
         for name, allowed in _CHOICES.items():
             expected = " or ".join(map(repr, allowed))
             check(getattr(self, name) in allowed, name, expected, getattr(self, name))

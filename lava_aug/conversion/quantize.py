@@ -74,6 +74,11 @@ def rounded(values: np.ndarray, scale: float) -> np.ndarray:
     return np.rint(values * scale).astype(np.int64)
 
 
+def coarse_limit(bits: int) -> int:
+    """Largest magnitude of weights that keep no more than half of their bits, of 8 at most; 0 if they have too few."""
+    return max(0, (1 << (min(bits, 8) // 2 - 1)) - 1)
+
+
 def power_of_two(scale: int) -> int:
     """The largest power of two up to ``scale``: dividing by it is a shift."""
     return 1 << (scale.bit_length() - 1) if scale else 0

@@ -1,19 +1,46 @@
 """Float weights and biases of a layer -> integers: scale (the threshold), exponents, and bias correction."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 
 from lava_aug import fixed_point
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels, channel_rows, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import Options
-from lava_aug.conversion.quantize import check_scale, integer_scale, power_of_two, rounded, searched_scale
+from lava_aug.conversion.quantize import (
+    check_scale,
+    coarse_limit,
+    integer_scale,
+    power_of_two,
+    rounded,
+    searched_scale,
+)
 from lava_aug.errors import ConversionError
-from lava_aug.layers import Scale, Shape, Synapse
+from lava_aug.layers import Dense, Scale, Shape, Sparse, Synapse
 from lava_aug.network import Connection
+
+
+class Room(NamedTuple):
+    """How large scales may be, so that potentials stay within their bits.
+
+    Attributes
+    ----------
+    hard : int
+        What none may exceed, at least 1.
+    soft : numpy.ndarray or float
+        For each channel, what is safe for calibration images in all steps; it may cost what weights have beyond 8 bits,
+        or one bit.
+    idle : numpy.ndarray or bool
+        Channels that are never active: of a scale of their own, ``soft`` may cost all bits.
+    """
+
+    hard: int
+    soft: np.ndarray | float = np.inf
+    idle: np.ndarray | bool = False
 
 
 class Rounding:
@@ -29,6 +56,8 @@ class Rounding:
         What a spike of the images and of every layer so far stands for.
     options : Options
         What was asked for.
+    remarks : list of str
+        Takes on what the user should be warned about.
     """
 
     def __init__(
@@ -37,8 +66,10 @@ class Rounding:
         ranges: Mapping[str, Range],
         quanta: Mapping[str, Factors],
         options: Options,
+        remarks: list[str],
     ) -> None:
         self.shapes, self.ranges, self.quanta, self.options = shapes, ranges, quanta, options
+        self.remarks = remarks
 
     def in_units(self, layer: FloatLayer, term: Term, factors: Factors) -> Synapse:
         """A term for spikes of the source's quantum, times factors for the outputs."""
@@ -61,23 +92,39 @@ class Rounding:
         wides = [self.shapes[term.source] for term in layer.terms]
         return np.max([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)], axis=0)
 
-    def scale(self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, finest: int) -> Any:
+    def scale(self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, room: Room) -> Any:
         """The threshold: the largest with which weights and biases fit their bits; one, or one for each channel."""
         if bias is not None and not np.isfinite(bias).all():
             raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
         if self.options.weight_bits is None:
             return 1.0
-        wides = [self.shapes[term.source] for term in layer.terms]
-        maxima = np.array([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)])
-        shape, biases = layer.current_shape, np.zeros(layer.current_shape[0])
-        if bias is not None:
-            biases = np.abs(np.broadcast_to(bias, shape)).reshape(shape[0], -1).max(axis=1)
+        wides, shape = [self.shapes[term.source] for term in layer.terms], layer.current_shape
+        maxima, biases = self._row_maxima(layer, terms), _largest_biases(layer, bias)
+        soft, idle = (np.broadcast_to(found, biases.shape) for found in (room.soft, room.idle))
+        hard = np.where(idle, np.minimum(soft, room.hard), room.hard).clip(min=1).astype(np.int64)
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
             weights = [np.ravel(term.weight) for term in terms]  # pyright: ignore[reportAttributeAccessIssue]
-            return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), finest)
+            return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), Room(int(hard.max()), soft.min()))
         rows = zip(*(channel_rows(s, wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
-        found = [self._fitting(layer, r, m, b, finest) for r, m, b in zip(rows, maxima.T, biases, strict=True)]
+        channels = zip(rows, maxima.T, biases, map(Room, hard.tolist(), soft), strict=True)
+        found = [self._fitting(layer, *channel) for channel in channels]
         return along_channels(np.array(found), shape) if len(set(found)) > 1 else found[0]
+
+    def _row_maxima(self, layer: FloatLayer, terms: list[Synapse]) -> np.ndarray:
+        """Largest ``|weight|`` of each term into each channel, ``(terms, channels)``."""
+        wides = [self.shapes[term.source] for term in layer.terms]
+        return np.array([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)])
+
+    def finer_scale(
+        self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, scale: Any, room: Room
+    ) -> Any:
+        """A readout's scale with which all rows keep bits, if there is one that is larger: rows take exponents then."""
+        bits = self.options.weight_bits
+        rows = self._row_maxima(layer, terms).max(axis=0)
+        if bits is None or not rows.any() or np.rint(rows[rows > 0].min() * scale) > coarse_limit(bits):
+            return scale
+        finest = integer_scale(rows[rows > 0].min(), _largest_biases(layer, bias), bits, room.hard)
+        return max(scale, finest)
 
     def _has_channels(self, terms: list[Synapse], wides: list[Shape]) -> bool:
         """Whether every term's outputs can be scaled channel by channel, without becoming another kind of synapse."""
@@ -86,7 +133,7 @@ class Rounding:
         return all(type(scale_rows(s, f, w)) is type(s) for s, f, w in zip(terms, factors, wides, strict=True))
 
     def _fitting(
-        self, layer: FloatLayer, weights: Sequence[np.ndarray], maxima: np.ndarray, bias: float, finest: int
+        self, layer: FloatLayer, weights: Sequence[np.ndarray], maxima: np.ndarray, bias: float, room: Room
     ) -> int:
         """The largest scale at which one connection's weights fit their bits; where several meet, the finest one's.
 
@@ -94,19 +141,21 @@ class Rounding:
         """
         bits = self.options.weight_bits
         assert bits is not None  # float networks have no integer scale
-        biases, present = np.array([bias]), maxima[maxima > 0]
+        biases, present, finest = np.array([bias]), maxima[maxima > 0], room.hard
         fits = [integer_scale(np.array([largest]), biases, bits, finest) for largest in present]
         scale = max(fits, default=integer_scale(np.zeros(1), biases, bits, finest))
         scale = check_scale(scale, layer.name)
         if self.options.search and len(present) == len(maxima) == 1:
             bound = min(finest, integer_scale(np.zeros(1), biases, bits, finest))
             scale = searched_scale(weights[0][weights[0] != 0].astype(np.float64), scale, bits, bound)
+        eight = fixed_point.symmetric_limit(8) / present.max(initial=1e-30)  # weights as large as 8 bits have them
+        scale = int(room.soft) if min(scale / 2, eight) <= room.soft < scale else scale
         return power_of_two(scale) if self.options.power_of_two_vth else scale
 
     def rounded(
-        self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, scale: Any
+        self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, scale: Any, *, by_rows: bool = False
     ) -> tuple[tuple[Connection, ...], np.ndarray | None]:
-        """Synapses and bias in the network's number format."""
+        """Synapses and bias in the network's number format; ``by_rows``: rows may take exponents of their own."""
         sources = [term.source for term in layer.terms]
         bits = self.options.weight_bits
         if bits is None:
@@ -114,10 +163,43 @@ class Rounding:
         made: list[Connection] = []
         for source, term in zip(sources, terms, strict=True):
             scaled: Any = scale_rows(term, scale, self.shapes[source])
-            made += [Connection(source, whole) for whole in _whole_numbers(scaled, bits, alone=len(terms) == 1)]
+            self._note_bits(layer, source, scaled)
+            parts = _by_size(scaled, self.shapes[source], bits) if by_rows else [scaled]
+            alone = len(terms) == 1 and not by_rows
+            made += [Connection(source, whole) for part in parts for whole in _whole_numbers(part, bits, alone=alone)]
         if self.options.bias_correction:
             bias = self._corrected(layer, terms, made, bias, scale)
         return tuple(made), None if bias is None else rounded(bias * scale, 1)
+
+    def _note_bits(self, layer: FloatLayer, source: str, scaled: Any) -> None:
+        """A remark if rounding leaves no more than half of the weights' bits."""
+        bits = self.options.weight_bits
+        assert bits is not None
+        largest = np.rint(np.abs(scaled.weight).max(initial=0.0))
+        if largest <= coarse_limit(bits) and scaled.weight.any():
+            self.remarks.append(
+                f"layer {layer.name!r}: its weights for what {source!r} sends lie within +-{largest:.0f}, of "
+                f"{bits} bits; larger ones would take its biases or potentials out of "
+                f"{fixed_point.STATE_BITS} bits. "
+                "Use fewer time steps, a coarser (larger) resolution or, before the last layer, weight_scales='channel'"
+            )
+
+    def note_rows(self, layer: FloatLayer, terms: list[Synapse], scale: float) -> None:
+        """A remark if rounding leaves some outputs, but not all, no more than half of their weights' bits."""
+        bits = self.options.weight_bits
+        if bits is None:
+            return
+        rows = self._row_maxima(layer, terms).max(axis=0)
+        coarse = (rows > 0) & (np.rint(rows * scale) <= coarse_limit(bits))
+        if coarse.any() and not coarse.all():
+            named = ", ".join(map(str, np.flatnonzero(coarse)[:MOST_NAMED])) + (
+                ", …" if coarse.sum() > MOST_NAMED else ""
+            )
+            self.remarks.append(
+                f"layer {layer.name!r}: outputs {named} have weights so much smaller than others' that they lie within "
+                f"+-{np.rint(rows * scale)[coarse].max():.0f}, of {bits} bits, since all of the readout has one unit. "
+                "Use fewer time steps or a coarser (larger) resolution, or scale the outputs alike"
+            )
 
     def _corrected(
         self, layer: FloatLayer, terms: list[Synapse], made: list[Connection], bias: np.ndarray | None, scale: Any
@@ -139,6 +221,52 @@ class Rounding:
     def _mean(self, source: str) -> np.ndarray:
         """Mean spikes of a layer, as a batch of one."""
         return (self.ranges[source].mean / self.quanta[source])[None]
+
+
+MOST_NAMED = 10
+"""Outputs that a remark lists."""
+
+SHARED_BITS = 3
+"""Rows of a readout share an exponent up to so many powers of two between the largest and the smallest one."""
+
+
+def _largest_biases(layer: FloatLayer, bias: np.ndarray | None) -> np.ndarray:
+    """Largest ``|bias|`` of each channel."""
+    shape = layer.current_shape
+    return np.abs(np.broadcast_to(0.0 if bias is None else bias, shape)).reshape(shape[0], -1).max(axis=1)
+
+
+def _by_size(synapse: Any, wide: Shape, bits: int) -> list[Synapse]:
+    """Synapses that add up to it, each with those rows that can share an exponent."""
+    rows = row_maxima(synapse, wide)
+    exponents = np.ceil(np.log2(np.maximum(rows / fixed_point.symmetric_limit(bits), 1)))
+    groups = list(_groups(exponents, rows > 0))
+    if len(groups) < 2:
+        return [synapse]
+    groups.sort(key=np.count_nonzero)
+    return [*(_some_rows(synapse, group, wide) for group in groups[:-1]), _zeroed(synapse, groups[-1], wide)]
+
+
+def _groups(exponents: np.ndarray, left: np.ndarray) -> Iterator[np.ndarray]:
+    """Masks of channels, from the largest exponents down."""
+    while left.any():
+        group = left & (exponents > exponents[left].max() - SHARED_BITS)
+        yield group
+        left = left & ~group
+
+
+def _some_rows(synapse: Any, group: np.ndarray, wide: Shape) -> Synapse:
+    """Some rows alone: where the type can, without synapses for the others."""
+    shape = synapse.output_shape(wide)
+    if isinstance(synapse, Dense) and len(shape) == 1:
+        return Sparse.from_scipy(scipy.sparse.csr_matrix(synapse.weight * group[:, None]), shape)
+    return _zeroed(synapse, group, wide)
+
+
+def _zeroed(synapse: Any, group: np.ndarray, wide: Shape) -> Synapse:
+    found = scale_rows(synapse, along_channels(group.astype(np.float64), synapse.output_shape(wide)), wide)
+    assert found is not None  # what has been scaled by rows can be again
+    return found
 
 
 def _whole_numbers(synapse: Any, bits: int, *, alone: bool) -> list[Synapse]:

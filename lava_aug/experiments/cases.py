@@ -7,6 +7,8 @@ from typing import Any
 
 from lava_aug.errors import InputError
 from lava_aug.experiments.comparison import STEPS
+from lava_aug.network import POSSIBLE_STEPS, is_steps
+from lava_aug.texts import brief
 
 NUM_STEPS = 64
 AUGMAPPING_STEPS = 16
@@ -79,6 +81,9 @@ class Choice:
             raise InputError(f"methods: expected some of {', '.join(TITLES)}, found {found}")
         if "augmapping" in self.methods and not self.resolutions:
             raise InputError("resolutions: expected at least one number, found none")
+        for name, steps in (("num_steps", self.num_steps), ("augmapping_steps", self.augmapping_steps)):
+            if not is_steps(steps):
+                raise InputError(f"{name}: expected {POSSIBLE_STEPS}, found {brief(steps)}")
         if self.weight_scales not in ("layer", "channel"):
             raise InputError(f"weight_scales: expected 'layer' or 'channel', found {self.weight_scales!r}")
 

@@ -21,7 +21,7 @@ import torch
 from lava_aug.errors import InputError
 from lava_aug.images import Payloads, Progress, check_callable
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import Output, joined
+from lava_aug.results import Output, joined, warn_of_overflows
 from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
 from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
 from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
@@ -98,6 +98,12 @@ def simulate(
     ------
     InputError
         If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
+
+    Warns
+    -----
+    OverflowWarning
+        If potentials were clipped or spikes cut: the readout has room for as many steps as `convert` was asked for, and
+        for more where its weights leave some. Silent neurons that images push down in every step do not count.
     """
     x = Payloads(net, images)
     size = images_per_batch(net, batch_size)
@@ -106,7 +112,7 @@ def simulate(
         net, num_steps, record, presentation=presentation, stop_when=stop_when, counts=counts, readouts=readouts
     )
     simulator = Simulator(net, device)
-    return joined(simulator.run(batch, course, look) for batch in batches(x, size, progress))
+    return warn_of_overflows(joined(simulator.run(batch, course, look) for batch in batches(x, size, progress)))
 
 
 def batches(x: np.ndarray | Payloads, size: int, progress: Progress | None) -> Iterator[np.ndarray]:

@@ -84,7 +84,7 @@ def test_images_in_any_form_give_the_same() -> None:
         (np.zeros((1, 6), int), {}, "^images: expected uint8 or floating point"),
         (np.full((1, 6), 1.5), {}, r"^images: floating-point images must be in \[0, 1\], found 1.5 to 1.5"),
         (np.full((1, 6), np.nan), {}, "^images: found NaN or infinite values"),
-        (np.zeros((1, 6)), {"num_steps": 0}, "^num_steps: expected an integer of at least 1, found 0$"),
+        (np.zeros((1, 6)), {"num_steps": 0}, "^num_steps: expected an integer from 1 to 65536, found 0$"),
         (np.zeros((1, 6)), {"record": "out"}, r"^record: no spikes of 'out'; there are \['input', 'hidden'\]$"),
     ],
 )
