@@ -165,6 +165,19 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> Non
         np.savez_compressed(file, **arrays)
 
 
+def figure_format(path: str | os.PathLike[str]) -> str:
+    """The format of a figure by its file's ending, PNG without one; FileError if matplotlib has none of that name."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    suffix = Path(path).suffix[1:].lower() or "png"
+    known = FigureCanvasBase.get_supported_filetypes()
+    if suffix not in known:
+        raise FileError(
+            f"cannot write {str(path)!r}: no format of figures ends in .{suffix}; known are {sorted(known)}"
+        )
+    return suffix
+
+
 def write_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150, *, make_folder: bool = False) -> None:
     """Write a figure of matplotlib's, whole or not at all; the name's ending says in which format (default PNG).
 
@@ -173,9 +186,6 @@ def write_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150,
     FileError
         If there is no such format, or the file cannot be written.
     """
-    suffix = Path(path).suffix[1:].lower() or "png"
-    try:
-        with whole_file(path, make_folder=make_folder) as partial:
-            figure.savefig(partial, format=suffix, dpi=dpi)
-    except ValueError as error:  # an ending that it does not know
-        raise FileError(f"cannot write {str(path)!r}: {error}") from error
+    suffix = figure_format(path)
+    with whole_file(path, make_folder=make_folder) as partial:
+        figure.savefig(partial, format=suffix, dpi=dpi)

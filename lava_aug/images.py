@@ -105,8 +105,8 @@ def check_range(found: np.ndarray, where: str) -> None:
         raise InputError(f"{where}: found NaN or infinite values; images must be finite")
     if low < 0 or high > 1:
         raise InputError(
-            f"{where}: floating-point images must be in [0, 1], found {low:g} to {high:g}; "
-            "divide by the largest intensity (undo any normalisation)"
+            f"{where}: floating-point images must be in [0, 1], found {low:g} to {high:g}; divide by the largest "
+            "intensity; for a model of normalised images take plain ones, and convert(normalize=(mean, std))"
         )
 
 
@@ -114,6 +114,17 @@ def check_network(net: Any) -> None:
     """InputError if something is no network."""
     if not isinstance(net, Network):
         raise InputError(f"net: expected a Network, as convert and load give it, found {type(net).__name__}")
+
+
+def _unlike(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
+    """What is wrong with the shape of some images, and what to do about the usual mistakes."""
+    cures = {
+        (*wanted[1:], wanted[0]): "; channels come first: images.transpose(0, 3, 1, 2)",
+        wanted[1:]: "; the axis of channels is missing: images[:, None]",
+    }
+    cure = cures.get(found[1:], "") if len(wanted) == 3 else ""
+    cure = "; a single image is a batch of one: images[None]" if found == wanted else cure
+    return f"expected shape (B, {', '.join(map(str, wanted))}), found {found}{cure}"
 
 
 class Payloads:
@@ -136,7 +147,7 @@ class Payloads:
         check_network(net)
         found = as_numpy(images, "images")
         if found.shape[1:] != net.input_shape or found.ndim == 0:
-            raise InputError(f"images: expected shape (B, {', '.join(map(str, net.input_shape))}), found {found.shape}")
+            raise InputError(f"images: {_unlike(net.input_shape, found.shape)}")
         if not len(found):
             raise InputError("images: expected at least one image, found none")
         check_range(found, "images")

@@ -258,6 +258,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong calibration": (GOOD, "does not take calibration images of shape (6,)"),
     "wrong method": ((*GOOD, "-m", "magic"), "Invalid value"),
     "wrong resolution": ((*GOOD, "-r", "-1"), "resolution: expected a positive number, found -1.0"),
+    "a figure of no format": (
+        ("tune", *GOOD[1:], "--figure", "front.doc"),
+        "cannot write 'front.doc': no format of figures ends in .doc; known are ['eps'",
+    ),
     "no resolution": ((*GOOD, "-r", "1/0"), "expected a number such as 0.125 or 1/8, found '1/0'"),
     "lava-dl's network to simulate": (("simulate", "stock.net", "--images", "images.npy"), "run on Lava alone"),
     "lava-dl's network to check": (

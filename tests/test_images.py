@@ -92,7 +92,10 @@ def test_simulate_takes_all_of_them() -> None:
 
 
 TYPES = "images: expected uint8 or floating point in [0, 1], found"
-HINT = "divide by the largest intensity (undo any normalisation)"
+HINT = (
+    "divide by the largest intensity; for a model of normalised images take plain ones, and "
+    "convert(normalize=(mean, std))"
+)
 
 
 @pytest.mark.parametrize("net", [small_net(), floating_net()], ids=["integer", "floating"])
@@ -100,7 +103,10 @@ HINT = "divide by the largest intensity (undo any normalisation)"
     ("images", "message"),
     [
         (np.zeros((2, 5), np.uint8), "images: expected shape (B, 6), found (2, 5)"),
-        (np.zeros(6, np.uint8), "images: expected shape (B, 6), found (6,)"),
+        (
+            np.zeros(6, np.uint8),
+            "images: expected shape (B, 6), found (6,); a single image is a batch of one: images[None]",
+        ),
         (np.zeros((2, 1, 6), np.uint8), "images: expected shape (B, 6), found (2, 1, 6)"),
         (np.uint8(3), "images: expected shape (B, 6), found ()"),
         (np.zeros((0, 6), np.uint8), "images: expected at least one image, found none"),
@@ -126,6 +132,23 @@ def test_impossible_images(net: Network, images: Any, message: str) -> None:
     assert str(caught.value) == message
     with pytest.raises(InputError):
         simulate(net, images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cure"),
+    [
+        ((2, 5, 4, 3), "; channels come first: images.transpose(0, 3, 1, 2)"),
+        ((2, 5, 4), "; the axis of channels is missing: images[:, None]"),
+        ((3, 5, 4), "; a single image is a batch of one: images[None]"),
+        ((2, 3, 4, 5), ""),
+    ],
+)
+def test_shapes_that_many_have(shape: tuple[int, ...], cure: str) -> None:
+    readout = layer("out", INPUT, Dense(weight=np.ones((2, 60), np.int8)))
+    net = Network(input_shape=(3, 5, 4), layers=(readout,))
+    with pytest.raises(InputError) as caught:
+        simulate(net, np.zeros(shape, np.uint8))
+    assert str(caught.value) == f"images: expected shape (B, 3, 5, 4), found {shape}{cure}"
 
 
 def test_ragged_images() -> None:

@@ -354,6 +354,28 @@ def test_rows_and_a_readout_that_integrates() -> None:
     np.testing.assert_array_equal(la.simulate(found, rows, 3).v[-1], expected.numpy() * 0.75)
 
 
+@pytest.mark.parametrize(("r", "dt"), [(1e4, 1e-4), (4.0, 0.25), (1.0, 1.0), (0.5, 4.0)])
+def test_a_time_step_is_dt(r: float, dt: float) -> None:
+    """v grows by r * dt of the input current in each step."""
+    currents = MAPS.reshape(len(MAPS), -1).astype(float)
+    flatten = nir.Flatten({"input": np.array(MAPS.shape[1:])}, 0, -1)
+    matrix = nir.Linear(np.eye(currents.shape[1]))
+    made = graph(INPUT_NODE, flatten, matrix, spiking(currents.shape[1:], 512.0, r=r))
+    with pytest.warns(ExportWarning) as warned:
+        found = la.from_nir(made, metadata=False, dt=dt)
+    out = la.simulate(found, MAPS, 6)
+    np.testing.assert_array_equal(out.v[-1], fired(currents * (r * dt), 512.0, 6).sum(0))
+    said = f"with r = {r:g} and dt = {dt:g}; if the tool that wrote it has steps of 1 / r, give dt={1 / r:g}"
+    assert (said in str(warned[0].message)) == (r * dt != 1)
+
+
+@pytest.mark.parametrize("options", [{"dt": 0}, {"dt": -1e-4}, {"dt": "1"}, {"input_unit": float("nan")}])
+def test_impossible_units(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(la.InputError, match=f"^{name}: expected a positive number, found"):
+        la.from_nir("none.nir", **options)
+
+
 def _lif() -> nir.LIF:
     one = np.ones(4)
     return nir.LIF(tau=one, r=one, v_leak=one * 0, v_threshold=one)

@@ -128,11 +128,13 @@ def show_verdict(found: Verdict, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def check_outputs(*paths: Path | None) -> None:
+def check_outputs(*paths: Path | None, figure: Path | None = None) -> None:
     """Whether files can be written under these names, before the work whose results they are to hold."""
-    for path in paths:
+    for path in (*paths, figure):
         if path is not None:
             files.check_output(path)
+    if figure is not None:
+        files.figure_format(figure)
 
 
 def write_figure(path: Path | None, draw: Callable[[Any], Any], *, say: bool = True) -> None:

@@ -111,7 +111,7 @@ def tune(
     """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
     import lava_aug as la
 
-    check_outputs(output, figure)
+    check_outputs(output, figure=figure)
     net_model = read_model(model, weights)
     images, found = read_images(calibration, labels, train=True)
     if found is None:
@@ -151,7 +151,7 @@ def diagnose(
     """Show how far every layer is from the model's activations, and why: the worst first."""
     import lava_aug as la
 
-    check_outputs(figure)
+    check_outputs(figure=figure)
     net = read_spiking(network)
     net_model = read_model(model, weights)
     x, _ = read_images(images)

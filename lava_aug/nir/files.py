@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from lava_aug.errors import ExportWarning, FileError
+from lava_aug.errors import ExportWarning, FileError, InputError
 from lava_aug.files import check_output, whole_file
 from lava_aug.formats.hdf5 import Reader, opened
 from lava_aug.formats.hdf5_writing import encoded_by
@@ -28,6 +28,7 @@ from lava_aug.network import Network
 from lava_aug.nir.foreign import network_of
 from lava_aug.nir.losses import losses, type_checks
 from lava_aug.nir.nodes import Graph, Node, graph_of
+from lava_aug.spec import is_number
 from lava_aug.texts import brief
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     return found
 
 
-def from_nir(graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = True, input_unit: float = 1.0) -> Network:
+def from_nir(
+    graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = True, input_unit: float = 1.0, dt: float = 1.0
+) -> Network:
     """The network of a graph of NIR: exactly the one that `to_nir` was given, or one of other tools' graphs.
 
     Graphs without our metadata become floating-point networks of `RateNeuron`: ``IF`` nodes, and ``Affine``,
@@ -105,6 +108,9 @@ def from_nir(graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = Tru
     input_unit : float
         For graphs without our metadata: the value of the graph's input that one unit of our input payload stands for.
         1 if it takes spikes, or levels from 0 to 255; 1/255 if it takes intensities from 0 to 1.
+    dt : float
+        For graphs without our metadata: a time step, in the graph's unit of time. In each, ``r * dt`` of the input
+        current is added to a neuron's potential. SpikingJelly writes ``r = 1 / dt`` (1e-4 unless told otherwise).
 
     Returns
     -------
@@ -117,12 +123,17 @@ def from_nir(graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = Tru
 
     Raises
     ------
+    InputError
+        If ``input_unit`` or ``dt`` is no positive number.
     FileError
         If the file cannot be read, if nodes and metadata disagree, or if a node has no counterpart here; the message
         names it.
     """
+    for name, value in (("input_unit", input_unit), ("dt", dt)):
+        if not is_number(value) or value <= 0:
+            raise InputError(f"{name}: expected a positive number, found {value!r}")
     if isinstance(graph, (str, os.PathLike)):
-        return _from_file(Path(graph), metadata, input_unit)
+        return _from_file(Path(graph), metadata, input_unit, dt)
     import tempfile
 
     import nir
@@ -133,10 +144,10 @@ def from_nir(graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = Tru
             nir.write(path, graph)
         except Exception as error:  # whatever h5py and nir make of nodes that cannot be stored
             raise FileError(f"not a graph that nir can store: {error}") from error
-        return _from_file(path, metadata, input_unit)
+        return _from_file(path, metadata, input_unit, dt)
 
 
-def _from_file(path: Path, metadata: bool, input_unit: float) -> Network:
+def _from_file(path: Path, metadata: bool, input_unit: float, dt: float) -> Network:
     with opened(path) as file:
         node = Reader(file, "file").group("node")
         graph = _read_graph(node)
@@ -145,7 +156,7 @@ def _from_file(path: Path, metadata: bool, input_unit: float) -> Network:
             net = _read_metadata(known.group(METADATA))
             _check_agreement(graph, graph_of(net))
             return net
-        net, assumed = network_of(graph, input_unit)
+        net, assumed = network_of(graph, input_unit, dt)
     warnings.warn(f"{'; '.join(assumed)}", ExportWarning, 3)
     return net
 

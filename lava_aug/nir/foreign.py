@@ -27,22 +27,22 @@ MAX_DIMENSIONS = 8
 """Most dimensions of a shape."""
 
 
-def network_of(graph: Graph, input_unit: float) -> tuple[Network, list[str]]:
-    """The network that a graph stands for, and what was assumed of it.
+def network_of(graph: Graph, input_unit: float, dt: float) -> tuple[Network, list[str]]:
+    """The network that a graph stands for, a time step being ``dt`` of its time, and what was assumed of it.
 
     Raises
     ------
     FileError
         If a node has no counterpart here; the message names it.
     """
-    signals = Signals(graph, input_unit)
+    signals = Signals(graph, input_unit, dt)
     for name in _in_order(graph):
         try:
             _add(signals, name)
         except (LavaAugError, ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
             text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FileError(f"node {name!r} ({graph.nodes[name].kind}): {text}") from error
-    return signals.network(), _assumptions(graph, input_unit)
+    return signals.network(), _assumptions(graph, input_unit, dt)
 
 
 def _add(signals: Signals, name: str) -> None:
@@ -74,13 +74,24 @@ def _in_order(graph: Graph) -> list[str]:
         raise FileError(f"expected a graph without cycles, found one through {sorted(set(error.args[1]))}") from None
 
 
-def _assumptions(graph: Graph, input_unit: float) -> list[str]:
-    found = [f"one unit of input payload stands for {input_unit:g} at the graph's input"]
+def _assumptions(graph: Graph, input_unit: float, dt: float) -> list[str]:
+    found = [f"one unit of input payload stands for {input_unit:g} at the graph's input", *_gains(graph, dt)]
     if any(node.kind == "IF" for node in graph.nodes.values()):
         found.append("IF neurons fire at v >= v_threshold, which is then taken off v")
     if any(node.kind == "Flatten" for node in graph.nodes.values()):
         found.append("Flatten joins all dimensions of a sample")
     return found
+
+
+def _gains(graph: Graph, dt: float) -> list[str]:
+    """What is said of r: some tools write 1 / dt, and leave it to the reader to know their dt."""
+    values = [np.ravel(node.fields["r"]) for node in graph.nodes.values() if node.kind in ("I", "IF")]
+    r = np.unique(np.concatenate(values)) if values else np.ones(0)
+    if not (r * dt != 1).any():
+        return []
+    each = f"{r[0]:g}" if len(r) == 1 else f"{r[0]:g} to {r[-1]:g}"
+    advice = f"; if the tool that wrote it has steps of 1 / r, give dt={1 / r[0]:g}" if len(r) == 1 else ""
+    return [f"in each time step r * dt of the input current is added to v, with r = {each} and dt = {dt:g}{advice}"]
 
 
 # Linear nodes
@@ -222,7 +233,7 @@ LINEAR: dict[str, Callable[[Signals, Fields, Signal], Signal]] = {
 
 
 def _integrate_and_fire(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
-    """``dv/dt = r * I``: in units of ``r``, the threshold is ``v_threshold / r``."""
+    """``dv/dt = r * I``: in units of ``r * dt``, the threshold is ``v_threshold / (r * dt)``."""
     r, vth = (_numbers(fields[key], key, signal.shape) for key in ("r", "v_threshold"))
     reset = _numbers(fields.get("v_reset", 0.0), "v_reset", signal.shape)
     if reset.any() or r.min() <= 0 or vth.min() <= 0:
@@ -230,7 +241,7 @@ def _integrate_and_fire(signals: Signals, name: str, fields: Fields, signal: Sig
             f"expected v_reset 0 and positive r and v_threshold, found v_reset from {reset.min():g} to "
             f"{reset.max():g}, r from {r.min():g}, v_threshold from {vth.min():g}"
         )
-    scaled = compact(np.broadcast_to(vth / r, signal.shape), signal.shape)
+    scaled = compact(np.broadcast_to(vth / (r * signals.dt), signal.shape), signal.shape)
     one = scaled.flat[0]
     return signals.layer(name, signal, RateNeuron(vth=float(one) if (scaled == one).all() else scaled, v0=0.0))
 
@@ -243,7 +254,7 @@ def _integrator(signals: Signals, name: str, fields: Fields, signal: Signal) -> 
     r = _numbers(fields["r"], "r", signal.shape)
     if (r != r.flat[0]).any():
         raise FileError("expected one r for all integrators of the readout")
-    factor = float(r.flat[0])
+    factor = float(r.flat[0]) * signals.dt
     terms = tuple(term._replace(factor=term.factor * factor) for term in signal.terms)
     return signal._replace(terms=terms, bias=None if signal.bias is None else signal.bias * factor)
 

@@ -46,8 +46,8 @@ class Signal(NamedTuple):
 class Signals:
     """The layers so far, and what every node sends."""
 
-    def __init__(self, graph: Graph, input_unit: float) -> None:
-        self.graph, self.input_unit = graph, input_unit
+    def __init__(self, graph: Graph, input_unit: float, dt: float) -> None:
+        self.graph, self.input_unit, self.dt = graph, input_unit, dt
         self.of: dict[str, Signal] = {}
         self.shapes: dict[str, Shape] = {}
         self.layers: list[Layer] = []
