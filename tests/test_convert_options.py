@@ -269,6 +269,12 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
             {"normalize": (0.5, (0.25, 0.0, 1.0))},
             "normalize: Normalization.std: expected positive numbers, found [0.25, 0.0, 1.0]",
         ),
+        (
+            {"model": nn.Sequential(nn.Conv2d(3, 4, 3)), "calibration": np.zeros((2, 6, 8, 3), np.uint8)},
+            "the model does not take calibration images of shape (6, 8, 3): module '0' (Conv2d): Given groups=1, "
+            "weight of size [4, 3, 3, 3], expected input[2, 6, 8, 3] to have 3 channels, but got 6 channels instead; "
+            "channels come first, images are (B, C, H, W)",
+        ),
         ({"calibration": None}, "calibration: expected a tensor, an array or a DataLoader, found None"),
         ({"model": "lenet.pt"}, "model: expected a torch.nn.Module, found str"),
         (

@@ -142,6 +142,10 @@ class FloatLayer:
         return x if options is None else torch.nn.functional.max_pool2d(x, **options)
 
 
+COLOURS = (1, 3, 4)
+"""Sizes of a last axis that look as if it were that of channels."""
+
+
 @dataclasses.dataclass
 class FloatGraph:
     """The layers in topological order, the last one being the readout.
@@ -217,9 +221,11 @@ class FloatGraph:
         try:
             return outputs(self.module(images.clone() if self.normalize is None else self.normalize(images)))
         except Exception as error:
+            shape = tuple(images.shape[1:])
+            hint = "; channels come first, images are (B, C, H, W)" if len(shape) == 3 and shape[-1] in COLOURS else ""
             raise ConversionError(
-                f"the model does not take calibration images of shape {tuple(images.shape[1:])}: "
-                f"{place_of_error(error, self.module)}{first_line(error)}"
+                f"the model does not take calibration images of shape {shape}: "
+                f"{place_of_error(error, self.module)}{first_line(error)}{hint}"
             ) from error
 
     def expected(self, images: torch.Tensor) -> torch.Tensor:
