@@ -74,7 +74,12 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
 def stages() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on standard error that takes (what is going on, finished, all)."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_console, transient=True, disable=progress_console.quiet) as progress:
+    with Progress(
+        *columns,
+        console=progress_console,
+        transient=True,
+        disable=progress_console.quiet or not progress_console.is_terminal,
+    ) as progress:
         task = progress.add_task("", total=None)
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 

@@ -90,9 +90,9 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
         If a file cannot be written.
     """
     found, page = _listed(comparisons), Path(path)
+    check_output(path, make_folder=True)
     if page.suffix.lower() not in PAGES:
         raise InputError(f"report: expected a name that ends in {' or '.join(PAGES)}, found {page.name!r}")
-    check_output(path, make_folder=True)
     if page.suffix.lower() == ".md":
         return write_markdown(found, page)
     written = {page: report_html(found), page.with_suffix(".csv"): to_csv(found)}
