@@ -72,9 +72,10 @@ def test_thresholds_leave_room_for_the_coefficients(resolution: float, vth: int)
 
 def test_message_bits() -> None:
     with pytest.warns(
-        ConversionWarning, match="on calibration images, layer '0': spikes reach the 4-bit payload's limit"
-    ):
+        ConversionWarning, match=r"on calibration images, layer '\d': spikes reach the 4-bit payload's limit"
+    ) as warned:
         net = convert(made("pooled"), IMAGES, message_bits=4)
+    assert "layer '0'" in str(warned[0].message)
     assert [layer.neuron.message_bits for layer in net if isinstance(layer.neuron, AugmentedNeuron)] == [4] * 5
     output = simulate(net, IMAGES, 4, record=True)
     assert max(np.abs(spikes).max() for name, spikes in output.spikes.items() if name != "input") == 7

@@ -152,6 +152,7 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
         ) from error
     except Exception as error:  # torch, zipfile and pickle raise nearly everything on damaged files
         text = " ".join(f"{type(error).__name__} {error}".split())
+        text = text.partition("weights_only")[0]  # torch's advice is to have it executed
         raise InputError(f"{where}: damaged, or not a file of torch.save: {text[:200]}") from error
     if not isinstance(found, dict) or not all(_is_state(name, value) for name, value in found.items()):
         kinds = sorted({type(value).__name__ for value in (found.values() if isinstance(found, dict) else [found])})
