@@ -86,7 +86,7 @@ def accuracy_table(results: Sequence[Result], steps: Sequence[int]) -> str:
 
 
 def budget_table(results: Sequence[Result]) -> str:
-    """Accuracy that so many events per image are enough for, the best at each marked."""
+    """Best accuracy within a budget of events per image, the best at each marked."""
     first, last = max(row.events[0] for row in results), max(row.events[-1] for row in results)
     budgets = [budget for budget in BUDGETS if first / 10 <= budget < 2 * last]
     at = [[row.best_within(budget) for row in results] for budget in budgets]
@@ -101,7 +101,7 @@ def number_table(results: Sequence[Result], steps: Sequence[int], of: str, form:
 
 
 def goal_table(results: Sequence[Result], goal: float) -> str:
-    """What each needs until its accuracy is not below the goal for good, the least marked."""
+    """What each needs for its accuracy to reach the goal and stay there, the least marked."""
     first = [row.first_step(goal) for row in results]
     needs: list[list[float | None]] = [
         [None if step is None else value(row, step) for row, step in zip(results, first, strict=True)]
@@ -134,8 +134,8 @@ def report(found: Found, ann_accuracy: float, num_images: int, steps: Sequence[i
             f"{num_images} test images, one is {percent(1 / num_images)} points; ANN {percent(ann_accuracy)} %",
             f"Accuracy (%) after time steps; {BEST} best\n\n{accuracy_table(rows, steps)}",
             "Best\n" + "\n".join(best_at(rows, step) for step in steps),
-            f"Until within {100 * TOLERANCE:g} points of the ANN for good; {BEST} least\n\n{goal_table(rows, goal)}",
-            f"Accuracy (%) for so many events per image; {BEST} best\n\n{budget_table(rows)}",
+            f"To stay within {100 * TOLERANCE:g} points of the ANN; {BEST} least\n\n{goal_table(rows, goal)}",
+            f"Accuracy (%) by events per image; {BEST} best\n\n{budget_table(rows)}",
             f"Events per image after time steps; {EVENTS}\n\n{number_table(rows, steps, 'events', ',.0f')}",
             f"Milliseconds per image after time steps\n\n{number_table(rows, steps, 'milliseconds', '.2f')}",
             "\n".join(f"{row.title}: {row.arithmetic}; {row.note}" for row in rows),

@@ -87,7 +87,7 @@ def test_everything_that_is_written_is_named(kind: str, tmp_path: Path) -> None:
 def test_limits() -> None:
     for limit in (MAX_FILE_BYTES >> 20, MAX_BLOCKS, MAX_TEXTS, MAX_TEXT_BYTES, MAX_NEURONS):
         assert f"{limit:,}" in PAGE
-    assert f"{ ({4: 'four'}[MAX_RATIO]) } times its size on the disk" in PAGE
+    assert f"{ ({4: 'four'}[MAX_RATIO]) } times its size on disk" in PAGE
 
 
 def test_number_formats(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ def test_the_report_shows_needs_findings_limits_and_sources() -> None:
         "unclear: give images (--images), or convert with message_bits=11 (--message-bits 11) (limit: payload" in text
     )
     assert "  layer 'hidden': spikes of up to 639 in the worst case, 4 bits hold 7" in lines
-    assert "  neurons of a core: 8,192 (WikiChip)" in lines
+    assert "  neurons per core: 8,192 (WikiChip)" in lines
     for found in (*NOT_PUBLIC, *SOURCES.values()):
         assert found in text
 

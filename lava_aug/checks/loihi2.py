@@ -1,7 +1,7 @@
-"""What is public about the limits of Intel's Loihi 2, each with its source, and what is not.
+"""The public limits of Intel's Loihi 2, each with its source, and what is not public.
 
-No number here was measured: nothing of ours has run on the chip. Intel gives the full documentation to members of its
-research community (INRC) only, so that the limits are those of publications and of Lava's open sources.
+No number here was measured: nothing has been run on the chip itself. Intel shares the full documentation with members
+of its research community (INRC) only, so the limits come from publications and from Lava's open-source code.
 """
 
 import dataclasses
@@ -50,28 +50,28 @@ class Limit:
 
 
 LIMITS = {
-    "cores": Limit("neuromorphic cores of a chip", 128, "", ("brief", "WikiChip"), 128),
-    "neurons": Limit("neurons of a chip", 1_000_000, "", ("brief", "Open Neuromorphic"), 131_072),
-    "synapses": Limit("synapses of a chip", 120_000_000, "", ("brief", "Open Neuromorphic"), 130_000_000),
-    "neurons_per_core": Limit("neurons of a core", 8192, "", ("WikiChip",), 1024),
-    "memory": Limit("memory of a core, for all purposes", 192 * 1024, "bytes", ("brief", "Tom's Hardware")),
-    "neuron_state": Limit("state of a neuron", 4096, "bytes", ("brief", "Tom's Hardware"), 24),
+    "cores": Limit("neuromorphic cores per chip", 128, "", ("brief", "WikiChip"), 128),
+    "neurons": Limit("neurons per chip", 1_000_000, "", ("brief", "Open Neuromorphic"), 131_072),
+    "synapses": Limit("synapses per chip", 120_000_000, "", ("brief", "Open Neuromorphic"), 130_000_000),
+    "neurons_per_core": Limit("neurons per core", 8192, "", ("WikiChip",), 1024),
+    "memory": Limit("memory per core, for all purposes", 192 * 1024, "bytes", ("brief", "Tom's Hardware")),
+    "neuron_state": Limit("state per neuron", 4096, "bytes", ("brief", "Tom's Hardware"), 24),
     "payload": Limit("payload of a graded spike", 32, "bits", ("brief", "Open Neuromorphic"), 1),
     "lava_payload": Limit("payload of a graded spike in Lava", 24, "bits", ("Lava GradedVec",)),
     "weight": Limit("signed weight in Lava, besides its exponent", 8, "bits", ("Lava Dense",)),
     "state": Limit("membrane potential in Lava", 24, "bits", ("Lava LIF",), 24),
-    "delay": Limit("delay of a synapse (6 bits; netx keeps one value back)", 62, "time steps", ("Lava Dense", "netx")),
-    "axons": Limit("axons into, or out of, a core of the first Loihi", 4096, "", ("nengo-loihi",), 4096),
+    "delay": Limit("synaptic delay (6 bits; netx reserves one value)", 62, "time steps", ("Lava Dense", "netx")),
+    "axons": Limit("axons into, or out of, a core (first Loihi)", 4096, "", ("nengo-loihi",), 4096),
 }
 """Every limit by name. Memory is counted in units of 1,024 bytes, on which the sources are silent."""
 
 NOT_PUBLIC = (
-    "how synapses lie in memory: estimates count the bits of the weights alone, once without indices for the least "
-    "(convolutions share their weights) and once for every synapse for the most",
-    "what a neuron's state takes: estimates count 4 bytes for each variable",
-    "what axons, routing tables and microcode take: estimates leave them out",
-    "how many axons a core has: the first Loihi's number stands in for it",
-    "which instructions microcode has, beyond arithmetic, comparison and control flow: a division may be a loop",
-    "how a neuron could keep its inputs apart, which max pooling needs",
+    "how synapses are stored: estimates count the bits of the weights alone, with each weight stored once for the "
+    "minimum (convolutions share their weights), and once per synapse for the maximum",
+    "how much memory a neuron's state takes: estimates count 4 bytes per variable",
+    "how much memory axons, routing tables and microcode take: estimates leave them out",
+    "how many axons a core has: the first Loihi's number is used instead",
+    "which instructions microcode has, beyond arithmetic, comparison and control flow: a division may need a loop",
+    "how a neuron could keep its inputs separate, which max pooling needs",
 )
 """What is not public, and what the estimates do instead."""

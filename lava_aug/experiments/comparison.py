@@ -17,10 +17,10 @@ STEPS = (1, 2, 4, 8, 16, 32)
 TOLERANCE = 0.005
 """How far below the ANN's accuracy a network may be to count as having reached it."""
 
-STARS = "* until within 0.5 points of the ANN for good; events per image, without the input's"
+STARS = "* to stay within 0.5 points of the ANN; events per image, excluding the input"
 
 UNTIL = (
-    "* until within 0.5 points of the ANN for good; events without the input's; energy estimated for the arithmetic "
+    "* to stay within 0.5 points of the ANN; events excluding the input; energy estimated for the arithmetic "
     "alone, see lava_aug.experiments.energy"
 )
 
@@ -191,7 +191,7 @@ class Comparison:
         """The comparison as a table of texts, the first line being its head.
 
         Accuracies are in percent. The starred columns say after how many steps the accuracy has come within 0.5 points
-        of the ANN's for good, and how many events an image has cost by then; `STARS` says so below a table.
+        of the ANN's and stays there, and how many events an image has cost by then; `STARS` says so below a table.
         """
         goal = self.ann_accuracy - TOLERANCE
         head = ["accuracy (%)", *map(str, steps), "steps*", "events*"]
@@ -206,7 +206,7 @@ class Comparison:
     def costs(self) -> list[list[str]]:
         """What an image costs as a table of texts, the first line being its head; `UNTIL` says so below it.
 
-        Steps until the accuracy has come within 0.5 points of the ANN's for good, and events, synaptic operations and
+        Steps until the accuracy stays within 0.5 points of the ANN's, and events, synaptic operations and
         energy up to then. An operation of the ANN is a multiply-accumulate.
         """
         head = ["per image", "steps*", "events*", "operations*", "energy* (nJ)"]

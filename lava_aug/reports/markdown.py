@@ -13,8 +13,8 @@ from lava_aug.reports import tables
 from lava_aug.texts import printable
 
 INTRODUCTION = """\
-Accuracies on test images that nothing was chosen with, after so many time steps. The simulator's arithmetic is that of
-files and of Lava, bit for bit. Every section says which command made it. This page is written by `lava-aug report`."""
+Accuracy by number of time steps, on test images that were not used to choose anything. The simulator, the files and
+Lava agree bit for bit. Every section shows the command that produced it. This page is written by `lava-aug report`."""
 
 
 def write_markdown(
@@ -71,8 +71,8 @@ def escaped(text: str) -> str:
 
 def _section(comparison: Comparison, figure: Path) -> str:
     facts = (
-        f"{escaped(comparison.data)}, {comparison.num_images:,} test images; the ANN is right on "
-        f"{tables.percent(comparison.ann_accuracy)} % of them."
+        f"{escaped(comparison.data)}, {comparison.num_images:,} test images; the ANN classifies "
+        f"{tables.percent(comparison.ann_accuracy)} % of them correctly."
     )
     title, command = escaped(comparison.title), comparison.configuration.get("command")
     parts = [f"## {title}", facts]

@@ -37,13 +37,13 @@ class Table:
 
 
 def headline(comparison: Comparison) -> list[Table]:
-    """Accuracies after some steps, and what it costs to come near to the ANN."""
+    """Accuracies by number of steps, and what it takes to stay close to the ANN."""
     steps = powers_of_two(max(row.num_steps for row in comparison.rows))
     (_, *head), *rows = ([title, *cells[:-2]] for title, *cells in comparison.cells(steps))
     cost_head, *costs = comparison.costs()
     return [
-        Table("accuracies", "Accuracy (%) after so many time steps", ["case", *head], rows),
-        Table("costs", "What it costs to come near to the ANN", ["case", *cost_head[1:]], costs, UNTIL),
+        Table("accuracies", "Accuracy (%) by number of time steps", ["case", *head], rows),
+        Table("costs", "What it takes to stay close to the ANN", ["case", *cost_head[1:]], costs, UNTIL),
     ]
 
 
