@@ -44,6 +44,12 @@ def digits() -> Digits:
     return load_digits()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers take as long to start as the machine needs."""
+    monkeypatch.setattr(engines, "PATIENCE", 600.0)
+
+
 @pytest.fixture
 def compared(model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Callable[..., la.Comparison]:
     """Compares on 50 images, in parts of 7."""
