@@ -8,6 +8,8 @@ from hypothesis import settings
 # Before torch is imported: where other programs take the cores, its threads would spin while they wait for each other,
 # and take a hundred times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of as many as there are cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Tests have time limits of their own; how long one example takes says more about the machine.
 settings.register_profile("house", deadline=None)

@@ -20,7 +20,7 @@ import lava_aug as la
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.browser
 
 ALLOWED = "script-src 'unsafe-inline'; "
 """What a test's copy of a page allows: the probe. Everything else stays forbidden."""
@@ -78,12 +78,12 @@ def report(browser: str) -> str:
 
 
 def browse(browser: str, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the browser on a page, at most a minute or two, with a profile of its own."""
+    """Run the browser on a page, with a profile of its own."""
     profile = page.parent / "profile"
     options = (f"--user-data-dir={profile}", "--window-size=1200,1600", "--hide-scrollbars", *options)
     plain = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr")
     command = [browser, *plain, "--no-first-run", "--disable-background-networking", *options, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done
 

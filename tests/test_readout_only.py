@@ -132,7 +132,7 @@ def test_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_on_lava(fused: bool) -> None:
     net = la.convert(Matrix(), IMAGES)
-    out = la.run(net, IMAGES, record=True, fused=fused, timeout=60)
+    out = la.run(net, IMAGES, record=True, fused=fused)
     assert out.differences(la.simulate(net, IMAGES, record=True)) == []
 
 

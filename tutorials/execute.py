@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 HERE = Path(__file__).parent
 
 
-def execute(notebook: NotebookNode, directory: Path, timeout: int = 300) -> NotebookNode:
+def execute(notebook: NotebookNode, directory: Path, timeout: int | None = 300) -> NotebookNode:
     """The notebook, run in a fresh kernel whose working directory is the given one; it is changed in place."""
     client = NotebookClient(
         notebook,

@@ -3,6 +3,7 @@
 from importlib.metadata import distributions
 
 import pytest
+from clocks import REACHED, Clock
 
 from lava_aug.backend.lava_import import import_lava
 from lava_aug.simulation.kernels import warm_up
@@ -15,3 +16,16 @@ if any(distributions(name="lava-nc")):
 def _compiled() -> None:
     """Read compiled functions from numba's cache once, before Lava forks, and not in every child."""
     warm_up()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the time limits of runs go by in this process."""
+    from lava_aug.backend import supervision
+    from lava_aug.testing import driving
+
+    found = Clock()
+    REACHED.clear()
+    for module in (supervision, driving):
+        monkeypatch.setattr(module, "time", found)
+    return found

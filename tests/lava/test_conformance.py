@@ -348,7 +348,7 @@ def test_the_hierarchical_model_of_a_spiking_network_equals_the_fused_one() -> N
     images = images_for(net, 3)
     deployment = Deployment(net, images, 3, (INPUT, net.layers[0].name), fused=True)
     config = Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=True)
-    with supervise(deployment.source, timeout=60):
+    with supervise(deployment.source):
         deployment.source.run(condition=RunSteps(num_steps=deployment.total_steps), run_cfg=config)
     expected = run(net, images, 3, record=(INPUT, net.layers[0].name))
     assert deployment.output().differences(expected) == []

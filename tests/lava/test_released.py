@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import REACHED
 from faulty.process import chain
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
@@ -42,7 +43,7 @@ def held() -> tuple[int, int, int]:
 def two_lifs() -> None:
     first, second = (LIF(shape=(50_000,), vth=1, bias_mant=2, du=0, dv=0) for _ in range(2))
     first.s_out.connect(second.a_in)
-    with pytest.warns(match="is not connected"), supervise(first, timeout=60):
+    with pytest.warns(match="is not connected"), supervise(first):
         first.run(condition=RunSteps(num_steps=2), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
         assert first.v.get()[:2].tolist() == [4, 4]
 
@@ -65,11 +66,12 @@ def failing(fault: str, **options: Any) -> None:
 
 def interrupted() -> None:
     middle = chain("silent")
-    timer = threading.Timer(1, signal.raise_signal, [signal.SIGINT])
+    REACHED.clear()
+    user = threading.Thread(target=lambda: REACHED.wait() and signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt), supervise(middle):
-        timer.start()
+        user.start()
         middle.run(condition=RunSteps(num_steps=20), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    timer.join()
+    user.join()
 
 
 def never_run() -> None:
@@ -129,7 +131,7 @@ def test_what_has_arrived_outside_lava_can_be_read_afterwards() -> None:
     def once() -> list[list[float]]:
         injector, extractor = Injector(shape=(2,)), Extractor(shape=(2,))
         injector.out_port.connect(extractor.in_port)
-        with supervise(injector, timeout=30):
+        with supervise(injector):
             injector.run(condition=RunSteps(num_steps=3, blocking=False), run_cfg=Loihi2SimCfg())
             for value in (1.5, 2.5, 3.5):
                 injector.send(np.full(2, value))
@@ -146,10 +148,10 @@ def script(body: str) -> subprocess.CompletedProcess[str]:
     folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
     lines = f"import sys\nsys.path[:0] = {folders!r}\n" + textwrap.dedent(body)
     command = [sys.executable, "-W", "ignore", "-c", lines]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.lava(timeout=120)
+@pytest.mark.lava
 def test_many_calls_need_few_file_descriptors() -> None:
     done = script("""
         import resource
@@ -176,7 +178,7 @@ def test_the_end_of_a_forked_process_leaves_the_network_alone() -> None:
         from lava_aug.backend.supervision import supervise
 
         middle = chain()
-        with supervise(middle, timeout=20):
+        with supervise(middle):
             middle.run(condition=RunSteps(num_steps=3), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
             if os.fork() == 0:
                 sys.exit()

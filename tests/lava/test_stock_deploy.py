@@ -55,7 +55,7 @@ def stock(path: Path, x: np.ndarray, **options: Any) -> np.ndarray:
     bare = not hasattr(net.in_layer, "transform")
     source.s_out.connect(net.in_layer.inp if bare else net.in_layer.neuron.a_in)
     net.out_layer.out.connect(sink.a_in)
-    with supervise(source, timeout=60):
+    with supervise(source):
         source.run(condition=RunSteps(num_steps=len(x)), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
         return sink.data.get().T.astype(int)
 
@@ -78,12 +78,11 @@ WHEEL: dict[str, tuple[str, int | None, Callable[[], np.ndarray], int]] = {
 """File, layers, inputs, and how many events there must be at least for the test to mean something."""
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", WHEEL)
 def test_the_networks_in_lava_dls_wheel(name: str) -> None:
     file, num_layers, inputs, events = WHEEL[name]
     x = inputs()
-    found = load_netx(folder() / file, num_layers).run(x, timeout=100)
+    found = load_netx(folder() / file, num_layers).run(x)
     expected = stock(folder() / file, x, num_layers=num_layers)
     assert np.count_nonzero(expected) >= events
     np.testing.assert_array_equal(found, expected)
@@ -117,7 +116,6 @@ def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> StockNetwork:
     )
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("delay", "options"),
     [
@@ -129,16 +127,15 @@ def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> StockNetwork:
 def test_options_and_delays(delay: Any, options: dict[str, Any], tmp_path: Path) -> None:
     net, x = small(delay), integers((8, 2, 4, 6), 0, 80)
     net.write(tmp_path / "a.net")
-    found, expected = net.run(x, timeout=60, **options), stock(tmp_path / "a.net", x, **options)
+    found, expected = net.run(x, **options), stock(tmp_path / "a.net", x, **options)
     assert found.any()
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.timeout(120)
 def test_sigma_delta_with_another_exponent(tmp_path: Path) -> None:
     net, x = small(neuron=SigmaDelta(vth=3)), integers((6, 2, 4, 6), -100, 100)
     net.write(tmp_path / "a.net")
-    found, expected = net.run(x, timeout=60, spike_exp=2), stock(tmp_path / "a.net", x, spike_exp=2)
+    found, expected = net.run(x, spike_exp=2), stock(tmp_path / "a.net", x, spike_exp=2)
     assert np.abs(expected).max() > 100
     np.testing.assert_array_equal(found, expected)
 
@@ -154,7 +151,7 @@ def test_fast_delays_equal_stock(largest: int, bits: int) -> None:
         dense = DelayDense(weights=weights, delays=delays, max_delay=5, num_message_bits=bits, weight_exp=-2)
         source.s_out.connect(dense.s_in)
         dense.a_out.connect(sink.a_in)
-        with supervise(source, timeout=60):
+        with supervise(source):
             source.run(condition=RunSteps(num_steps=6), run_cfg=config(select_tag="fixed_pt"))
             found[config] = sink.data.get()
     assert found[Loihi2SimCfg].any()
@@ -192,7 +189,6 @@ def test_spikes_without_payload_are_zero_or_one() -> None:
         net.run([[0, 9]], input_message_bits=4)
 
 
-@pytest.mark.timeout(120)
 def test_the_command_runs_them(tmp_path: Path) -> None:
     """One row is held for as many steps as a sample has in the file, or as are asked for."""
     net, x = small().replace(sample_steps=7), integers((2, 4, 6), 0, 80)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import Clock
 from faulty.process import FloatSink, Middle, Source, chain
 from lava.magma.core.run_conditions import RunContinuous, RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
@@ -26,7 +27,7 @@ from lava_aug.backend.supervision import supervise
 from lava_aug.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
-from lava_aug.testing.leftovers import segments
+from lava_aug.testing.leftovers import check_leftovers, leftovers
 
 pytestmark = pytest.mark.lava
 
@@ -39,7 +40,7 @@ def run(process: Any, num_steps: int = 20, **options: Any) -> None:
 
 def test_a_healthy_network_runs_pauses_and_goes_on() -> None:
     middle = chain()
-    with supervise(middle, timeout=30):
+    with supervise(middle):
         run(middle)
         assert middle.seen.get().tolist() == [20]
         middle.seen.set(np.array([7]))
@@ -64,17 +65,13 @@ RAISED = {
 
 
 @pytest.mark.parametrize("fault", RAISED)
-def test_a_failing_child_is_reported_within_a_second(fault: str) -> None:
+def test_a_failing_child_is_reported_although_nothing_limits_the_time(fault: str) -> None:
     middle = chain(fault)
     with pytest.raises(BackendError, match=RAISED[fault]), supervise(middle):
-        start = time.monotonic()
-        try:
-            run(middle)
-        finally:
-            assert time.monotonic() - start < 3  # of which starting Lava takes most
+        run(middle)
 
 
-def test_waiting_in_vain_ends_at_the_timeout() -> None:
+def test_waiting_in_vain_ends_at_the_timeout(clock: Clock) -> None:
     middle = chain("silent")
     with pytest.raises(BackendError, match="did not answer within 1 seconds, although all its processes are alive"):  # noqa: SIM117
         with supervise(middle, timeout=1):
@@ -172,13 +169,12 @@ def test_stock_processes_are_supervised_too() -> None:
         assert lif.v.get().tolist() == [18, 18]
 
 
-def script(body: str, *, limit: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+def script(body: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a script in an interpreter of its own."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(body)],
         capture_output=True,
         text=True,
-        timeout=limit,
         check=False,
         **options,
     )
@@ -188,6 +184,7 @@ PREAMBLE = f"""
     import sys, os, signal, time, threading
     sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
     from lava_aug.backend.supervision import supervise
+    from clocks import REACHED
     from faulty.process import chain
     from lava.magma.core.run_conditions import RunSteps, RunContinuous
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -211,7 +208,7 @@ def test_ctrl_c_ends_everything_quietly() -> None:
     done = script(
         """
         middle = chain("silent")
-        threading.Timer(2, lambda: os.killpg(0, signal.SIGINT)).start()
+        threading.Thread(target=lambda: REACHED.wait() and os.killpg(0, signal.SIGINT)).start()
         try:
             with supervise(middle):
                 middle.run(condition=RunSteps(num_steps=20), run_cfg=cfg)
@@ -237,9 +234,9 @@ def test_torchs_threads_of_before_do_not_matter() -> None:
         images = images_for(net, 3)
         expected = la.simulate(net, images, 4)
         for fused in (True, False):
-            print(expected.differences(la.run(net, images, 4, fused=fused, timeout=30)))
+            print(expected.differences(la.run(net, images, 4, fused=fused)))
         middle = chain("torch")
-        with supervise(middle, timeout=30):
+        with supervise(middle):
             middle.run(condition=RunSteps(num_steps=7), run_cfg=cfg)
             print(middle.seen.get().tolist(), torch.get_num_threads())
     """)
@@ -248,7 +245,7 @@ def test_torchs_threads_of_before_do_not_matter() -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
 def test_children_end_with_a_killed_parent(signal_number: int) -> None:
-    before = segments()
+    before = leftovers()
     body = """
         middle = chain()
         with supervise(middle):
@@ -269,11 +266,9 @@ def test_children_end_with_a_killed_parent(signal_number: int) -> None:
     os.kill(pid, signal_number)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while (_session(pid) or segments() - before) and time.monotonic() < deadline:
+    while _session(pid):  # or the time limit of the test
         time.sleep(0.1)
-    assert _session(pid) == []
-    assert segments() - before == set()
+    check_leftovers(before, patience=100)
 
 
 def _session(leader: int) -> list[str]:
@@ -317,16 +312,14 @@ def test_a_script_without_a_main_guard_is_named(tmp_path: Path) -> None:
         "    def run_spk(self):\n"
         "        pass\n"
     )
-    done = subprocess.run(
-        [sys.executable, "unguarded.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "unguarded.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.count("done") == 1
     assert "put what it does under: if __name__ == '__main__':" in done.stderr
 
 
 def test_another_start_method_is_refused_in_one_sentence() -> None:
     body = "import multiprocessing as m; m.set_start_method('spawn'); import lava_aug as la; la.run"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)
     assert (
         "BackendError: Lava needs multiprocessing's start method 'fork', but it has been set to 'spawn'" in done.stderr
     )
@@ -334,7 +327,7 @@ def test_another_start_method_is_refused_in_one_sentence() -> None:
 
 def test_fork_set_before_is_fine() -> None:
     body = "import multiprocessing as m; m.set_start_method('fork'); import lava_aug as la; print(la.run.__name__)"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)
     assert done.stdout == "run\n", done.stderr
 
 
@@ -358,7 +351,13 @@ def test_an_interrupted_run_returns_what_was_finished(fused: bool) -> None:
     assert seen[-1][1] == 40_000
 
 
-def test_a_run_that_takes_too_long_ends() -> None:
+def test_a_run_that_takes_too_long_ends(clock: Clock) -> None:
+    """As many seconds pass as images are finished."""
     net = small_net()
-    with pytest.raises(RunInterruptedError, match=r"did not answer within 0\.5 seconds"):
-        deploy.run(net, images_for(net, 100_000), 4, timeout=0.5)
+
+    def progress(done: int, total: int) -> None:
+        clock.now = done
+
+    with pytest.raises(RunInterruptedError, match=r"did not answer within 0\.5 seconds") as caught:
+        deploy.run(net, images_for(net, 100_000), 4, timeout=0.5, progress=progress)
+    assert 0 < clock.now <= caught.value.num_finished < 100_000

@@ -1,10 +1,10 @@
 """The testing kit on Lava: our Processes and Lava's own, chains, and Processes that go wrong."""
 
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+from clocks import Clock
 from faulty.process import Middle, chain
 from lava.proc.conv.process import Conv
 from lava.proc.dense.models import PyDenseModelBitAcc
@@ -170,18 +170,16 @@ def test_a_model_that_dies() -> None:
         run_process(Middle("kill"), s_in=TEN)
 
 
-def test_a_model_that_does_not_send() -> None:
-    start = time.monotonic()
+def test_a_model_that_does_not_send(clock: Clock) -> None:
     with pytest.raises(BackendError, match=r"did not answer within 2 seconds[\s\S]*have sent, of 10: s_out 4\)"):
         run_process(Middle("silent"), s_in=TEN, timeout=2)
-    assert time.monotonic() - start < 30
 
 
-def test_many_short_waits_end_too() -> None:
+def test_many_short_waits_end_too(clock: Clock) -> None:
     def wait() -> None:
-        time.sleep(0.6)
+        clock.now += 0.6
 
-    with pytest.raises(BackendError, match=r"run_process: \d of 10 steps took more than 2 seconds"):
+    with pytest.raises(BackendError, match=r"run_process: 5 of 10 steps took more than 2 seconds"):
         run_process(Middle("none"), s_in=TEN, timeout=2, before=dict.fromkeys(range(1, 10), wait))
 
 

@@ -17,7 +17,7 @@ from lava_aug.processes import layer_processes, neuron_process
 from lava_aug.simulation import compiled, pipeline
 from lava_aug.simulation.recording import Recording
 
-pytestmark = [pytest.mark.lava, pytest.mark.timeout(100)]
+pytestmark = pytest.mark.lava
 
 HIERARCHICAL, FUSED = "Lava hierarchical", "Lava fused"
 ALL = ("spec", "simulator", "file", HIERARCHICAL, FUSED)
@@ -47,7 +47,7 @@ def pooled() -> Network:
 
 @pytest.mark.parametrize("net", [skip_net(SKIPS["all"]), pooled()], ids=["delays", "pooling"])
 def test_all_five_are_equal(net: Network) -> None:
-    found = verify(net, num_images=2, num_steps=3, timeout=60)
+    found = verify(net, num_images=2, num_steps=3)
     assert found.ok
     assert [pair.name for pair in found.pairs if pair.equal] == list(ALL[1:])
     assert found.groups == (ALL,)
@@ -56,7 +56,7 @@ def test_all_five_are_equal(net: Network) -> None:
 
 def test_a_compiled_step_shows_in_both_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.CompiledPopulation, "step", late(compiled.CompiledPopulation.step))
-    found = verify(ladder(), IMAGES, 4, timeout=60)
+    found = verify(ladder(), IMAGES, 4)
     assert mismatches(found) == {"simulator": AT_THRESHOLD, FUSED: AT_THRESHOLD}
     assert found.groups == (("spec", "file", HIERARCHICAL), ("simulator", FUSED))
     assert "message_bits = 16 (Lava's step 9)" in str(found)
@@ -70,7 +70,7 @@ def test_a_specification_that_starts_wrong_stands_alone(monkeypatch: pytest.Monk
         return found._replace(v=found.v + 5) if getattr(neuron, "vth", 0) == VTH else found
 
     monkeypatch.setattr(reference, "initial_state", wrong)
-    found = verify(ladder(), IMAGES, 4, timeout=60)
+    found = verify(ladder(), IMAGES, 4)
     assert found.groups == (("spec", "file"), ("simulator", HIERARCHICAL, FUSED))
     for mismatch in mismatches(found).values():
         assert (mismatch.layer, mismatch.step, mismatch.image, mismatch.neuron) == ("second", 3, 0, (2,))
@@ -90,7 +90,7 @@ def test_a_model_that_is_wrong_from_the_third_step_on_and_one_that_raises(monkey
 
     monkeypatch.setattr(neuron_process.SpikingModel, "send", wrong)
     monkeypatch.setattr(pipeline.Pipeline, "step", broken)
-    found = verify(ladder(), IMAGES, 4, timeout=60)
+    found = verify(ladder(), IMAGES, 4)
     assert [pair.equal for pair in found.pairs] == [True, True, False, False]
     mismatch = found.pairs[2].mismatch
     assert mismatch is not None
@@ -111,7 +111,7 @@ def test_a_window_that_does_not_reset_shows_in_the_second_image(monkeypatch: pyt
             original(self)
 
     monkeypatch.setattr(neuron_process.SpikingModel, "reset", wrong)
-    mismatch = mismatches(verify(ladder(), IMAGES, 4, timeout=60))[HIERARCHICAL]
+    mismatch = mismatches(verify(ladder(), IMAGES, 4))[HIERARCHICAL]
     # what the first image left: 28 and 36 - 30; so the second pixels need 2 more, and get 2 in the first step
     assert (mismatch.layer, mismatch.step, mismatch.image, mismatch.neuron) == ("second", 1, 1, (1,))
     assert (mismatch.expected, mismatch.found) == (0, 1)
@@ -127,7 +127,7 @@ def test_a_residual_branch_that_does_not_wait(monkeypatch: pytest.MonkeyPatch) -
     )
     net = skip_net(SKIPS["two steps shorter"])
     assert net.delays("d") == (0, 2)
-    found = mismatches(verify(net, images_for(net, 3), 2, timeout=60))
+    found = mismatches(verify(net, images_for(net, 3), 2))
     assert set(found) == {HIERARCHICAL, FUSED}
     assert found[HIERARCHICAL] == found[FUSED]
     assert found[FUSED].layer == "d"
@@ -142,7 +142,7 @@ def test_counts_that_are_wrong_only_in_lavas_recordings(monkeypatch: pytest.Monk
             self.synops["out"][t] += t == 7
 
     monkeypatch.setattr(Recording, "note_counts", wrong)
-    found = mismatches(verify(ladder(), IMAGES, 4, timeout=60))
+    found = mismatches(verify(ladder(), IMAGES, 4))
     assert set(found) == {HIERARCHICAL, FUSED}
     for mismatch in found.values():  # 7, counted from 0, is the second layer's step 2 of image 1
         assert str(mismatch) == "layer 'out', step 2 of image 1: synops: expected 0, found 1"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from clocks import REACHED
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
@@ -73,7 +74,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
     "shape": lambda model: model.s_out.send(np.zeros(3, np.int32)),
     "fraction": lambda model: model.s_out.send(np.array([1.5, 2])),
     "large": lambda model: model.s_out.send(np.array([2**40, 2])),
-    "silent": lambda model: None,
+    "silent": lambda model: REACHED.set(),
     "torch": _torch,
 }
 
