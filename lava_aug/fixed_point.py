@@ -72,6 +72,12 @@ def floor_div(x: Array, y: Array) -> Array:
     return (x / (x.new_full((), y) if isinstance(y, (int, float)) else y)).floor()
 
 
+def extremes(x: Array) -> tuple[float, float]:
+    """Smallest and largest element."""
+    low, high = (x.min(), x.max()) if isinstance(x, (np.ndarray, np.generic)) else x.aminmax()
+    return low.item(), high.item()
+
+
 def cast_like(mask: Array, like: Array) -> Array:
     """A boolean mask as zeros and ones in the number format of ``like``."""
     return mask.astype(like.dtype) if isinstance(mask, (np.ndarray, np.generic)) else mask.to(like.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError, SpecError
 from lava_aug.layers import Shape, Synapse
-from lava_aug.neurons import Neuron, ReadoutNeuron, broadcasts
+from lava_aug.neurons import Neuron, broadcasts
 from lava_aug.normalization import Normalization
 from lava_aug.spec import (
     Numbers,
@@ -252,7 +252,7 @@ class Network(Spec):
                 raise NetworkError(f"layer {layer.name!r}: only the last layer can be a readout")
             if layer.name not in used:
                 raise NetworkError(f"layer {layer.name!r}: no layer takes its spikes")
-        if not isinstance(self.layers[-1].neuron, ReadoutNeuron):
+        if self.layers[-1].neuron.fires:
             raise NetworkError(f"layer {self.layers[-1].name!r}: the last layer must have a ReadoutNeuron")
 
     def _check_heads(self) -> None:

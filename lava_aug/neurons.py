@@ -8,28 +8,32 @@ Source: the double threshold and the augmented spike are from Yu, Ma et al., IEE
 the exact rules, which its abstract leaves open, are our choice (docs/arithmetic.md).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from lava_aug import fixed_point, windows
 from lava_aug.errors import SpecError
-from lava_aug.fixed_point import Array, carried, cast_like, floor_div
-from lava_aug.neuron import NEURONS, Neuron, Shape, State, Step, broadcasts, initial_state
+from lava_aug.fixed_point import Array, carried, cast_like, extremes, floor_div
+from lava_aug.neuron import NEURONS, Cost, Doubt, Neuron, Shape, State, Step, Variable, broadcasts, initial_state
 from lava_aug.spec import Numbers, boolean, every, frozen, integer, numbers, offending, pair, registered
 from lava_aug.windows import Window
 
 __all__ = [
     "NEURONS",
     "AugmentedNeuron",
+    "Cost",
     "DoubleThresholdNeuron",
+    "Doubt",
     "MaxPoolNeuron",
     "Neuron",
     "RateNeuron",
     "ReadoutNeuron",
     "State",
     "Step",
+    "Variable",
     "broadcasts",
     "initial_state",
 ]
@@ -48,8 +52,16 @@ def _is_float(value: Numbers) -> bool:
     return value.dtype.kind == "f" if isinstance(value, np.ndarray) else isinstance(value, float)
 
 
+def _is_power_of_two(value: Any) -> bool:
+    found = np.asarray(value, np.int64)
+    return bool((found & (found - 1) == 0).all())
+
+
 class _Threshold(Neuron):
     """What the three threshold neurons share."""
+
+    negative = False
+    settable = ("vth", "v0")
 
     vth: Numbers = numbers(
         stored_as="vThMant",
@@ -112,6 +124,38 @@ class _Threshold(Neuron):
     def _rest(self, v: Array, s: Array) -> Array:
         return v - s * carried(self.vth, v)
 
+    def peak(self, v: Array, s: Array) -> Array:
+        return v + s * carried(self.vth, v)
+
+    @property
+    def event_cost(self) -> Cost:
+        """The reset; a graded spike takes a division and the product ``s * vth`` as well, unless both are shifts."""
+        if self.coefficient_limit <= 1 or (not self.is_float and _is_power_of_two(self.vth)):
+            return Cost(additions=1)
+        return Cost(additions=1, products=((fixed_point.STATE_BITS, fixed_point.STATE_BITS),) * 2)
+
+    @property
+    def rectifies(self) -> bool:
+        return True
+
+    @property
+    def keeps_n(self) -> bool:
+        return self.n_max is not None or (self.negative and self.rectifies)
+
+    @property
+    def thresholds(self) -> Mapping[str, Numbers]:
+        return {"vth": self.vth}
+
+    def wanted(self, drive: int) -> int:
+        vth = int(np.min(self.vth))
+        return (vth - 1 + drive) // vth + 1 if self.graded else self.coefficient_limit
+
+    def mean(self, a: Array, *, clip: bool) -> Array:
+        c = a / carried(self.vth, a)
+        c = c.clip(min=0) if self.rectifies else c
+        c = c if self.n_max is None else c.clip(max=carried(self.n_max, c))
+        return c.clip(-self.coefficient_limit, self.coefficient_limit) if clip else c
+
 
 @registered(NEURONS)
 class RateNeuron(_Threshold):
@@ -125,6 +169,7 @@ class RateNeuron(_Threshold):
     """
 
     type_name = "IF"
+    fire_cost = Cost(additions=1)
 
     def fire(self, v: Array, n: Array) -> Array:
         return cast_like(v >= carried(self.vth, v), v)
@@ -132,6 +177,9 @@ class RateNeuron(_Threshold):
 
 class _DoubleThreshold(_Threshold):
     """What neurons with a lower threshold share."""
+
+    negative = True
+    settable = ("vth", "v0", "vth_lo")
 
     vth_lo: Numbers | None = numbers(
         optional=True,
@@ -152,6 +200,18 @@ class _DoubleThreshold(_Threshold):
         self._same_format("vth_lo")
         self._check("vth_lo", lambda vth_lo: vth_lo < 0, "a negative number")
 
+    @property
+    def rectifies(self) -> bool:
+        return not self.signed
+
+    @property
+    def thresholds(self) -> Mapping[str, Numbers]:
+        assert self.vth_lo is not None  # set in __post_init__
+        return {"vth": self.vth, "vth_lo": self.vth_lo}
+
+    def describe(self) -> str:
+        return self.type_name + (" signed" if self.signed else "")
+
 
 @registered(NEURONS)
 class DoubleThresholdNeuron(_DoubleThreshold):
@@ -171,6 +231,7 @@ class DoubleThresholdNeuron(_DoubleThreshold):
     """
 
     type_name = "DTIF"
+    fire_cost = Cost(additions=2)
 
     def fire(self, v: Array, n: Array) -> Array:
         up = cast_like(v >= carried(self.vth, v), v)
@@ -199,6 +260,7 @@ class AugmentedNeuron(_DoubleThreshold):
 
     type_name = "AUGIF"
     graded = True
+    fire_cost = Cost(additions=2)
 
     message_bits: int = integer(
         low=2,
@@ -219,6 +281,42 @@ class AugmentedNeuron(_DoubleThreshold):
         down = (floor_div(low - v, vth) + 1).clip(min=0)
         return up - (down if self.signed else down.clip(max=n))
 
+    @property
+    def no_total(self) -> str | None:
+        if self.is_float:
+            return "computes in floating point, where the theorem does not hold exactly"
+        if every(_is_minus_one, self.vth_lo):
+            return None
+        found = offending(_is_minus_one, self.vth_lo)
+        return f"has vth_lo = {found}; only with -1 are sums independent of order"
+
+    def settled(self, u: Array, t: int) -> Array:
+        n = floor_div(u, carried(self.vth, u))
+        n = n if self.signed else n.clip(min=0)
+        return n if self.n_max is None else n.clip(max=carried(self.n_max, n) * t)
+
+    def swing(self, u: Array, n: Array, t: int, *, steady: bool) -> float:
+        low, high = extremes(u)
+        # A steady input can only push a silent neuron further down, where clipping changes nothing.
+        down = 0.0 if steady or self.signed else -low
+        up = high / t + np.max(self.vth)
+        if self.n_max is not None:  # what the bound keeps back piles up
+            up += extremes(u - n * carried(self.vth, u))[1]
+        return max(down, up)
+
+    def doubts(self) -> Iterator[Doubt]:
+        if not _is_power_of_two(self.vth):
+            vth = int(np.max(self.vth))
+            yield Doubt(
+                found=vth,
+                problem=f"spikes are v / vth, vth up to {vth:,} is no power of two, and microcode may not divide",
+                change="convert with power_of_two_vth=True (--power-of-two-vth), which makes it a shift",
+            )
+
+
+def _is_minus_one(value: float) -> bool:
+    return value == -1
+
 
 @registered(NEURONS)
 class ReadoutNeuron(Neuron):
@@ -232,6 +330,7 @@ class ReadoutNeuron(Neuron):
 
     type_name = "READOUT"
     fires = False
+    fire_cost = Cost()
 
     floating: bool = boolean(default=False, stored_as="floating", doc="whether v is floating point, without saturation")
 
@@ -248,6 +347,16 @@ class ReadoutNeuron(Neuron):
 
     def fire(self, v: Array, n: Array) -> Array:
         return n  # stays 0
+
+    def mean(self, a: Array, *, clip: bool) -> Array:
+        return a
+
+    @property
+    def no_total(self) -> str | None:
+        return "computes in floating point, where sums depend on their order" if self.is_float else None
+
+    def settled(self, u: Array, t: int) -> Array:
+        return u
 
 
 @registered(NEURONS)
@@ -273,6 +382,7 @@ class MaxPoolNeuron(Neuron):
     type_name = "MAXPOOL"
     graded = True
     takes_bias = False
+    fire_cost = Cost(additions=1)
 
     kernel_size: tuple[int, int] = pair(low=1, stored_as="kernelSize", doc="height and width of the window")
     stride: tuple[int, int] | None = pair(
@@ -337,3 +447,33 @@ class MaxPoolNeuron(Neuron):
 
     def fire(self, v: Array, n: Array) -> Array:
         return self.maxima(v) - n
+
+    @property
+    def inputs(self) -> int:
+        return math.prod(self.kernel_size)
+
+    def sent_limit(self, arriving: int) -> int:
+        """What it takes: if its inputs change by at most so much, so does their maximum."""
+        return arriving
+
+    def told(self, before: State, a: np.ndarray, bias: np.ndarray, at: tuple[int, ...]) -> dict[str, Any]:
+        """Several potentials and currents belong to a neuron that pools: the largest ones decide."""
+        v = before.v
+        return {"largest v": self.maxima(v)[at], "largest v + a": self.maxima(v + a)[at], "n": before.n[at]}
+
+    def mean(self, a: Array, *, clip: bool) -> Array:
+        return self.maxima(a)
+
+    @property
+    def no_total(self) -> str | None:
+        return "computes in floating point, where sums depend on their order" if self.is_float else None
+
+    def settled(self, u: Array, t: int) -> Array:
+        return self.maxima(u)
+
+    def doubts(self) -> Iterator[Doubt]:
+        yield Doubt(
+            found=self.inputs,
+            problem=f"max pooling keeps {self.inputs:,} inputs apart, which neurons get as one sum",
+            change="train with average pooling or strided convolutions",
+        )

@@ -247,7 +247,7 @@ def warn_of_overflows(out: Output) -> Output:
 def only_sinks(layer: Layer) -> bool:
     """Whether a potential at the lower limit stays there: silent neurons that a steady input pushes down, for good."""
     steady = all(connection.source == INPUT for connection in layer.connections)
-    return steady and hasattr(layer.neuron, "vth") and not getattr(layer.neuron, "signed", False)
+    return steady and layer.neuron.rectifies
 
 
 def joined(parts: Iterable[Output]) -> Output:

@@ -12,9 +12,6 @@ from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.spec import Numbers
 from lava_aug.texts import counted, printable, table
 
-OPTIONS = ("vth_lo", "v0", "n_max", "message_bits")
-"""What neurons may have beside a threshold, in one line below the table."""
-
 EITHER = "0 = vth/2"
 """A start that is both, as that of relays of ``vth = 1``: told only if there is no other."""
 
@@ -62,7 +59,7 @@ def described(net: Network) -> dict[str, Any]:
 
 
 def _described(net: Network, layer: Layer) -> dict[str, Any]:
-    vth = getattr(layer.neuron, "vth", None)
+    vth = layer.neuron.threshold
     return {
         "name": layer.name,
         "types": [c.synapse.type_name for c in layer.connections],
@@ -76,7 +73,7 @@ def _described(net: Network, layer: Layer) -> dict[str, Any]:
 
 
 def _row(net: Network, layer: Layer) -> tuple[str, ...]:
-    vth = getattr(layer.neuron, "vth", None)
+    vth = layer.neuron.threshold
     found = net.shapes[layer.name]
     return (
         layer.name,
@@ -97,13 +94,12 @@ def _inputs(net: Network, layer: Layer) -> Iterator[str]:
 
 
 def _options(net: Network) -> list[str]:
-    """Which of the neuron's options are in force, where layers differ all of them."""
+    """Which of the neurons' numbers beside the threshold are in force, where layers differ all of them."""
     found: dict[str, set[str]] = {}
     for layer in net:
-        vth = getattr(layer.neuron, "vth", None)
-        for name in OPTIONS:
-            value = getattr(layer.neuron, name, None)
-            if value is not None:
+        vth, columns = layer.neuron.threshold, list(layer.neuron.thresholds)[:1]
+        for name, value in layer.neuron.numbers().items():
+            if name not in columns:
                 found.setdefault(name, set()).add(_option(name, value, vth))
     texts = [f"{name} {' / '.join(sorted(values - {EITHER} or values))}" for name, values in found.items()]
     return [f"options: {', '.join(texts)}"] if texts else []

@@ -138,13 +138,9 @@ class SpikingProcess(NeuronProcess):
         shape = self.neuron.output_shape(self.a_in.shape)
         self.s_out = OutPort(shape=shape)
         self.n = Var(shape=shape, init=0)
-        for parameter in PARAMETERS:
-            value = getattr(self.neuron, parameter, None)
-            if value is not None:
-                setattr(self, parameter, Var(shape=np.shape(value) or (1,), init=value))
-
-
-PARAMETERS = ("vth", "v0", "vth_lo")
+        for parameter in self.neuron.settable:
+            value = getattr(self.neuron, parameter)
+            setattr(self, parameter, Var(shape=np.shape(value) or (1,), init=value))
 
 
 class NeuronModel(PyLoihiProcessModel):
@@ -214,7 +210,7 @@ class SpikingModel(NeuronModel):
     vth_lo: Any = None
 
     def specification(self) -> Neuron:
-        known = {name: getattr(self.neuron, name) for name in PARAMETERS if hasattr(self.neuron, name)}
+        known = {name: getattr(self.neuron, name) for name in self.neuron.settable}
         if any(np.any(getattr(self, name) != value) for name, value in known.items()):
             self.neuron = self.neuron.replace(**{name: self._current(name, value) for name, value in known.items()})
         return self.neuron

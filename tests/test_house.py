@@ -12,6 +12,7 @@ import pytest
 from command_line import run_python
 
 import lava_aug
+from lava_aug.neurons import NEURONS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
@@ -195,6 +196,53 @@ def test_conversion_simulation_and_files_are_strangers() -> None:
         room = name.partition(".")[0]
         if room in strangers:
             assert not rooms_of(of_ours(imports(path))) & (strangers - {room}), name
+
+
+# Neurons and those who ask
+
+NEURON_NAMES = {kind.__name__ for kind in NEURONS.values()}
+NEURON_PARAMETERS = {name for kind in NEURONS.values() for name, _ in kind.declarations()}
+
+
+def asked_of_neurons(source: str) -> list[str]:
+    """Calls by which code finds out what a neuron is, instead of asking it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"isinstance", "getattr", "hasattr"}:
+            continue
+        asked, about = ast.unparse(node.args[0]), ast.unparse(node.args[1])
+        is_neuron = asked.split(".")[-1] == "neuron"
+        by_type = about != "Neuron" and (is_neuron or set(re.findall(r"\w+", about)) & NEURON_NAMES)
+        by_name = is_neuron or about.strip("'\"") in NEURON_PARAMETERS
+        defaulted = ast.unparse(node.func) == "hasattr" or len(node.args) == 3
+        if by_type if ast.unparse(node.func) == "isinstance" else by_name and defaulted:
+            found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "number"),
+    [
+        ("isinstance(layer.neuron, MaxPoolNeuron)", 1),
+        ("isinstance(a, (Dense, RateNeuron))", 1),
+        ("hasattr(layer.neuron, 'vth_lo')", 1),
+        ("getattr(spec, 'vth', None)", 1),
+        ("getattr(neuron, name, 0)", 1),
+        ("isinstance(self.neuron, Neuron), isinstance(term.synapse, Dense), getattr(neuron, name)", 0),
+        ("COMPILED[type(neuron)], type(neuron) in FIRING", 0),
+    ],
+)
+def test_what_asks_for_the_type_of_a_neuron_is_found(source: str, number: int) -> None:
+    assert len(asked_of_neurons(source)) == number
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in [*FILES, *sorted(PROCESSES.rglob("*.py"))] if path.stem not in {"neuron", "neurons"}],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_nobody_asks_for_the_type_of_a_neuron(path: Path) -> None:
+    assert not asked_of_neurons(path.read_text(encoding="utf-8")), "a neuron says it itself: see lava_aug/neuron.py"
 
 
 # The package itself

@@ -1,5 +1,6 @@
 """Laws that hold for whole families of neurons: the loop of unit spikes, the theorem, the ledger, the carriers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from examples import DEVICES, EXAMPLE_NEURONS, EXAMPLE_POPULATIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lava_aug.errors import SpecError
+from lava_aug.fixed_point import saturate, signed_range
 from lava_aug.layers import Shape
 from lava_aug.neurons import (
-    NEURONS,
     AugmentedNeuron,
+    Cost,
     DoubleThresholdNeuron,
     MaxPoolNeuron,
     Neuron,
@@ -21,6 +24,7 @@ from lava_aug.neurons import (
     State,
     initial_state,
 )
+from lava_aug.simulation.compiled import COMPILED
 
 TOP = 2**23 - 1
 BOTTOM = -(2**23)
@@ -177,7 +181,7 @@ def test_batched_equals_one_by_one(neuron: Neuron, shape: Shape) -> None:
     assert spikes > 0 or not neuron.fires or np.max(getattr(neuron, "vth", 0)) > 1000
 
 
-@each_fixed_point
+@pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if type(n) in COMPILED and not n.is_float], ids=repr)
 @pytest.mark.parametrize("device", DEVICES)
 @quick
 @given(data=st.data())
@@ -206,6 +210,145 @@ def test_all_carriers_agree(neuron: Neuron, device: str, data: st.DataObject) ->
         integer, double, single = expected.state, in_double.state, in_single.state
 
 
+@each_fixed_point
+@pytest.mark.parametrize("device", DEVICES)
+@quick
+@given(data=st.data())
+def test_integers_of_torch_and_numpy_agree(neuron: Neuron, device: str, data: st.DataObject) -> None:
+    integer = initial_state(neuron, (6,))
+    in_torch = State(torch.tensor(integer.v, device=device), torch.tensor(integer.n, device=device))
+    for currents in data.draw(st.lists(st.lists(st.integers(-(2**24), 2**24), min_size=6, max_size=6), max_size=6)):
+        expected = neuron.step(integer, np.array(currents), np.array(3))
+        found = neuron.step(in_torch, torch.tensor(currents, device=device), torch.tensor(3, device=device))
+        assert found.s.tolist() == expected.s.tolist()
+        assert (found.s.dtype, found.state.v.dtype) == (torch.int64, torch.int64)
+        assert found.state.v.tolist() == expected.state.v.tolist()
+        assert found.saturated.tolist() == expected.saturated.tolist()
+        integer, in_torch = expected.state, found.state
+
+
+# What neurons say of themselves
+
+each_population = pytest.mark.parametrize(
+    ("neuron", "shape"), [(n, shape) for n, shape in EXAMPLE_POPULATIONS if not n.is_float], ids=repr
+)
+
+
+def population_course(neuron: Neuron, shape: Shape, seed: int, size: int, steps: int = 12) -> Iterator[tuple[Any, Any]]:
+    """``(sum of the currents so far, Step)`` after each of some steps."""
+    generator, state = np.random.default_rng(seed), initial_state(neuron, shape)
+    total = np.zeros(shape, np.int64)
+    for _ in range(steps):
+        a = generator.integers(-size, size + 1, shape)
+        step = neuron.step(state, a, 0)
+        total, state = total + a, step.state
+        yield total.copy(), step
+
+
+@each_population
+@pytest.mark.parametrize("size", [20, 2**24])
+def test_coefficients_stay_within_the_range_of_the_payload(neuron: Neuron, shape: Shape, size: int) -> None:
+    low, high = neuron.coefficient_range
+    sent = np.stack([step.s for _, step in population_course(neuron, shape, 1, size)])
+    assert low <= sent.min() <= sent.max() <= high
+    assert neuron.payload_bits == high.bit_length() + (low < 0)
+    assert sent.any() or not neuron.fires or size == 20
+    assert sent.min() < 0 or not neuron.negative or not neuron.fires or size == 20
+    n: Any = sum(sent)
+    assert n.min() >= 0 or not neuron.rectifies
+
+
+@each_population
+def test_the_state_starts_as_declared_and_keeps_its_width(neuron: Neuron, shape: Shape) -> None:
+    potentials = [variable for variable in neuron.variables if variable.name.startswith("v")]
+    assert len(potentials) == neuron.inputs
+    assert np.array_equal(np.broadcast_to(potentials[0].initial, shape), initial_state(neuron, shape).v)
+    low, high = signed_range(potentials[0].bits)
+    for _, step in population_course(neuron, shape, 2, 2**24):
+        assert low <= step.state.v.min() <= step.state.v.max() <= high
+
+
+@each_population
+def test_the_peak_is_what_was_compared_with_the_thresholds(neuron: Neuron, shape: Shape) -> None:
+    state, generator = initial_state(neuron, shape), np.random.default_rng(3)
+    for _ in range(9):
+        a = generator.integers(-99, 100, shape)
+        step = neuron.step(state, a, 0)
+        expected = saturate(neuron.integrate(state.v, a, np.array(0)))
+        np.testing.assert_array_equal(neuron.peak(step.state.v, step.s), expected)
+        state = step.state
+
+
+@each_population
+@pytest.mark.parametrize("size", [30, 4000])
+def test_totals_are_what_was_sent_whatever_the_order(neuron: Neuron, shape: Shape, size: int) -> None:
+    clipped = False
+    for t, (x, step) in enumerate(population_course(neuron, shape, 4, size), start=1):
+        clipped |= bool(step.saturated.any() or (step.capped is not None and step.capped.any()))
+        total = neuron.total(x, t)
+        assert (total is None) == (neuron.no_total is not None)
+        if total is not None and not clipped:
+            np.testing.assert_array_equal(total, step.state.n if neuron.fires else step.state.v)
+            in_torch: Any = neuron.total(torch.tensor(x), t)
+            np.testing.assert_array_equal(in_torch.numpy(), total)
+
+
+def test_which_neurons_have_totals() -> None:
+    assert AugmentedNeuron(vth=10).no_total is None
+    assert AugmentedNeuron(vth=10).total(np.array([35, -40]), 3).tolist() == [4, 0]  # pyright: ignore
+    assert AugmentedNeuron(vth=10, signed=True, n_max=1).total(np.array([35, -40]), 3).tolist() == [3, -4]  # pyright: ignore
+    assert MaxPoolNeuron(kernel_size=(1, 2)).total(np.array([[3, -4]]), 2).tolist() == [[3]]  # pyright: ignore
+    assert ReadoutNeuron().total(np.array([7]), 2).tolist() == [7]  # pyright: ignore
+    for neuron in (RateNeuron(vth=10), DoubleThresholdNeuron(vth=10), AugmentedNeuron(vth=10, vth_lo=-2)):
+        assert neuron.total(np.array([7]), 2) is None
+    with pytest.raises(SpecError, match=r"RateNeuron.settled: has IF neurons, whose spikes depend on the order"):
+        RateNeuron(vth=10).settled(np.array([7]), 2)
+
+
+def test_whoever_writes_a_part_of_the_step_anew_says_what_it_costs() -> None:
+    def leak(self: Any, v: Any, a: Any, bias: Any) -> Any:
+        return v // 2 + a + bias
+
+    with pytest.raises(SpecError, match=r"Leaky has its own integrate: say what it costs, as integrate_cost ="):
+        type("Leaky", (AugmentedNeuron,), {"integrate": leak})
+    with pytest.raises(SpecError, match=r"say what it costs, as fire_cost = Cost\(...\)"):
+        type("Strict", (RateNeuron,), {"fire": lambda self, v, n: n})
+
+
+def test_what_follows_from_a_step_is_not_inherited_by_another() -> None:
+    def leak(self: Any, v: Any, a: Any, bias: Any) -> Any:
+        return v // 2 + a + bias
+
+    leaky: Any = type("Leaky", (AugmentedNeuron,), {"integrate": leak, "integrate_cost": Cost(additions=2)})(vth=10)
+    assert leaky.total(np.array([35]), 3) is None
+    assert leaky.step_cost == Cost(additions=4)
+    with pytest.raises(SpecError, match=r"Leaky: its mean activation is not known; write Leaky.mean"):
+        leaky.mean(np.array([1.0]), clip=False)
+
+
+def test_costs_by_hand() -> None:
+    division = ((24, 24), (24, 24))
+    for neuron, step, event in (
+        (RateNeuron(vth=10), Cost(2), Cost(1)),
+        (DoubleThresholdNeuron(vth=10), Cost(3), Cost(1)),
+        (AugmentedNeuron(vth=10), Cost(3), Cost(1, division)),
+        (AugmentedNeuron(vth=16), Cost(3), Cost(1)),
+        (AugmentedNeuron(vth=16.0), Cost(3), Cost(1, division)),
+        (MaxPoolNeuron(kernel_size=(2, 2)), Cost(2), Cost()),
+        (ReadoutNeuron(), Cost(1), Cost()),
+    ):
+        assert (neuron.step_cost, neuron.event_cost) == (step, event)
+
+
+def test_the_mean_is_what_many_steps_come_to() -> None:
+    for neuron in (RateNeuron(vth=40), DoubleThresholdNeuron(vth=40), AugmentedNeuron(vth=7, n_max=3)):
+        currents = np.array([-9, 3, 17, 39, 50])
+        state = initial_state(neuron, (5,))
+        for _ in range(2000):
+            state = neuron.step(state, currents, 0).state
+        np.testing.assert_allclose(state.n / 2000, neuron.mean(currents * 1.0, clip=True), atol=1e-3)
+
+
 @each_neuron
 def test_a_step_changes_nothing_in_place(neuron: Neuron) -> None:
     for convert in (np.array, torch.tensor):
@@ -218,7 +361,7 @@ def test_a_step_changes_nothing_in_place(neuron: Neuron) -> None:
         assert step.state.v.tolist() != before[0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NEURONS.values() if kind is not MaxPoolNeuron])
+@pytest.mark.parametrize("kind", [RateNeuron, DoubleThresholdNeuron, AugmentedNeuron, ReadoutNeuron])
 def test_without_input_nothing_happens(kind: type[Neuron]) -> None:
     neuron = ReadoutNeuron() if kind is ReadoutNeuron else kind(vth=10)  # pyright: ignore[reportCallIssue]
     before = initial_state(neuron, (3,))

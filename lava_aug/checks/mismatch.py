@@ -1,21 +1,18 @@
 """Where two outputs of a network part: the first value that differs, and the neuron's state before it."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from lava_aug.checks.reference import Moment, moments
+from lava_aug.checks.reference import moments
 from lava_aug.network import INPUT, Network
-from lava_aug.neurons import MaxPoolNeuron, Neuron
+from lava_aug.neurons import Neuron
 from lava_aug.results import Output
 
 FIELDS = ("spikes", "v", "saturated", "capped", "events", "spike_sum", "synops")
 """What is compared: where several differ in a layer and a step, the first of them is told."""
-
-PARAMETERS = ("vth", "vth_lo", "n_max", "message_bits")
-"""What decides how a neuron fires, as far as it has it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,38 +133,14 @@ def _before(net: Network, x: np.ndarray, name: str, step: int, image: int, neuro
     """What the specification has before a step, at one neuron: it runs again, for this image alone."""
     for moment in moments(net, x[image : image + 1], step):
         if (moment.t, moment.layer.name) == (step, name):
-            found = _STATES.get(type(moment.layer.neuron), _state)(moment, neuron)
-            return found | _parameters(moment.layer.neuron, net.shapes[name], neuron)
+            spec, bias = moment.layer.neuron, moment.layer.bias
+            zero = np.zeros((), np.int64)
+            found = spec.told(moment.before, moment.a, zero if bias is None else bias, (0, *neuron))
+            return {name: int(value) for name, value in found.items()} | _parameters(spec, net.shapes[name], neuron)
     raise KeyError(f"no step {step} of {name!r}")
 
 
-def _state(moment: Moment, neuron: tuple[int, ...]) -> dict[str, int]:
-    at = (0, *neuron)
-    bias = np.zeros((), np.int64) if moment.layer.bias is None else moment.layer.bias
-    return {
-        "v": int(moment.before.v[at]),
-        "n": int(moment.before.n[at]),
-        "a": int(moment.a[at]),
-        "bias": int(np.broadcast_to(bias, moment.a.shape[1:])[neuron]),
-    }
-
-
-def _pooled(moment: Moment, neuron: tuple[int, ...]) -> dict[str, int]:
-    """Several potentials and currents belong to a neuron that pools: the largest ones decide."""
-    pool, at = moment.layer.neuron, (0, *neuron)
-    assert isinstance(pool, MaxPoolNeuron)  # see _STATES
-    v, a = moment.before.v, moment.a
-    return {
-        "largest v": int(pool.maxima(v)[at]),
-        "largest v + a": int(pool.maxima(v + a)[at]),
-        "n": int(moment.before.n[at]),
-    }
-
-
-_STATES: dict[type[Neuron], Callable[[Moment, tuple[int, ...]], dict[str, int]]] = {MaxPoolNeuron: _pooled}
-"""Neurons whose state is not one potential for each; all others take `_state`."""
-
-
 def _parameters(spec: Neuron, shape: tuple[int, ...], neuron: tuple[int, ...]) -> dict[str, int]:
-    values: dict[str, Any] = {name: getattr(spec, name, None) for name in PARAMETERS}
-    return {name: int(np.broadcast_to(v, shape)[neuron]) for name, v in values.items() if v is not None}
+    """What decides how a neuron fires; where ``v`` started does not matter any more."""
+    values = {name: value for name, value in spec.numbers().items() if name != "v0"}
+    return {name: int(np.broadcast_to(value, shape)[neuron]) for name, value in values.items()}

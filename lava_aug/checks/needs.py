@@ -17,14 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug import fixed_point
 from lava_aug.checks.loihi2 import LIMITS
 from lava_aug.checks.planning import LayerPlan
 from lava_aug.network import Layer, Network
-from lava_aug.neurons import MaxPoolNeuron, Neuron
 
-VARIABLE_BYTES = 4
-"""Assumed: a 24-bit variable in a word of its own."""
+WORD_BYTES = 4
+"""Assumed: a variable of up to 32 bits in a word of its own, a wider one in several."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +38,7 @@ class LayerNeeds:
     fan_in, fan_out : int
         Most synapses into, and out of, one neuron.
     weight_bits, payload_bits, state_bits : int
-        Widths of a weight (without a power of two that all share), of a spike, and of each variable of the state.
+        Widths of a weight (without a power of two that all share), of a spike, and of the state's widest variable.
     variables : tuple of str
         What a neuron has to keep.
     axons_in, axons_out : int
@@ -73,7 +71,7 @@ class LayerNeeds:
     @property
     def state_bytes(self) -> int:
         """Estimated memory of one neuron's state."""
-        return VARIABLE_BYTES * len(self.variables)
+        return _state_bytes(self.variables, self.state_bits)
 
 
 def needs(net: Network, layer: Layer, widths: LayerPlan) -> LayerNeeds:
@@ -81,8 +79,8 @@ def needs(net: Network, layer: Layer, widths: LayerPlan) -> LayerNeeds:
     neurons = math.prod(net.shapes[layer.name])
     synapses = net.num_synapses(layer.name)
     bits = widths.weight_bits or 1  # relays and sums have weights 1
-    variables = _variables(layer)
-    state = neurons * VARIABLE_BYTES * len(variables)
+    variables, state_bits = _variables(layer), max(variable.bits for variable in layer.neuron.variables)
+    state = neurons * _state_bytes(variables, state_bits)
     least, most = (state + math.ceil(count * bits / 8) for count in (layer.num_weights, synapses))
     return LayerNeeds(
         name=layer.name,
@@ -91,8 +89,8 @@ def needs(net: Network, layer: Layer, widths: LayerPlan) -> LayerNeeds:
         fan_out=_fan_out(net, layer),
         synapses=synapses,
         weight_bits=bits,
-        payload_bits=_payload_bits(layer.neuron),
-        state_bits=fixed_point.STATE_BITS,
+        payload_bits=layer.neuron.payload_bits,
+        state_bits=state_bits,
         variables=variables,
         axons_in=sum(math.prod(net.shapes[source]) for source in {c.source for c in layer.connections}),
         axons_out=neurons * len({consumer.name for consumer, _ in net.consumers(layer.name)}),
@@ -108,22 +106,14 @@ def _cores(neurons: int, memory: int) -> int:
     return max(math.ceil(neurons / LIMITS["neurons_per_core"].value), math.ceil(memory / LIMITS["memory"].value))
 
 
+def _state_bytes(variables: tuple[str, ...], bits: int) -> int:
+    return WORD_BYTES * math.ceil(bits / (8 * WORD_BYTES)) * len(variables)
+
+
 def _variables(layer: Layer) -> tuple[str, ...]:
-    """What a neuron keeps: the potential; ``n``, where it bounds what is sent; a bias of its own."""
-    neuron: Any = layer.neuron
-    if isinstance(neuron, MaxPoolNeuron):
-        return (*(f"v{k}" for k in range(math.prod(neuron.kernel_size))), "n")
-    bounded = getattr(neuron, "n_max", None) is not None
-    takes_back = hasattr(neuron, "signed") and not neuron.signed
+    """What a neuron keeps: its state, and a bias of its own."""
     own_bias = layer.bias is not None and layer.bias.size > 1
-    return ("v", *(["n"] if bounded or takes_back else []), *(["bias"] if own_bias else []))
-
-
-def _payload_bits(neuron: Neuron) -> int:
-    """Width of a spike: graded ones have that of their payload, ternary ones a sign, ordinary ones are there or not."""
-    if neuron.graded:
-        return neuron.coefficient_limit.bit_length() + 1
-    return int(neuron.fires) + int(hasattr(neuron, "vth_lo"))
+    return (*(variable.name for variable in layer.neuron.variables), *(["bias"] if own_bias else []))
 
 
 def _fan_in(net: Network, layer: Layer) -> int:
@@ -133,8 +123,7 @@ def _fan_in(net: Network, layer: Layer) -> int:
         weight: Any = getattr(synapse, "weight", None)
         ones = synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))  # pyright: ignore
         total = total + ones.torch(torch.float32, "cpu")(torch.ones(1, *net.shapes[source]))
-    pooled = math.prod(layer.neuron.kernel_size) if isinstance(layer.neuron, MaxPoolNeuron) else 1
-    return int(total.max()) * pooled
+    return int(total.max()) * layer.neuron.inputs
 
 
 def _fan_out(net: Network, layer: Layer) -> int:

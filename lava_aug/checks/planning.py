@@ -185,9 +185,8 @@ class _Extents:
     def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
         """Take in one step."""
         self.current = _wider(self.current, a)
-        vth = getattr(layer.neuron, "vth", None)
         spikes = s.cpu().numpy()
-        self.v = _wider(self.v, v if vth is None else v + spikes * np.asarray(vth, np.float64))
+        self.v = _wider(self.v, layer.neuron.peak(v.astype(np.float64), spikes.astype(np.float64)))
         self.payload = _wider(self.payload, spikes) if layer.neuron.fires else (0, 0)
 
 
@@ -197,12 +196,10 @@ def _wider(extent: Extent | None, values: Any) -> Extent:
 
 
 def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[str, int], num_steps: int) -> LayerPlan:
-    neuron: Any = layer.neuron
+    neuron = layer.neuron
     current = math.ceil(sum(c.synapse.weight_sum * worst[c.source] for c in layer.connections))
     bias = 0 if layer.bias is None else int(np.abs(layer.bias).max())
-    vth = int(np.min(getattr(neuron, "vth", 1)))
-    start = int(np.abs(neuron.initial()[0]).max())
-    wanted = (vth - 1 + current + bias) // vth + 1 if neuron.graded else int(neuron.fires)
+    wanted = neuron.wanted(current + bias)
     worst[layer.name] = min(wanted, neuron.coefficient_limit)
     weights: list[Any] = [c.synapse for c in layer.connections if c.synapse.num_weights]
     made = LayerPlan(
@@ -212,7 +209,7 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
         v=found.v if found else None,
         payload=found.payload if found else None,
         worst_current=current,
-        worst_v=start + num_steps * (current + bias),
+        worst_v=neuron.reach(current + bias, num_steps),
         worst_payload=wanted,
         state_limit=fixed_point.symmetric_limit(fixed_point.STATE_BITS),
         payload_limit=neuron.coefficient_limit,

@@ -9,15 +9,13 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
-
 from lava_aug.checks.loihi2 import LIMITS, NOT_PUBLIC, SOURCES
 from lava_aug.checks.needs import LayerNeeds, needs
 from lava_aug.checks.planning import LayerPlan, plan
 from lava_aug.errors import InputError
 from lava_aug.images import Progress
 from lava_aug.network import Layer, Network
-from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron
+from lava_aug.neurons import Neuron
 from lava_aug.spec import is_int
 from lava_aug.texts import counted, table
 
@@ -276,25 +274,13 @@ def _of_states(widths: LayerPlan, asked: LayerNeeds) -> Iterator[Finding]:
 
 
 def _of_neurons(layer: Layer, asked: LayerNeeds) -> Iterator[Finding]:
-    neuron, limit = layer.neuron, LIMITS["neuron_state"]
+    limit = LIMITS["neuron_state"]
     if asked.state_bytes > limit.value:
         problem = f"the state of a neuron takes {asked.state_bytes:,} bytes, {limit.value:,} fit"
         change = "pool in several steps of smaller windows"
         yield Finding("does not fit", asked.name, "neuron_state", asked.state_bytes, problem, change)
-    if isinstance(neuron, MaxPoolNeuron):
-        problem = f"max pooling keeps {len(asked.variables) - 1:,} inputs apart, which neurons get as one sum"
-        change = "train with average pooling or strided convolutions"
-        yield Finding("unclear", asked.name, None, len(asked.variables) - 1, problem, change)
-    if isinstance(neuron, AugmentedNeuron) and not _is_power_of_two(neuron.vth):
-        vth = int(np.max(neuron.vth))
-        problem = f"spikes are v / vth, vth up to {vth:,} is no power of two, and microcode may not divide"
-        change = "convert with power_of_two_vth=True (--power-of-two-vth), which makes it a shift"
-        yield Finding("unclear", asked.name, None, vth, problem, change)
-
-
-def _is_power_of_two(vth: Any) -> bool:
-    values = np.asarray(vth, np.int64)
-    return bool((values & (values - 1) == 0).all())
+    for doubt in layer.neuron.doubts():
+        yield Finding("unclear", asked.name, None, *doubt)
 
 
 def _of_cores(asked: LayerNeeds) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ from lava_aug.conversion.tracing import trace
 from lava_aug.errors import InputError
 from lava_aug.images import Progress, check_num_steps, payloads
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.neurons import MaxPoolNeuron
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 from lava_aug.texts import counted, plain, table
@@ -208,21 +207,8 @@ class _Ideal:
         for layer in self.net:
             total = sum((kernel(sent[source]) for source, kernel in self.kernels[layer.name]), torch.zeros(()))
             total = total if layer.bias is None else total + _tensor(layer.bias)
-            sent[layer.name] = _activation(layer.neuron, total, clip=clip)
+            sent[layer.name] = layer.neuron.mean(total, clip=clip)
             yield layer.name, sent[layer.name] * _tensor(layer.quantum)
-
-
-def _activation(neuron: Any, total: torch.Tensor, *, clip: bool) -> torch.Tensor:
-    """Coefficients per step, if nothing were rounded."""
-    if isinstance(neuron, MaxPoolNeuron):
-        zero = total.new_zeros(())
-        return neuron.fire(total, zero)
-    if not neuron.fires:
-        return total
-    c = total / _tensor(neuron.vth)
-    c = c if getattr(neuron, "signed", False) else c.clamp(min=0)
-    c = c if neuron.n_max is None else torch.minimum(c, _tensor(neuron.n_max))
-    return c.clamp(-neuron.coefficient_limit, neuron.coefficient_limit) if clip else c
 
 
 def _differences(x: Any, q: Any, c: Any, d: Any) -> tuple[Any, ...]:

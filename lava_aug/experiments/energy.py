@@ -37,10 +37,9 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.fixed_point import STATE_BITS
 from lava_aug.layers import Synapse
-from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
-from lava_aug.neurons import MaxPoolNeuron, RateNeuron
+from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Network
+from lava_aug.neurons import Cost
 
 ADDITION = 0.1
 """pJ, 32-bit integer."""
@@ -76,16 +75,11 @@ def multiplies(synapse: Synapse) -> bool:
 
 
 def payload_limit(net: Network, source: str, input_limit: int = INPUT_LEVELS) -> int:
-    """Largest magnitude that the spikes of a layer, or of the input, can have.
-
-    Max pooling passes on what it takes: if its inputs change by -1, 0 or 1, so does their maximum.
-    """
+    """Largest magnitude that the spikes of a layer, or of the input, can have."""
     if source == INPUT:
         return input_limit
-    layer = net[source]
-    if isinstance(layer.neuron, MaxPoolNeuron):
-        return max(payload_limit(net, connection.source, input_limit) for connection in layer.connections)
-    return layer.neuron.coefficient_limit
+    arriving = (payload_limit(net, connection.source, input_limit) for connection in net[source].connections)
+    return net[source].neuron.sent_limit(max(arriving))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,12 +125,19 @@ def prices(net: Network, input_limit: int = INPUT_LEVELS) -> Prices:
         The largest payload of the input.
     """
     addition = FLOAT_ADDITION if net.is_float else ADDITION
-    firing = [layer for layer in net if layer.neuron.fires]
+    resets = {layer.name: layer.neuron.event_cost for layer in net if layer.neuron.event_cost != Cost()}
+    steps = [(layer.neuron.step_cost, math.prod(net.current_shapes[layer.name])) for layer in net]
     return Prices(
         operations=np.array([addition + _product(net, c, input_limit) for layer in net for c in layer.connections]),
-        events={layer.name: addition + 2 * _division(layer) for layer in firing if not _is_pool(layer)},
-        step=addition * sum(_updates(layer) * math.prod(net.current_shapes[layer.name]) for layer in net),
+        events={name: addition * cost.additions + _products(net, cost) for name, cost in resets.items()},
+        step=addition * sum(cost.additions * count for cost, count in steps)
+        + sum(_products(net, cost) * count for cost, count in steps),
     )
+
+
+def _products(net: Network, cost: Cost) -> float:
+    """pJ of the products in what a neuron does."""
+    return sum(FLOAT_PRODUCT if net.is_float else product(*widths) for widths in cost.products)
 
 
 def _product(net: Network, connection: Connection, input_limit: int) -> float:
@@ -149,25 +150,3 @@ def _product(net: Network, connection: Connection, input_limit: int) -> float:
         return FLOAT_PRODUCT
     signed = connection.source != INPUT
     return product(limit.bit_length() + signed, synapse.mantissa_bits)
-
-
-def _division(layer: Layer) -> float:
-    """pJ of a product in the reset of an augmented spike; 0 where shifts do."""
-    neuron: Any = layer.neuron
-    if not neuron.graded or neuron.coefficient_limit <= 1:
-        return 0.0
-    if neuron.is_float:
-        return FLOAT_PRODUCT
-    vth = np.asarray(neuron.vth, np.int64)
-    return 0.0 if (vth & (vth - 1) == 0).all() else product(STATE_BITS, STATE_BITS)
-
-
-def _updates(layer: Layer) -> int:
-    """Additions and comparisons of a neuron in every step; of max pooling: of each of its inputs."""
-    if not layer.neuron.fires:
-        return 1
-    return 2 if isinstance(layer.neuron, RateNeuron) or _is_pool(layer) else 3
-
-
-def _is_pool(layer: Layer) -> bool:
-    return isinstance(layer.neuron, MaxPoolNeuron)

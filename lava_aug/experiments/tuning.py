@@ -274,7 +274,7 @@ class _Search:
 
 def _refined(tuned: Tuned, search: _Search, progress: Callable[[str, int, int], None] | None) -> Tuned:
     """Coarser layers, one after the other, as long as that is better."""
-    names = [layer.name for layer in tuned.best.network.layers[:-1] if hasattr(layer.neuron, "vth")]
+    names = [layer.name for layer in tuned.best.network.layers[:-1] if layer.neuron.threshold is not None]
     chosen = dict.fromkeys(names, tuned.best.resolution)
     for index, name in enumerate(names):
         while True:

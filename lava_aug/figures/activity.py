@@ -21,7 +21,10 @@ NARROW = 16
 """Coefficients up to here are drawn on a linear axis."""
 
 THRESHOLDS = ("vth", "vth_lo")
-"""Parameters that are lines in the figure of one neuron."""
+"""Parameters of a recording that are lines in the figure of one neuron."""
+
+THRESHOLD_LINES = ((COLORS[1], "--"), (COLORS[3], ":"), (COLORS[4], "-."))
+"""Color and style of each threshold, in the order in which the neuron names them."""
 
 
 def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
@@ -140,9 +143,8 @@ def neuron_trace(
     course = np.stack([found.peak, found.v], 1).ravel()
     before = [] if found.v0 is None else [(0, found.v0)]
     ax.plot(*zip(*before, *zip(np.repeat(steps, 2), course, strict=True), strict=True), color=COLORS[0], label="v")
-    for name, color, style in (("vth", COLORS[1], "--"), ("vth_lo", COLORS[3], ":")):
-        if name in found.thresholds:
-            ax.axhline(found.thresholds[name], color=color, linestyle=style, linewidth=1.5, label=name)
+    for (name, value), (color, style) in zip(found.thresholds.items(), THRESHOLD_LINES, strict=False):
+        ax.axhline(value, color=color, linestyle=style, linewidth=1.5, label=name)
     _mark_spikes(ax, steps, found)
     ax.set_title(plain(title or found.title))
     ax.set_xlabel("time step")
@@ -167,8 +169,7 @@ class _Course(NamedTuple):
 
 
 def _of_trace(trace: Trace) -> _Course:
-    known = {name: getattr(trace.neuron, name, None) for name in THRESHOLDS}
-    thresholds = {name: np.ravel(value)[0] for name, value in known.items() if value is not None}
+    thresholds = {name: np.ravel(value)[0] for name, value in trace.neuron.thresholds.items()}
     peak, v, s, n = (found.ravel() for found in (trace.peak, trace.v, trace.s, trace.n))
     v0 = np.ravel(trace.neuron.initial()[0])[0]
     return _Course(v0, peak, v, s, n, thresholds, trace.neuron.type_name)

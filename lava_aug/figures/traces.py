@@ -65,8 +65,7 @@ def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
     rows = []
     for current in currents:
         step = neuron.step(state, current, bias)
-        peak = step.state.v + step.s * getattr(neuron, "vth", 0)
-        rows.append((peak, step.state.v, step.s, step.state.n))
+        rows.append((neuron.peak(step.state.v, step.s), step.state.v, step.s, step.state.n))
         state = step.state
     peak, v, s, n = (np.stack(column) for column in zip(*rows, strict=True))
     return Trace(neuron, currents, peak, v, s, n)

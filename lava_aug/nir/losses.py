@@ -1,18 +1,17 @@
 """What the nodes of NIR leave out of a network."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from lava_aug.network import Layer, Network
-from lava_aug.neurons import RateNeuron
+from lava_aug.neurons import Neuron
 from lava_aug.nir.nodes import FIRING, Graph, graph_of
 
 
 def losses(net: Network) -> list[str]:
     """What a reader does not know that runs the nodes and leaves our metadata alone: one line for each thing."""
-    firing = [layer for layer in net if isinstance(layer.neuron, FIRING)]
+    firing = [layer for layer in net if type(layer.neuron) in FIRING]
     found = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
     graph = graph_of(net)
     if not net.is_float:
@@ -31,16 +30,16 @@ def _names(layers: list[Layer]) -> str:
     return ", ".join(layer.name for layer in layers)
 
 
-def _bounded(neuron: Any) -> bool:
-    """Whether ``n_max`` matters: a rate neuron's mean coefficient is at most 1 anyway."""
-    return neuron.n_max is not None and not isinstance(neuron, RateNeuron)
+def _bounded(neuron: Neuron) -> bool:
+    """Whether ``n_max`` matters: the mean coefficient of ordinary spikes of one sign is at most 1 anyway."""
+    return "n_max" in neuron.numbers() and neuron.coefficient_range != (0, 1)
 
 
-_LOSSES: tuple[tuple[str, Callable[[Any], bool]], ...] = (
+_LOSSES: tuple[tuple[str, Callable[[Neuron], bool]], ...] = (
     ("a spike takes the threshold off v, which NIR leaves open (norse sets v to 0)", lambda neuron: True),
-    ("v starts from v0 instead of 0", lambda neuron: bool(np.any(neuron.v0 != 0))),
-    ("negative spikes at vth_lo", lambda neuron: hasattr(neuron, "vth_lo")),
-    ("n may become negative (signed)", lambda neuron: getattr(neuron, "signed", False)),
+    ("v starts from v0 instead of 0", lambda neuron: bool(np.any(neuron.initial()[0] != 0))),
+    ("negative spikes at vth_lo", lambda neuron: neuron.negative),
+    ("n may become negative (signed)", lambda neuron: not neuron.rectifies),
     ("graded spikes: several in one step", lambda neuron: neuron.graded),
     ("n_max, the bound on the mean coefficient", _bounded),
 )

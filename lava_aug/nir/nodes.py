@@ -23,7 +23,7 @@ from lava_aug.constant_channel import differs_by_place, with_constant_channel
 from lava_aug.errors import ExportError, NetworkError
 from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
 
 MAX_WEIGHTS = 1 << 24
 """Most weights that a node may have which stands for a synapse that NIR has no node for."""
@@ -119,7 +119,7 @@ class _Builder:
         return end
 
     def _neuron(self, layer: Layer, shape: Shape, ends: list[str]) -> str:
-        if isinstance(layer.neuron, ReadoutNeuron):
+        if not layer.neuron.fires:
             if len(ends) > 1:  # not every tool adds up what goes to its output
                 total = self.node(f"{layer.name}_sum", _identity(shape))
                 self.graph.edges.extend((end, total) for end in ends)
@@ -321,12 +321,14 @@ def neuron_node(neuron: Neuron, full: Shape, shape: Shape) -> Node:
         known = sorted(cls.type_name for cls in FIRING)
         raise ExportError(
             f"NIR has no node for {neuron.type_name} neurons, only for {known} and the readout"
-            + ("; convert the model with average pooling instead" if neuron.type_name == "MAXPOOL" else "")
+            + INSTEAD.get(type(neuron), "")
         )
-    vth: Any = getattr(neuron, "vth")  # noqa: B009
-    found = exact(np.broadcast_to(threshold(vth), full).reshape(shape))
+    found = exact(np.broadcast_to(threshold(neuron.threshold), full).reshape(shape))
     return Node("IF", {"r": np.ones_like(found), "v_threshold": found, "v_reset": np.zeros_like(found)})
 
 
 FIRING: tuple[type[Neuron], ...] = (RateNeuron, DoubleThresholdNeuron, AugmentedNeuron)
 """Neurons that become ``IF`` nodes."""
+
+INSTEAD: dict[type[Neuron], str] = {MaxPoolNeuron: "; convert the model with average pooling instead"}
+"""What to do about neurons that have no node."""

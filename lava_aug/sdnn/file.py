@@ -91,7 +91,7 @@ def _layers(net: StockNetwork) -> Iterator[SigmaDeltaLayer]:
         1:
     ]
     for index, (layer, shape) in enumerate(behind, start=1):
-        if not isinstance(layer.neuron, SigmaDelta) or not isinstance(layer, (StockConv, StockDense)):
+        if type(layer.neuron) is not SigmaDelta or not isinstance(layer, (StockConv, StockDense)):
             raise FileError(f"layer {index}: expected a layer of Sigma-Delta neurons, found {layer.describe()}")
         bias = None if layer.bias is None else layer.bias.astype(np.int64)
         yield SigmaDeltaLayer(str(index), _synapse(layer), bias, layer.neuron.vth, shape)

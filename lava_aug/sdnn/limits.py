@@ -63,16 +63,16 @@ def _check_synapse(net: Network, layer: Layer, before: str) -> None:
 
 def _check_neuron(net: Network, layer: Layer) -> None:
     neuron: Any = layer.neuron
-    if not isinstance(neuron, NEURONS_TAKEN):
+    if type(neuron) not in NEURONS_TAKEN:
         raise refused(layer, f"neurons of type {neuron.type_name!r} have no counterpart")
     if neuron.n_max is not None:
         raise refused(layer, "its neurons have an upper bound (ReLU6, clamp)")
-    if getattr(neuron, "signed", False) and not isinstance(layer.connections[0].synapse, SumPool):
+    if not neuron.rectifies and not isinstance(layer.connections[0].synapse, SumPool):
         raise refused(layer, "its neurons are signed (a layer without ReLU)")
 
 
 def _check_threshold(net: Network, layer: Layer) -> None:
-    vth = getattr(layer.neuron, "vth", None)
+    vth = layer.neuron.threshold
     if vth is not None and differs_by_place(vth, net.current_shapes[layer.name]):
         raise refused(layer, "its threshold differs from place to place")
 

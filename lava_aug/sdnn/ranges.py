@@ -28,7 +28,7 @@ def float_layers(net: Network, x: np.ndarray | None, *, constant: bool = False) 
         n = np.concatenate([n, np.ones_like(n[:, :1])], axis=1)
     for layer in net:
         synapse, shape = windowed(layer.connections[0].synapse, net.shapes[before]), net.shapes[layer.name]
-        vth = by_channel(getattr(layer.neuron, "vth", 1), shape)
+        vth = by_channel(1 if layer.neuron.threshold is None else layer.neuron.threshold, shape)
         matrix = synapse.weight / vth.reshape(-1, *[1] * (synapse.weight.ndim - 1))
         if constant and before == INPUT:
             matrix[:, -1] /= INPUT_LEVELS

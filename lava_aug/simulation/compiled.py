@@ -62,11 +62,11 @@ def _spiking(neuron: Any, up_cap: float, down_cap: float) -> Parameters:
     low, high = _range(neuron)
     return Parameters(
         vth=neuron.vth,
-        vth_lo=getattr(neuron, "vth_lo", -1),
+        vth_lo=neuron.thresholds.get("vth_lo", -1),
         n_max=NO_LIMIT if neuron.n_max is None else neuron.n_max,
         up_cap=up_cap,
         down_cap=down_cap,
-        below_n=NO_LIMIT if getattr(neuron, "signed", False) else 0,
+        below_n=0 if neuron.rectifies else NO_LIMIT,
         limit=neuron.coefficient_limit,
         low=low,
         high=high,

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from lava_aug import fixed_point
 from lava_aug.layers import Shape
 from lava_aug.network import Layer
 from lava_aug.neurons import State, initial_state
-from lava_aug.simulation.compiled import compiled_population, is_compiled
+from lava_aug.simulation.compiled import COMPILED, compiled_population, is_compiled
 from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
 from lava_aug.simulation.counting import weighted_events as compiled_weighted_events
 from lava_aug.simulation.kernels import largest_magnitude
@@ -48,26 +49,32 @@ class Population(Protocol):
 
 
 class TorchPopulation:
-    """By `Neuron.step`, for any neuron on any device."""
+    """By `Neuron.step`, for any neuron on any device.
+
+    Integers are carried in float32 only where that is known to be exact: in neurons that have a compiled form, which
+    is held against the specification in float32 (see `lava_aug.simulation.compiled`). In others nobody knows how large
+    a product is on the way, or whether a shift is one in floats. They get integers of 64 bits, as the specification.
+    """
 
     def __init__(self, layer: Layer, shape: Shape, batch: int, num_steps: int, device: torch.device) -> None:
         self.neuron = layer.neuron
         bias = np.zeros(()) if layer.bias is None else layer.bias
-        self.bias = torch.tensor(bias, dtype=torch.float32, device=device)
-        exact = num_steps * layer.neuron.coefficient_limit <= 1 << 24
+        sum_bits = fixed_point.exact_bits(num_steps * layer.neuron.coefficient_limit)
+        in_floats = layer.neuron.is_float or type(layer.neuron) in COMPILED
+        self.dtype = torch.float32 if in_floats else torch.int64
+        sums = self.dtype if sum_bits == 32 or not in_floats else torch.float64
         v, n, _ = initial_state(layer.neuron, shape)
+        self.bias = torch.tensor(bias, dtype=self.dtype, device=device)
         self.state = State(
-            torch.tensor(v, dtype=torch.float32, device=device).repeat(batch, *[1] * v.ndim),
-            torch.tensor(n, dtype=torch.float32 if exact else torch.float64, device=device).repeat(
-                batch, *[1] * n.ndim
-            ),
+            torch.tensor(v, dtype=self.dtype, device=device).repeat(batch, *[1] * v.ndim),
+            torch.tensor(n, dtype=sums, device=device).repeat(batch, *[1] * n.ndim),
         )
         self.counts = np.zeros((batch, 5), np.int64)
         self.fired = torch.zeros(batch, 0, device=device)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""
-        step = self.neuron.step(self.state, a, self.bias)
+        step = self.neuron.step(self.state, a if self.dtype.is_floating_point else a.to(self.dtype), self.bias)
         self.state = step.state
         flat = step.s.reshape(len(step.s), -1)
         self.fired = flat != 0
@@ -76,7 +83,7 @@ class TorchPopulation:
         self.counts[:, SATURATED] = _per_image(step.saturated)
         self.counts[:, CAPPED] = 0 if step.capped is None else _per_image(step.capped)
         self.counts[:, LARGEST] = largest_magnitude(flat)
-        return step.s
+        return step.s if self.dtype.is_floating_point else step.s.to(torch.float32)  # payloads have up to 24 bits
 
     def potential(self) -> np.ndarray:
         """``v`` after the last step."""

@@ -14,15 +14,12 @@ import torch
 
 from lava_aug import fixed_point
 from lava_aug.errors import NetworkError
-from lava_aug.fixed_point import carried, floor_div
 from lava_aug.images import Payloads, Progress, check_network, check_num_steps
 from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.results import check_labels, check_one_head, split_heads
 from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
 from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
-from lava_aug.spec import every, offending
 from lava_aug.texts import counted
 
 MARGIN = 2
@@ -123,24 +120,9 @@ def check_theorem(net: Network) -> None:
     """NetworkError if the theorem does not hold for a network, whatever the images."""
     if net.is_float:
         raise NetworkError("settle: the network computes in floating point, where the theorem does not hold exactly")
-    for layer in net.layers[:-1]:
-        neuron = layer.neuron
-        if type(neuron) is MaxPoolNeuron:
-            continue
-        if type(neuron) is not AugmentedNeuron:
-            raise NetworkError(
-                f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
-                "their inputs; only AugMapping networks settle"
-            )
-        if not every(_is_minus_one, neuron.vth_lo):
-            found = offending(_is_minus_one, neuron.vth_lo)
-            raise NetworkError(
-                f"settle: layer {layer.name!r} has vth_lo = {found}; only with -1 are sums independent of order"
-            )
-
-
-def _is_minus_one(value: float) -> bool:
-    return value == -1
+    for layer in net:
+        if layer.neuron.no_total:
+            raise NetworkError(f"settle: layer {layer.name!r} {layer.neuron.no_total}; simulate takes any network")
 
 
 class _Settler:
@@ -161,12 +143,7 @@ class _Settler:
         with exact_arithmetic(self.device):
             sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}
             for layer in self.net:
-                total = self._total(layer, sent)
-                if layer.neuron.fires:
-                    sent[layer.name] = self._spikes(layer, total)
-                else:
-                    self._check_potential(layer, total)
-                    sent[layer.name] = total
+                sent[layer.name] = self._settled(layer, self._total(layer, sent))
             return sent[self.net.readout.name].to(torch.int64).cpu().numpy()
 
     def _total(self, layer: Layer, sent: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -180,51 +157,25 @@ class _Settler:
             total += current.to(dtype)
         return total
 
-    def _spikes(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
-        """The sum of the spike coefficients."""
-        if isinstance(layer.neuron, MaxPoolNeuron):
-            self._check_potential(layer, total)
-            n = layer.neuron.maxima(total)
-        else:
-            n = self._theorem(layer, total)
-            self._check_room(layer, total, n)
-        self._check_payload(layer, n)
-        return n.to(torch.float32) if largest_magnitude(n) <= 1 << 24 else n
-
-    def _theorem(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
-        neuron: Any = layer.neuron
-        n = floor_div(total, carried(neuron.vth, total))
-        n = n if neuron.signed else n.clamp_(min=0)
-        return n if neuron.n_max is None else n.clamp_(max=carried(neuron.n_max, n) * self.num_steps)
-
-    def _check_payload(self, layer: Layer, n: torch.Tensor) -> None:
-        neuron: Any = layer.neuron
-        if largest_magnitude(n) > self.num_steps * neuron.coefficient_limit / MARGIN:
+    def _settled(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
+        """The sum of the spike coefficients; of the readout, the potential."""
+        n = layer.neuron.settled(total, self.num_steps)
+        steady = all(source == INPUT for source, _ in self.kernels[layer.name])
+        if layer.neuron.swing(total, n, self.num_steps, steady=steady) > (1 << (fixed_point.STATE_BITS - 1)) / MARGIN:
             raise NetworkError(
-                f"settle: layer {layer.name!r} sends up to {largest_magnitude(n) / self.num_steps:.0f} per step, and "
-                f"{neuron.message_bits}-bit payloads end at {neuron.coefficient_limit}: spikes may have been capped; "
+                f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
+                f"{counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
+            )
+        largest = largest_magnitude(n)
+        if layer.neuron.fires:
+            self._check_payload(layer, largest / self.num_steps)
+        return n.to(torch.float32) if largest <= 1 << 24 else n
+
+    def _check_payload(self, layer: Layer, mean: float) -> None:
+        limit = layer.neuron.coefficient_limit
+        if mean > limit / MARGIN:
+            raise NetworkError(
+                f"settle: layer {layer.name!r} sends up to {mean:.0f} per step, and {layer.neuron.payload_bits}-bit "
+                f"payloads end at {limit}: spikes may have been capped; "
                 "use more message bits or a coarser resolution, or simulate"
             )
-
-    def _check_room(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
-        neuron: Any = layer.neuron
-        low, high = total.aminmax()
-        room = (1 << (fixed_point.STATE_BITS - 1)) / MARGIN
-        # A steady input can only push a silent neuron further down, where clipping changes nothing.
-        steady = all(source == INPUT for source, _ in self.kernels[layer.name])
-        down = 0.0 if steady or neuron.signed else -low.item()
-        up = high.item() / self.num_steps + np.max(neuron.vth)
-        if neuron.n_max is not None:  # what the bound keeps back piles up
-            up += (total - n * carried(neuron.vth, total)).max().item()
-        if max(down, up) > room:
-            raise self._near_saturation(layer)
-
-    def _check_potential(self, layer: Layer, total: torch.Tensor) -> None:
-        if largest_magnitude(total) > (1 << (fixed_point.STATE_BITS - 1)) / MARGIN:
-            raise self._near_saturation(layer)
-
-    def _near_saturation(self, layer: Layer) -> NetworkError:
-        return NetworkError(
-            f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
-            f"{counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
-        )

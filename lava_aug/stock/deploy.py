@@ -13,7 +13,6 @@ from lava_aug.simulation.recording import Recording
 from lava_aug.spec import is_int
 from lava_aug.stock.files import StockNetwork
 from lava_aug.stock.layers import StockInput
-from lava_aug.stock.neurons import SHIFTED, SigmaDelta
 
 import_lava()
 
@@ -24,9 +23,6 @@ from lava_aug.backend.deploy import CHANNEL_SIZE, unregistered  # noqa: E402
 from lava_aug.backend.run_configs import FastSimCfg  # noqa: E402
 from lava_aug.backend.supervision import supervise  # noqa: E402
 from lava_aug.processes import ImageSource, Recorder  # noqa: E402
-
-CURRENT_LIMIT = (1 << 17) - 1
-"""Largest value for a CUBA neuron, which shifts it by 6 bits into a 24-bit state (lava/proc/lif/models.py)."""
 
 MAX_MESSAGE_BITS = 24
 """Widest graded spike."""
@@ -179,8 +175,7 @@ def _check_range(net: StockNetwork, x: np.ndarray, input_message_bits: int, spik
     """Lava wraps what does not fit, without a word."""
     neuron = net.processing[0].neuron if isinstance(net.processing[0], StockInput) else None
     if neuron is not None:
-        limit = SHIFTED if isinstance(neuron, SigmaDelta) else CURRENT_LIMIT
-        low, high = -limit, limit
+        low, high = -neuron.input_limit, neuron.input_limit
     elif input_message_bits:
         low, high = -(1 << (input_message_bits - 1)), (1 << (input_message_bits - 1)) - 1
     else:

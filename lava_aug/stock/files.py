@@ -186,7 +186,7 @@ class StockNetwork(Spec):
             default if neuron is None else neuron.describe(),
             "x".join(map(str, self.shapes[index])),
             f"{size:,}" if counts else "-",
-            "-" if neuron is None else f"{getattr(neuron, 'vth', 0):,}",
+            "-" if neuron is None else f"{neuron.vth:,}",
             f"{layer.num_weights:,}" if layer.num_weights else "-",
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import BLOCK
 from lava_aug.spec import Spec, array, integer, pair, registered, shape
-from lava_aug.stock.neurons import Cuba, SigmaDelta, StockNeuron
+from lava_aug.stock.neurons import Cuba, StockNeuron
 
 Shape = tuple[int, ...]
 
@@ -76,7 +76,7 @@ class StockInput(StockLayer):
             value = getattr(self, name)
             if value is not None and value.size != 1:
                 raise SpecError(f"{name}: expected one number, found shape {value.shape}")
-        if isinstance(self.neuron, SigmaDelta) and self.neuron.sums:
+        if self.neuron is not None and self.neuron.sends_sums:
             raise SpecError("sigma_output is of no use in an input layer, and ignored by stock netx; leave it out")
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -108,7 +108,7 @@ class _Weighted(StockLayer):
         outputs = self.shape[0] if self.type_name == "conv" else math.prod(self.shape)
         if self.bias.shape != (outputs,):
             raise SpecError(f"bias: expected shape ({outputs},), found {self.bias.shape}")
-        if isinstance(self.neuron, SigmaDelta) and self.neuron.sums:
+        if self.neuron is not None and self.neuron.sends_sums:
             raise SpecError("bias: neurons with sigma_output take none")
         limit = Cuba.bias_limit if self.neuron is None else self.neuron.bias_limit
         if self.bias.min() < -limit or self.bias.max() > limit:

@@ -23,6 +23,15 @@ class StockNeuron(Spec):
     """Width of the spikes that netx assumes; 0 for binary ones."""
     bias_limit: ClassVar[int]
     """Largest bias that Lava's model can hold."""
+    input_limit: ClassVar[int]
+    """Largest magnitude that an input layer of such neurons may get: Lava shifts it into its state."""
+
+    vth: int
+
+    @property
+    def sends_sums(self) -> bool:
+        """Whether it sends the sum itself, not changes or spikes."""
+        return False
 
     def describe(self) -> str:
         """One short text for the summary."""
@@ -38,6 +47,7 @@ class _CurrentBased(StockNeuron):
 
     message_bits = 0
     bias_limit = (1 << 15) - 1
+    input_limit = (1 << 17) - 1  # shifted by 6 bits into a 24-bit state (lava/proc/lif/models.py)
 
     vth: int = integer(low=0, high=(1 << 18) - 1, stored_as="vThMant", doc="threshold, in units of 64")
     current_decay: int = integer(low=0, high=4096, stored_as="iDecay", doc="share of the current lost in a step, /4096")
@@ -81,6 +91,7 @@ class SigmaDelta(StockNeuron):
     type_name = "SDNN"
     message_bits = 16
     bias_limit = SHIFTED
+    input_limit = SHIFTED
 
     vth: int = integer(low=0, high=SHIFTED, stored_as="vThMant", doc="smallest change that is sent")
     activation: str = text(default="relu", stored_as="activation", doc="netx computes ReLU whatever it says")
@@ -92,6 +103,10 @@ class SigmaDelta(StockNeuron):
             raise SpecError(f"activation is {self.activation!r}, but stock netx would compute 'relu'")
         if self.sums is False:
             raise SpecError("sigma_output is False, but stock netx takes its being there for True; leave it out")
+
+    @property
+    def sends_sums(self) -> bool:
+        return bool(self.sums)
 
     def describe(self) -> str:
         return "SDNN, sends sums" if self.sums else "SDNN"
