@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lava_aug.connectivity import Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.spec import array, integer, registered
 from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
@@ -52,8 +53,9 @@ class Dense(Weighted):
         s, weight = self._exact(s)
         return self._rows(s) @ weight.T
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.full(input_shape, self.weight.shape[0], np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape, places = self.output_shape(input_shape), math.prod(input_shape) // self.weight.shape[1]
+        return Connectivity(input_shape, shape, one_to_one(places), all_to_all(*self.weight.shape))
 
     def largest_input_sum(self, s: "Tensor") -> float:
         return self._rows(s).abs().sum(-1).max().item()
@@ -107,8 +109,8 @@ class Relay(Synapse):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         return widened(s)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.ones(input_shape, np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        return Connectivity(input_shape, input_shape, one_to_one(math.prod(input_shape)))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         return lambda s: s
@@ -179,8 +181,10 @@ class Scale(Weighted):
         """Weights, array or tensor, that broadcast over spikes of one sample."""
         return weight.reshape(-1, *[1] * (ndim - 1))
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.ones(input_shape, np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape, channels = self.output_shape(input_shape), np.arange(len(self.weight))
+        moved = listed(channels + self.offset, channels, self.out_channels, len(channels))
+        return Connectivity(input_shape, shape, moved, one_to_one(math.prod(input_shape[1:])))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         total = np.zeros(self.output_shape(input_shape), dtype)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from lava_aug.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import (
@@ -106,16 +107,22 @@ class Sliding(Synapse):
         views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
         return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
 
-    def _uses(self, input_shape: Shape, per_use: int) -> np.ndarray:
-        """Synapses that leave each input neuron, if each place of the window over it stands for ``per_use``."""
+    def _connectivity(self, input_shape: Shape, *channels: Block) -> Connectivity:
+        """Connections between channels, at all places of the window."""
         sizes, outputs = self.map_shape(input_shape)[1:], self.output_size(input_shape)
-        counts = np.outer(*(self._counts(axis, sizes[axis], outputs[axis]) for axis in (0, 1))) * per_use
-        return np.broadcast_to(counts, self.map_shape(input_shape)).reshape(input_shape).astype(np.int64)
+        places = (self._along(axis, sizes[axis], outputs[axis]) for axis in (0, 1))
+        return Connectivity(input_shape, self.output_shape(input_shape), *channels, *places)
 
-    def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
-        """How many windows hold each position along an axis, ``(size,)``."""
-        positions = self.places(axis, outputs) - self.padding[axis]
-        return np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size)
+    def _along(self, axis: int, size: int, outputs: int) -> Block:
+        """Which positions of one axis each output adds up."""
+        columns, rows = self._pairs(axis, outputs, size)
+        return listed(rows, columns, outputs, size)
+
+    def _pairs(self, axis: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions from 0 to ``size - 1`` in windows along an axis, and which of the ``count`` windows each is in."""
+        positions = self.places(axis, count) - self.padding[axis]
+        inside = (positions >= 0) & (positions < size)
+        return positions[inside], inside.nonzero()[0]
 
     def places(self, axis: int, count: int) -> np.ndarray:
         """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
@@ -190,8 +197,9 @@ class Conv(Sliding, Weighted):
         sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
         return sums.max().item()
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, self.weight.shape[0] // self.groups)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        outputs, inputs = self.weight.shape[:2]
+        return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs // self.groups, inputs))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import column_convolution
@@ -282,8 +290,8 @@ class SumPool(Sliding):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         return like(self._windows(widened(maps(s))).sum(axis=(-2, -1)), s)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, 1)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        return self._connectivity(input_shape, one_to_one(input_shape[0]))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import sum_windows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Self
 
+from lava_aug.connectivity import Connectivity, listed
 from lava_aug.errors import SpecError
 from lava_aug.spec import array, registered, shape
 from lava_aug.synapse import SYNAPSES, Shape, Weighted
@@ -122,8 +123,9 @@ class Sparse(Weighted):
         a[:, rows[first]] = np.add.reduceat(s.reshape(len(s), -1)[:, columns] * weight, first, axis=1)
         return a.reshape(len(s), *self.shape)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.bincount(self.columns, minlength=math.prod(input_shape)).reshape(input_shape).astype(np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape = self.output_shape(input_shape)
+        return Connectivity(input_shape, shape, listed(*self._indices(), math.prod(shape), math.prod(input_shape)))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import add_entries

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from lava_aug.connectivity import Connectivity, Shape
 from lava_aug.spec import Spec, array
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 SYNAPSES: dict[str, type["Synapse"]] = {}
 """Every synapse by the name of its type in files."""
-
-Shape = tuple[int, ...]
 
 
 class EventForm(NamedTuple):
@@ -107,8 +106,8 @@ class Synapse(Spec):
         """Input current ``a`` for spikes ``s``: ``(batch, *input_shape) -> (batch, *output_shape)``, exact."""
         raise NotImplementedError
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        """Synapses that leave each input neuron, shape ``input_shape``."""
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        """Who feeds whom, whatever the weights: fan-in, fan-out and the number of synapses."""
         raise NotImplementedError
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lava_aug.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import BLOCK
 from lava_aug.sliding import Sliding, geometry_text, like, maps
@@ -85,10 +86,8 @@ class ConvTranspose(Sliding, Weighted):
     def _misfit(self) -> str:
         return f"padding {self.padding} leaves nothing of"
 
-    def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
-        """How many outputs each position along an axis has."""
-        places = self.places(axis, size) - self.padding[axis]
-        return ((places >= 0) & (places < outputs)).sum(1)
+    def _along(self, axis: int, size: int, outputs: int) -> Block:
+        return listed(*self._pairs(axis, size, outputs), outputs, size)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = self.result_shape(input_shape, self.out_channels)
@@ -108,8 +107,9 @@ class ConvTranspose(Sliding, Weighted):
             a[targets] += np.einsum("bgiyx,gio->bgoyx", grouped, weight[..., j, k])
         return a[..., top : top + height, left : left + width].reshape(len(s), *shape)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, self.weight.shape[1])
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        inputs, outputs = len(self.weight) // self.groups, self.weight.shape[1]
+        return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs, inputs))
 
     def largest_input_sum(self, s: "Tensor") -> float:
         import torch

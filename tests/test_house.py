@@ -38,7 +38,6 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
-    "checks.needs",
     "checks.planning",
     "checks.verification",
     *(f"conversion.{name}" for name in ("calibration", "converter", "copies", "elementwise", "faithful")),

@@ -30,10 +30,22 @@ def jacobian(synapse: Synapse, shape: Shape) -> np.ndarray:
     return synapse.accumulate(np.eye(size, dtype=np.int64).reshape(size, *shape)).reshape(size, -1)
 
 
-def with_unit_weights(synapse: Synapse) -> Synapse:
-    """The same synapses, each of weight 1."""
+def connected(synapse: Synapse, shape: Shape) -> np.ndarray:
+    """Whether each input feeds each output, from impulses through random positive weights instead of its own."""
     weight = getattr(synapse, "weight", None)
-    return synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))
+    if weight is not None:
+        synapse = synapse.replace(weight=np.random.default_rng(0).integers(1, 128, weight.shape))
+    return jacobian(synapse, shape) != 0
+
+
+def assert_connectivity(synapse: Synapse, shape: Shape) -> None:
+    """Counts and matrix of a synapse's connectivity are those of `connected`."""
+    found, expected = synapse.connectivity(shape), connected(synapse, shape)
+    assert np.array_equal(found.matrix().toarray(), expected.T)
+    assert np.array_equal(found.fan_out, expected.sum(1).reshape(shape))
+    assert np.array_equal(found.fan_in, expected.sum(0).reshape(synapse.output_shape(shape)))
+    assert found.count == found.fan_out.sum() == found.fan_in.sum() == expected.sum()
+    assert found.fan_out.dtype == found.fan_in.dtype == found.matrix().dtype == np.int64
 
 
 def torch_dense(synapse: Any, s: torch.Tensor) -> torch.Tensor:
@@ -134,8 +146,7 @@ def test_any_convolution_equals_torch(
     assert np.array_equal(conv.accumulate(s), expected)
     assert conv.output_shape(shape) == expected.shape[1:]
     assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
-    counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
-    assert np.array_equal(conv.fan_out(shape), counts)
+    assert_connectivity(conv, shape)
 
 
 @settings(deadline=None)
@@ -161,8 +172,7 @@ def test_any_transposed_convolution_equals_torch(
     assert conv.output_shape(shape) == expected.shape[1:]
     assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
     assert np.array_equal(conv.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
-    counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
-    assert np.array_equal(conv.fan_out(shape), counts)
+    assert_connectivity(conv, shape)
     assert np.abs(jacobian(conv, shape)).sum(0).max() <= conv.weight_sum
 
 
@@ -222,10 +232,8 @@ def test_accumulate_of_floats(synapse: Synapse, shape: Shape) -> None:
 
 
 @each_example
-def test_fan_out_counts_the_synapses_that_leave_each_neuron(synapse: Synapse, shape: Shape) -> None:
-    found = synapse.fan_out(shape)
-    assert found.tolist() == jacobian(with_unit_weights(synapse), shape).sum(1).reshape(shape).tolist()
-    assert found.dtype == np.int64
+def test_connectivity_is_who_feeds_whom_whatever_the_weights(synapse: Synapse, shape: Shape) -> None:
+    assert_connectivity(synapse, shape)
 
 
 @each_example
@@ -477,7 +485,7 @@ def test_misspelt_parameters(kind: Any) -> None:
 
 
 def test_a_synapse_must_say_what_it_does() -> None:
-    for call in (lambda s: s.weight_sum, lambda s: s.output_shape((1,)), lambda s: s.fan_out((1,))):
+    for call in (lambda s: s.weight_sum, lambda s: s.output_shape((1,)), lambda s: s.connectivity((1,))):
         with pytest.raises(NotImplementedError):
             call(Synapse())
 

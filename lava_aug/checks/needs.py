@@ -15,7 +15,6 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 
 from lava_aug import fixed_point
 from lava_aug.checks.loihi2 import LIMITS
@@ -127,17 +126,13 @@ def _payload_bits(neuron: Neuron) -> int:
 
 
 def _fan_in(net: Network, layer: Layer) -> int:
-    """Most synapses into one neuron: what it would get if all weights and all spikes were 1."""
-    total: Any = 0
-    for source, synapse in layer.connections:
-        weight: Any = getattr(synapse, "weight", None)
-        ones = synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))  # pyright: ignore
-        total = total + ones.torch(torch.float32, "cpu")(torch.ones(1, *net.shapes[source]))
+    """Most synapses into one neuron, over all connections."""
+    total = np.sum([c.synapse.connectivity(net.shapes[c.source]).fan_in for c in layer.connections], axis=0)
     pooled = math.prod(layer.neuron.kernel_size) if isinstance(layer.neuron, MaxPoolNeuron) else 1
     return int(total.max()) * pooled
 
 
 def _fan_out(net: Network, layer: Layer) -> int:
     shape = net.shapes[layer.name]
-    counts = [synapse.fan_out(shape) for _, synapse in net.consumers(layer.name)]
+    counts = [synapse.connectivity(shape).fan_out for _, synapse in net.consumers(layer.name)]
     return int(np.sum(counts, axis=0).max()) if counts else 0

@@ -22,8 +22,8 @@ def worth_folding(folded: Synapse, wide: Shape, taker: Synapse, pooled: Shape) -
     """Whether a folded synapse on maps of shape ``wide`` costs little enough to stand for the one after pooling."""
     if folded.output_shape(wide) != taker.output_shape(pooled):
         return False
-    count = int(folded.fan_out(wide).sum())
-    return count <= max(FREE_SYNAPSES, MAX_GROWTH * int(taker.fan_out(pooled).sum()))
+    allowed = max(FREE_SYNAPSES, MAX_GROWTH * taker.connectivity(pooled).count)
+    return folded.connectivity(wide).count <= allowed
 
 
 def folded_synapse(pool: SumPool, taker: Synapse, wide: Shape) -> Synapse | None:

@@ -102,7 +102,7 @@ def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | Norm
 
 def _layer_cost(layer: FloatLayer, shapes: dict[str, Shape]) -> tuple[int, int]:
     """Multiply-accumulates and other additions: the first term of a sum needs none."""
-    counts = [(multiplies(t.synapse), int(t.synapse.fan_out(shapes[t.source]).sum())) for t in layer.terms]
+    counts = [(multiplies(t.synapse), t.synapse.connectivity(shapes[t.source]).count) for t in layer.terms]
     macs = sum(count for is_product, count in counts if is_product)
     plain = sum(count for is_product, count in counts if not is_product)
     return macs, plain if macs else max(0, plain - math.prod(layer.current_shape))
