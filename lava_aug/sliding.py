@@ -130,6 +130,11 @@ class Sliding(Synapse):
         return steps[:, None] + elements
 
 
+def by_group(channels: np.ndarray, groups: int, count: int) -> np.ndarray:
+    """Values of the channels on the weights' second axis, which belong to the group of the first one of ``count``."""
+    return np.repeat(channels.reshape(groups, -1), count // groups, axis=0)[:, :, None, None]
+
+
 def geometry_text(synapse: Sliding) -> str:
     """Window, and what is not as usual of stride and dilation, for the summary."""
     marks = ["x".join(map(str, synapse.window))]
@@ -149,6 +154,7 @@ class Conv(Sliding, Weighted):
     """
 
     type_name = "conv"
+    learned = True
 
     weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
     groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
@@ -254,6 +260,9 @@ class Conv(Sliding, Weighted):
         convolve = eight_bit.EightBitConvolution(self.weight, self.stride, self.padding, self.dilation)
         return TorchBounded(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
 
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return by_group(channels, self.groups, len(self.weight))
+
     def describe(self) -> str:
         return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")
 
@@ -281,6 +290,10 @@ class SumPool(Sliding):
         return self.kernel_size
 
     @property
+    def weights(self) -> np.ndarray:
+        return np.ones(1, np.int8)
+
+    @property
     def weight_sum(self) -> float:
         return float(math.prod(self.kernel_size))
 
@@ -292,6 +305,13 @@ class SumPool(Sliding):
 
     def connectivity(self, input_shape: Shape) -> Connectivity:
         return self._connectivity(input_shape, one_to_one(input_shape[0]))
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.connectivity(input_shape).matrix().astype(np.float64)
+
+    def weighted(self, input_shape: Shape) -> Conv:
+        channels, geometry = input_shape[0], {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return Conv(weight=np.ones((channels, 1, *self.kernel_size), np.int8), groups=channels, **geometry)
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import sum_windows

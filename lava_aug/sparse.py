@@ -33,6 +33,7 @@ class Sparse(Weighted):
     """
 
     type_name = "sparse"
+    flattens = True
 
     weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each entry")
     rows: np.ndarray = array(ndim=1, stored_as="rows", doc="output of each entry, index into the flattened result")
@@ -85,6 +86,13 @@ class Sparse(Weighted):
         entries = found.tocoo()
         rows, columns = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
         return cls(weight=entries.data, rows=rows, columns=columns, shape=shape)
+
+    @classmethod
+    def from_map(cls, matrix: Any, shape: Shape) -> Self:
+        """As `from_scipy`; a matrix without entries gets one of zero."""
+        from scipy.sparse import csr_array
+
+        return cls.from_scipy(matrix if matrix.nnz else csr_array(([0], ([0], [0])), shape=matrix.shape), shape)
 
     def to_scipy(self, input_size: int) -> Any:
         """The matrix for so many inputs, a `scipy.sparse.csr_array` ``(prod(shape), input_size)``."""
@@ -169,6 +177,19 @@ class Sparse(Weighted):
             return found.T.contiguous().reshape(len(s), *self.shape)
 
         return multiply
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.to_scipy(math.prod(input_shape)).astype(np.float64)
+
+    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> Self:
+        return self.scaled(factors.reshape(-1)[self.rows])
+
+    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> Self:
+        return self.scaled(factors.reshape(-1)[self.columns])
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        ends = np.searchsorted(self.rows // math.prod(self.shape[1:]), np.arange(1, self.shape[0]))
+        return np.split(self.weight.astype(np.float64), ends)
 
     def describe(self) -> str:
         return "gather" if self.is_gather else "sparse"

@@ -8,7 +8,7 @@ import numpy as np
 from lava_aug.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import BLOCK
-from lava_aug.sliding import Sliding, geometry_text, like, maps
+from lava_aug.sliding import Sliding, by_group, geometry_text, like, maps
 from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import SYNAPSES, Shape, Weighted, absolute_sum
 
@@ -27,6 +27,7 @@ class ConvTranspose(Sliding, Weighted):
     """
 
     type_name = "conv_transpose"
+    learned = True
 
     weight: np.ndarray = array(stored_as="weight", doc="weights, (in, out / groups, height, width)")
     output_padding: tuple[int, int] = pair(
@@ -145,6 +146,16 @@ class ConvTranspose(Sliding, Weighted):
 
         weight = torch.tensor(self.weight).to(device, dtype)
         return lambda s: like(self._transposed(maps(s), weight, self.groups), s)
+
+    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+        return by_group(channels, self.groups, len(self.weight))
+
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return channels.reshape(-1, 1, 1, 1)
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        grouped = self._by_group(self.weight.astype(np.float64)).swapaxes(1, 2)
+        return list(grouped.reshape(self.out_channels, -1))
 
     def describe(self) -> str:
         return f"conv transpose {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")

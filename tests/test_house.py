@@ -11,6 +11,7 @@ import pytest
 from command_line import run_python
 
 import lava_aug
+from lava_aug.layers import SYNAPSES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
@@ -193,6 +194,44 @@ def test_conversion_simulation_and_files_are_strangers() -> None:
         room = name.partition(".")[0]
         if room in strangers:
             assert not rooms_of(of_ours(imports(path))) & (strangers - {room}), name
+
+
+# Synapses speak for themselves
+
+SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
+SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
+
+
+def asks(tree: ast.AST) -> Iterator[str]:
+    """Calls that ask of which type a synapse is, or whether it has an attribute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            names = {part.id for part in ast.walk(node.args[-1]) if isinstance(part, ast.Name)}
+            by_type = node.func.id in ("isinstance", "issubclass") and names & SYNAPSE_CLASSES
+            optional = node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) > 2)
+            if by_type or (optional and re.search(r"synapse|outer|inner|taker", ast.unparse(node.args[0]))):
+                yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("isinstance(x, Conv)", 1),
+        ("isinstance(term.synapse, (Relay, int))", 1),
+        ("isinstance(synapse, Synapse)", 0),
+        ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", 2),
+        ("getattr(synapse, name)", 0),
+    ],
+)
+def test_the_parser_of_questions(code: str, count: int) -> None:
+    assert len(list(asks(ast.parse(code)))) == count
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted(PROCESSES.rglob("*.py"))], ids=lambda p: str(p.relative_to(ROOT)))
+def test_nobody_asks_of_which_type_a_synapse_is(path: Path) -> None:
+    """It says itself what others have to know; what only they know is in tables by its class."""
+    if path.stem not in SYNAPSE_MODULES or path.parent != PACKAGE:
+        assert list(asks(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 # The package itself
