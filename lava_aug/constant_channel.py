@@ -63,9 +63,15 @@ def _geometry(synapse: Any) -> dict[str, Any]:
     return {name: getattr(synapse, name) for name in ("stride", "padding", "dilation")}
 
 
-WIDENED: dict[type[Synapse], Callable[[Any, Shape], Synapse]] = {
+def _widened_dense(dense: Dense, wide: Shape) -> Dense | None:
+    if dense.weight.shape[1] != math.prod(wide):
+        return None  # along the last axis
+    return dense.replace(weight=np.pad(dense.weight, [(0, 0), (0, math.prod(wide[1:]))]))
+
+
+WIDENED: dict[type[Synapse], Callable[[Any, Shape], Synapse | None]] = {
     Conv: lambda synapse, wide: _conv(synapse.ungrouped().weight, **_geometry(synapse)),
-    Dense: lambda synapse, wide: synapse.replace(weight=np.pad(synapse.weight, [(0, 0), (0, math.prod(wide[1:]))])),
+    Dense: _widened_dense,
     Sparse: lambda synapse, wide: synapse,
     Relay: lambda synapse, wide: _conv(np.eye(wide[0], dtype=np.int8)[:, :, None, None]),
     Scale: lambda synapse, wide: _conv(synapse.channel_matrix[:, :, None, None]),
@@ -73,7 +79,7 @@ WIDENED: dict[type[Synapse], Callable[[Any, Shape], Synapse]] = {
         np.eye(wide[0], dtype=np.int8)[:, :, None, None] * np.ones(synapse.window, np.int8), **_geometry(synapse)
     ),
 }
-"""How a synapse of a type leaves out one more channel, the last one; ``wide`` is its shape without."""
+"""How a synapse of a type leaves out one more channel, the last one, if it can; ``wide`` is its shape without."""
 
 
 def _widened(net: Network, layer: Layer) -> Layer:
@@ -86,10 +92,11 @@ def _leaving_out(net: Network, layer: Layer, connection: Connection) -> Connecti
     source, synapse = connection
     if source != INPUT:
         return connection
-    form, wide = WIDENED.get(type(synapse)), net.input_shape
-    if form is None or (isinstance(synapse, Dense) and synapse.weight.shape[1] != math.prod(wide)):
+    form = WIDENED.get(type(synapse))
+    found = None if form is None else form(synapse, net.input_shape)
+    if found is None:
         raise NetworkError(f"layer {layer.name!r}: a {synapse.type_name} layer cannot leave out a constant channel")
-    return Connection(source, form(synapse, wide))
+    return Connection(source, found)
 
 
 # The bias as a convolution of ones
@@ -99,12 +106,10 @@ def _moved(net: Network, layer: Layer) -> Layer:
     """A layer whose bias comes from the constant channel."""
     full = np.broadcast_to(np.asarray(layer.bias), net.current_shapes[layer.name])
     for place, (source, synapse) in enumerate(layer.connections):
-        if source == INPUT and isinstance(synapse, Conv) and full.ndim == len(net.input_shape):
-            found = _solved(synapse, net.input_shape, full)
+        if source == INPUT and type(synapse) in SOLVED and full.ndim == len(net.input_shape):
+            found = SOLVED[type(synapse)](synapse, net.input_shape, full)
             if found is not None:
-                base, kernel = found
-                weight = np.concatenate([synapse.weight[:, :-1], kernel[:, None]], axis=1)
-                made = Connection(INPUT, synapse.replace(weight=weight))
+                base, made = found[0], Connection(INPUT, found[1])
                 connections = (*layer.connections[:place], made, *layer.connections[place + 1 :])
                 return layer.replace(connections=connections, bias=base.reshape(-1, *[1] * (full.ndim - 1)))
     raise NetworkError(
@@ -113,8 +118,8 @@ def _moved(net: Network, layer: Layer) -> Layer:
     )
 
 
-def _solved(synapse: Conv, wide: Shape, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """``base`` and ``kernel`` of a bias; None if it is no convolution of ones."""
+def _solved(synapse: Conv, wide: Shape, bias: np.ndarray) -> tuple[np.ndarray, Conv] | None:
+    """The base of a bias, and the convolution that makes the rest; None if it is no convolution of ones."""
     size = (1, 1, *wide[1:])[-2:]
     maps = bias.reshape(len(bias), *(1, *bias.shape[1:])[-2:]).astype(np.float64)
     rows, columns = (
@@ -132,7 +137,12 @@ def _solved(synapse: Conv, wide: Shape, bias: np.ndarray) -> tuple[np.ndarray, n
     fine = (
         np.allclose(made, maps, rtol=1e-5, atol=1e-5 * np.abs(maps).max()) if bias.dtype.kind == "f" else made == maps
     )
-    return (base, kernel) if np.all(fine) else None
+    weight = np.concatenate([synapse.weight[:, :-1], kernel[:, None]], axis=1)
+    return (base, synapse.replace(weight=weight)) if np.all(fine) else None
+
+
+SOLVED: dict[type[Synapse], Callable[[Any, Shape, np.ndarray], tuple[np.ndarray, Synapse] | None]] = {Conv: _solved}
+"""How a synapse of a type makes up for a bias."""
 
 
 def _cut(length: int, out: int, window: int, stride: int, padding: int, dilation: int) -> np.ndarray:

@@ -3,8 +3,8 @@
 A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
 plain integer arithmetic. `blas`, `events`, `bounded`, `torch` and `torch_bounded` are faster forms of the same sum,
 held against it by the conformance tests; a new layer type gets by without them. To add one, write a subclass with
-`output_shape`, `accumulate` and `fan_out`, decorated with ``@registered(SYNAPSES)``, in a module that is imported here:
-everybody takes layer types from this one.
+`output_shape`, `accumulate` and `connectivity`, decorated with ``@registered(SYNAPSES)``, in a module that is imported
+here: everybody takes layer types from this one.
 """
 
 from lava_aug.matrices import Dense, Relay, Scale

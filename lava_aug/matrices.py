@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lava_aug.connectivity import Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
+from lava_aug.sparse import Sparse
 from lava_aug.spec import array, integer, registered
 from lava_aug.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
 
@@ -28,6 +30,8 @@ class Dense(Weighted):
     """
 
     type_name = "dense"
+    flattens = learned = True
+    groups: ClassVar[int] = 1
 
     weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in)")
 
@@ -52,8 +56,9 @@ class Dense(Weighted):
         s, weight = self._exact(s)
         return self._rows(s) @ weight.T
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.full(input_shape, self.weight.shape[0], np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape, places = self.output_shape(input_shape), math.prod(input_shape) // self.weight.shape[1]
+        return Connectivity(input_shape, shape, one_to_one(places), all_to_all(*self.weight.shape))
 
     def largest_input_sum(self, s: "Tensor") -> float:
         return self._rows(s).abs().sum(-1).max().item()
@@ -84,6 +89,34 @@ class Dense(Weighted):
         weight = torch.tensor(self.weight).to(device, dtype).T.contiguous()
         return lambda s: self._rows(s) @ weight
 
+    def matrix(self, input_shape: Shape) -> Any:
+        from scipy.sparse import csr_array, identity, kron
+
+        places = math.prod(input_shape) // self.weight.shape[1]
+        return csr_array(kron(identity(places), self.weight.astype(np.float64)))
+
+    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> Weighted | None:
+        places = factors.reshape(-1, len(self.weight))
+        if (places == places[0]).all():
+            return self.scaled(places[0][:, None])
+        return self._by_place(input_shape).with_rows(factors, input_shape)
+
+    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> Weighted | None:
+        places = factors.reshape(-1, self.weight.shape[1])
+        if (places == places[0]).all():
+            return self.scaled(places[0])
+        return self._by_place(input_shape).with_columns(factors, input_shape)
+
+    def _by_place(self, input_shape: Shape) -> Sparse:
+        """The same map with weights of their own for every place along the other axes."""
+        return Sparse.from_map(self.matrix(input_shape), self.output_shape(input_shape))
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        shape = self.output_shape(input_shape)
+        if len(shape) == 1:
+            return super().channel_rows(input_shape)
+        return [self.weight.astype(np.float64).reshape(-1)] * shape[0]
+
     def describe(self) -> str:
         return f"dense {self.weight.shape[1]} -> {self.weight.shape[0]}"
 
@@ -96,6 +129,11 @@ class Relay(Synapse):
     """Passes every spike on to the neuron of the same place: ``a = s``."""
 
     type_name = "relay"
+    is_identity = keeps_place = True
+
+    @property
+    def weights(self) -> np.ndarray:
+        return np.ones(1, np.int8)
 
     @property
     def weight_sum(self) -> float:
@@ -107,8 +145,14 @@ class Relay(Synapse):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         return widened(s)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.ones(input_shape, np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        return Connectivity(input_shape, input_shape, one_to_one(math.prod(input_shape)))
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.connectivity(input_shape).matrix().astype(np.float64)
+
+    def weighted(self, input_shape: Shape) -> "Scale":
+        return Scale(weight=np.ones(input_shape[0], np.int8))
 
     def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
         return lambda s: s
@@ -132,6 +176,7 @@ class Scale(Weighted):
     """
 
     type_name = "scale"
+    keeps_place = True
 
     weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each channel of the spikes")
     offset: int = integer(low=0, default=0, stored_as="offset", doc="channel of the result that the first one goes to")
@@ -179,8 +224,10 @@ class Scale(Weighted):
         """Weights, array or tensor, that broadcast over spikes of one sample."""
         return weight.reshape(-1, *[1] * (ndim - 1))
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.ones(input_shape, np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape, channels = self.output_shape(input_shape), np.arange(len(self.weight))
+        moved = listed(channels + self.offset, channels, self.out_channels, len(channels))
+        return Connectivity(input_shape, shape, moved, one_to_one(math.prod(input_shape[1:])))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         total = np.zeros(self.output_shape(input_shape), dtype)
@@ -206,6 +253,22 @@ class Scale(Weighted):
             return a
 
         return scale
+
+    def matrix(self, input_shape: Shape) -> Any:
+        from scipy.sparse import csr_array, identity, kron
+
+        channels = csr_array(self.channel_matrix.astype(np.float64))
+        return csr_array(kron(channels, identity(math.prod(input_shape[1:]))))
+
+    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+        return channels[self.offset : self._end]
+
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return channels
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        weight, none = self.weight.astype(np.float64), [np.zeros(0)]
+        return none * self.offset + list(weight[:, None]) + none * (self.out_channels - self._end)
 
     def describe(self) -> str:
         placed = self.out_channels > len(self.weight)

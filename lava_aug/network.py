@@ -327,7 +327,7 @@ class Network(Spec):
 
     def num_synapses(self, name: str) -> int:
         """Synapses into a layer, shared weights counted as often as they are used."""
-        return sum(int(c.synapse.fan_out(self.shapes[c.source]).sum()) for c in self[name].connections)
+        return sum(c.synapse.connectivity(self.shapes[c.source]).count for c in self[name].connections)
 
     def plan(self, images: Any = None, num_steps: int | None = None, **options: Any) -> "Plan":
         """Which widths the network needs, on images and in the worst case: see `lava_aug.checks.planning.plan`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from lava_aug.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import (
@@ -106,21 +107,32 @@ class Sliding(Synapse):
         views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
         return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
 
-    def _uses(self, input_shape: Shape, per_use: int) -> np.ndarray:
-        """Synapses that leave each input neuron, if each place of the window over it stands for ``per_use``."""
+    def _connectivity(self, input_shape: Shape, *channels: Block) -> Connectivity:
+        """Connections between channels, at all places of the window."""
         sizes, outputs = self.map_shape(input_shape)[1:], self.output_size(input_shape)
-        counts = np.outer(*(self._counts(axis, sizes[axis], outputs[axis]) for axis in (0, 1))) * per_use
-        return np.broadcast_to(counts, self.map_shape(input_shape)).reshape(input_shape).astype(np.int64)
+        places = (self._along(axis, sizes[axis], outputs[axis]) for axis in (0, 1))
+        return Connectivity(input_shape, self.output_shape(input_shape), *channels, *places)
 
-    def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
-        """How many windows hold each position along an axis, ``(size,)``."""
-        positions = self.places(axis, outputs) - self.padding[axis]
-        return np.bincount(positions[(positions >= 0) & (positions < size)], minlength=size)
+    def _along(self, axis: int, size: int, outputs: int) -> Block:
+        """Which positions of one axis each output adds up."""
+        columns, rows = self._pairs(axis, outputs, size)
+        return listed(rows, columns, outputs, size)
+
+    def _pairs(self, axis: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions from 0 to ``size - 1`` in windows along an axis, and which of the ``count`` windows each is in."""
+        positions = self.places(axis, count) - self.padding[axis]
+        inside = (positions >= 0) & (positions < size)
+        return positions[inside], inside.nonzero()[0]
 
     def places(self, axis: int, count: int) -> np.ndarray:
         """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
         steps, elements = np.arange(count) * self.stride[axis], np.arange(self.window[axis]) * self.dilation[axis]
         return steps[:, None] + elements
+
+
+def by_group(channels: np.ndarray, groups: int, count: int) -> np.ndarray:
+    """Values of the channels on the weights' second axis, which belong to the group of the first one of ``count``."""
+    return np.repeat(channels.reshape(groups, -1), count // groups, axis=0)[:, :, None, None]
 
 
 def geometry_text(synapse: Sliding) -> str:
@@ -142,6 +154,7 @@ class Conv(Sliding, Weighted):
     """
 
     type_name = "conv"
+    learned = True
 
     weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
     groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
@@ -190,8 +203,9 @@ class Conv(Sliding, Weighted):
         sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
         return sums.max().item()
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, self.weight.shape[0] // self.groups)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        outputs, inputs = self.weight.shape[:2]
+        return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs // self.groups, inputs))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import column_convolution
@@ -246,6 +260,9 @@ class Conv(Sliding, Weighted):
         convolve = eight_bit.EightBitConvolution(self.weight, self.stride, self.padding, self.dilation)
         return TorchBounded(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
 
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return by_group(channels, self.groups, len(self.weight))
+
     def describe(self) -> str:
         return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")
 
@@ -273,6 +290,10 @@ class SumPool(Sliding):
         return self.kernel_size
 
     @property
+    def weights(self) -> np.ndarray:
+        return np.ones(1, np.int8)
+
+    @property
     def weight_sum(self) -> float:
         return float(math.prod(self.kernel_size))
 
@@ -282,8 +303,15 @@ class SumPool(Sliding):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         return like(self._windows(widened(maps(s))).sum(axis=(-2, -1)), s)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, 1)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        return self._connectivity(input_shape, one_to_one(input_shape[0]))
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.connectivity(input_shape).matrix().astype(np.float64)
+
+    def weighted(self, input_shape: Shape) -> Conv:
+        channels, geometry = input_shape[0], {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return Conv(weight=np.ones((channels, 1, *self.kernel_size), np.int8), groups=channels, **geometry)
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import sum_windows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Self
 
+from lava_aug.connectivity import Connectivity, listed
 from lava_aug.errors import SpecError
 from lava_aug.spec import array, registered, shape
 from lava_aug.synapse import SYNAPSES, Shape, Weighted
@@ -32,6 +33,7 @@ class Sparse(Weighted):
     """
 
     type_name = "sparse"
+    flattens = True
 
     weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each entry")
     rows: np.ndarray = array(ndim=1, stored_as="rows", doc="output of each entry, index into the flattened result")
@@ -85,6 +87,13 @@ class Sparse(Weighted):
         rows, columns = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
         return cls(weight=entries.data, rows=rows, columns=columns, shape=shape)
 
+    @classmethod
+    def from_map(cls, matrix: Any, shape: Shape) -> Self:
+        """As `from_scipy`; a matrix without entries gets one of zero."""
+        from scipy.sparse import csr_array
+
+        return cls.from_scipy(matrix if matrix.nnz else csr_array(([0], ([0], [0])), shape=matrix.shape), shape)
+
     def to_scipy(self, input_size: int) -> Any:
         """The matrix for so many inputs, a `scipy.sparse.csr_array` ``(prod(shape), input_size)``."""
         from scipy.sparse import csr_array
@@ -122,8 +131,9 @@ class Sparse(Weighted):
         a[:, rows[first]] = np.add.reduceat(s.reshape(len(s), -1)[:, columns] * weight, first, axis=1)
         return a.reshape(len(s), *self.shape)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return np.bincount(self.columns, minlength=math.prod(input_shape)).reshape(input_shape).astype(np.int64)
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        shape = self.output_shape(input_shape)
+        return Connectivity(input_shape, shape, listed(*self._indices(), math.prod(shape), math.prod(input_shape)))
 
     def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         from lava_aug.compiled_synapses import add_entries
@@ -167,6 +177,19 @@ class Sparse(Weighted):
             return found.T.contiguous().reshape(len(s), *self.shape)
 
         return multiply
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.to_scipy(math.prod(input_shape)).astype(np.float64)
+
+    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> Self:
+        return self.scaled(factors.reshape(-1)[self.rows])
+
+    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> Self:
+        return self.scaled(factors.reshape(-1)[self.columns])
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        ends = np.searchsorted(self.rows // math.prod(self.shape[1:]), np.arange(1, self.shape[0]))
+        return np.split(self.weight.astype(np.float64), ends)
 
     def describe(self) -> str:
         return "gather" if self.is_gather else "sparse"

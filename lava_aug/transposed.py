@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lava_aug.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.errors import SpecError
 from lava_aug.fixed_point import BLOCK
-from lava_aug.sliding import Sliding, geometry_text, like, maps
+from lava_aug.sliding import Sliding, by_group, geometry_text, like, maps
 from lava_aug.spec import array, integer, pair, registered
 from lava_aug.synapse import SYNAPSES, Shape, Weighted, absolute_sum
 
@@ -26,6 +27,7 @@ class ConvTranspose(Sliding, Weighted):
     """
 
     type_name = "conv_transpose"
+    learned = True
 
     weight: np.ndarray = array(stored_as="weight", doc="weights, (in, out / groups, height, width)")
     output_padding: tuple[int, int] = pair(
@@ -85,10 +87,8 @@ class ConvTranspose(Sliding, Weighted):
     def _misfit(self) -> str:
         return f"padding {self.padding} leaves nothing of"
 
-    def _counts(self, axis: int, size: int, outputs: int) -> np.ndarray:
-        """How many outputs each position along an axis has."""
-        places = self.places(axis, size) - self.padding[axis]
-        return ((places >= 0) & (places < outputs)).sum(1)
+    def _along(self, axis: int, size: int, outputs: int) -> Block:
+        return listed(*self._pairs(axis, size, outputs), outputs, size)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = self.result_shape(input_shape, self.out_channels)
@@ -108,8 +108,9 @@ class ConvTranspose(Sliding, Weighted):
             a[targets] += np.einsum("bgiyx,gio->bgoyx", grouped, weight[..., j, k])
         return a[..., top : top + height, left : left + width].reshape(len(s), *shape)
 
-    def fan_out(self, input_shape: Shape) -> np.ndarray:
-        return self._uses(input_shape, self.weight.shape[1])
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        inputs, outputs = len(self.weight) // self.groups, self.weight.shape[1]
+        return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs, inputs))
 
     def largest_input_sum(self, s: "Tensor") -> float:
         import torch
@@ -145,6 +146,16 @@ class ConvTranspose(Sliding, Weighted):
 
         weight = torch.tensor(self.weight).to(device, dtype)
         return lambda s: like(self._transposed(maps(s), weight, self.groups), s)
+
+    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+        return by_group(channels, self.groups, len(self.weight))
+
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return channels.reshape(-1, 1, 1, 1)
+
+    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+        grouped = self._by_group(self.weight.astype(np.float64)).swapaxes(1, 2)
+        return list(grouped.reshape(self.out_channels, -1))
 
     def describe(self) -> str:
         return f"conv transpose {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")

@@ -13,7 +13,7 @@ from torch import nn
 
 from lava_aug import ConversionWarning, Network, OverflowWarning, convert, settle, simulate
 from lava_aug.conversion.rounding import _by_size
-from lava_aug.layers import Conv, Dense, Synapse
+from lava_aug.layers import Conv, Dense
 from lava_aug.neurons import AugmentedNeuron
 
 
@@ -140,7 +140,7 @@ def test_outputs_whose_weights_vanish_are_named() -> None:
 
 
 @st.composite
-def rows_of_any_size(draw: st.DrawFn) -> tuple[Synapse, tuple[int, ...]]:
+def rows_of_any_size(draw: st.DrawFn) -> tuple[Conv | Dense, tuple[int, ...]]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sizes = 2.0 ** rng.uniform(0, draw(st.floats(0, 20)), draw(st.integers(1, 6))) * (rng.random() < 0.9)
     if draw(st.booleans()):
@@ -150,7 +150,7 @@ def rows_of_any_size(draw: st.DrawFn) -> tuple[Synapse, tuple[int, ...]]:
 
 @settings(deadline=None)
 @given(drawn=rows_of_any_size())
-def test_parts_by_size_add_up_to_the_whole(drawn: tuple[Synapse, tuple[int, ...]]) -> None:
+def test_parts_by_size_add_up_to_the_whole(drawn: tuple[Conv | Dense, tuple[int, ...]]) -> None:
     synapse, wide = drawn
     parts = _by_size(synapse, wide, 8)
     x = np.random.default_rng(0).normal(size=(3, *wide))

@@ -11,12 +11,11 @@ from lava_aug.experiments.energy import (
     FLOAT_ADDITION,
     FLOAT_PRODUCT,
     ann_energy,
-    multiplies,
     payload_limit,
     prices,
     product,
 )
-from lava_aug.layers import Conv, Dense, Relay, Scale, SumPool
+from lava_aug.layers import Conv, Dense, Relay, Scale, SumPool, Synapse
 from lava_aug.network import INPUT, Network
 from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron
 
@@ -40,8 +39,8 @@ def test_an_ann() -> None:
         (Dense(weight=np.array([[0.5]])), True),
     ],
 )
-def test_weights_of_one_need_no_product(synapse: object, expected: bool) -> None:
-    assert multiplies(synapse) is expected  # pyright: ignore[reportArgumentType]
+def test_weights_of_one_need_no_product(synapse: Synapse, expected: bool) -> None:
+    assert synapse.multiplies is expected
 
 
 WEIGHT = np.array([[127, -3, 0, 5]] * 4)

@@ -118,7 +118,7 @@ def test_operations_of_every_connection(name: str, method: str) -> None:
     for layer in net:
         for connection in layer.connections:
             fired = (out.spikes[connection.source] != 0).sum(axis=1).reshape(steps, -1)
-            fan_out = connection.synapse.fan_out(net.shapes[connection.source]).ravel()
+            fan_out = connection.synapse.connectivity(net.shapes[connection.source]).fan_out.ravel()
             assert next(found).tolist() == (fired @ fan_out).tolist()
 
 

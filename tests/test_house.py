@@ -12,6 +12,7 @@ import pytest
 from command_line import run_python
 
 import lava_aug
+from lava_aug.layers import SYNAPSES
 from lava_aug.neurons import NEURONS
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +41,6 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
-    "checks.needs",
     "checks.planning",
     "checks.verification",
     *(f"conversion.{name}" for name in ("calibration", "converter", "copies", "elementwise", "faithful")),
@@ -243,6 +243,44 @@ def test_what_asks_for_the_type_of_a_neuron_is_found(source: str, number: int) -
 )
 def test_nobody_asks_for_the_type_of_a_neuron(path: Path) -> None:
     assert not asked_of_neurons(path.read_text(encoding="utf-8")), "a neuron says it itself: see lava_aug/neuron.py"
+
+
+# Synapses speak for themselves
+
+SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
+SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
+
+
+def asks(tree: ast.AST) -> Iterator[str]:
+    """Calls that ask of which type a synapse is, or whether it has an attribute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            names = {part.id for part in ast.walk(node.args[-1]) if isinstance(part, ast.Name)}
+            by_type = node.func.id in ("isinstance", "issubclass") and names & SYNAPSE_CLASSES
+            optional = node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) > 2)
+            if by_type or (optional and re.search(r"synapse|outer|inner|taker", ast.unparse(node.args[0]))):
+                yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("isinstance(x, Conv)", 1),
+        ("isinstance(term.synapse, (Relay, int))", 1),
+        ("isinstance(synapse, Synapse)", 0),
+        ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", 2),
+        ("getattr(synapse, name)", 0),
+    ],
+)
+def test_the_parser_of_questions(code: str, count: int) -> None:
+    assert len(list(asks(ast.parse(code)))) == count
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted(PROCESSES.rglob("*.py"))], ids=lambda p: str(p.relative_to(ROOT)))
+def test_nobody_asks_of_which_type_a_synapse_is(path: Path) -> None:
+    """It says itself what others have to know; what only they know is in tables by its class."""
+    if path.stem not in SYNAPSE_MODULES or path.parent != PACKAGE:
+        assert list(asks(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 # The package itself

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 
+from lava_aug.conversion.composition import scale_columns, scale_rows
 from lava_aug.errors import SpecError
 from lava_aug.layers import SYNAPSES, Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 
@@ -30,10 +31,22 @@ def jacobian(synapse: Synapse, shape: Shape) -> np.ndarray:
     return synapse.accumulate(np.eye(size, dtype=np.int64).reshape(size, *shape)).reshape(size, -1)
 
 
-def with_unit_weights(synapse: Synapse) -> Synapse:
-    """The same synapses, each of weight 1."""
+def connected(synapse: Synapse, shape: Shape) -> np.ndarray:
+    """Whether each input feeds each output, from impulses through random positive weights instead of its own."""
     weight = getattr(synapse, "weight", None)
-    return synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))
+    if weight is not None:
+        synapse = synapse.replace(weight=np.random.default_rng(0).integers(1, 128, weight.shape))
+    return jacobian(synapse, shape) != 0
+
+
+def assert_connectivity(synapse: Synapse, shape: Shape) -> None:
+    """Counts and matrix of a synapse's connectivity are those of `connected`."""
+    found, expected = synapse.connectivity(shape), connected(synapse, shape)
+    assert np.array_equal(found.matrix().toarray(), expected.T)
+    assert np.array_equal(found.fan_out, expected.sum(1).reshape(shape))
+    assert np.array_equal(found.fan_in, expected.sum(0).reshape(synapse.output_shape(shape)))
+    assert found.count == found.fan_out.sum() == found.fan_in.sum() == expected.sum()
+    assert found.fan_out.dtype == found.fan_in.dtype == found.matrix().dtype == np.int64
 
 
 def torch_dense(synapse: Any, s: torch.Tensor) -> torch.Tensor:
@@ -134,8 +147,7 @@ def test_any_convolution_equals_torch(
     assert np.array_equal(conv.accumulate(s), expected)
     assert conv.output_shape(shape) == expected.shape[1:]
     assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
-    counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
-    assert np.array_equal(conv.fan_out(shape), counts)
+    assert_connectivity(conv, shape)
 
 
 @settings(deadline=None)
@@ -161,8 +173,7 @@ def test_any_transposed_convolution_equals_torch(
     assert conv.output_shape(shape) == expected.shape[1:]
     assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
     assert np.array_equal(conv.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
-    counts = jacobian(with_unit_weights(conv), shape).sum(1).reshape(shape)
-    assert np.array_equal(conv.fan_out(shape), counts)
+    assert_connectivity(conv, shape)
     assert np.abs(jacobian(conv, shape)).sum(0).max() <= conv.weight_sum
 
 
@@ -222,10 +233,49 @@ def test_accumulate_of_floats(synapse: Synapse, shape: Shape) -> None:
 
 
 @each_example
-def test_fan_out_counts_the_synapses_that_leave_each_neuron(synapse: Synapse, shape: Shape) -> None:
-    found = synapse.fan_out(shape)
-    assert found.tolist() == jacobian(with_unit_weights(synapse), shape).sum(1).reshape(shape).tolist()
-    assert found.dtype == np.int64
+def test_connectivity_is_who_feeds_whom_whatever_the_weights(synapse: Synapse, shape: Shape) -> None:
+    assert_connectivity(synapse, shape)
+
+
+@each_example
+def test_what_a_synapse_says_of_itself_is_what_it_does(synapse: Synapse, shape: Shape) -> None:
+    matrix = jacobian(synapse, shape).T
+    used, wide = set(np.unique(matrix[matrix != 0])), synapse.output_shape(shape)
+    assert used <= set(np.unique(synapse.weights))
+    assert set(np.unique(np.abs(synapse.weights))) - {0} <= {abs(weight) for weight in used}
+    assert synapse.largest_weight == np.abs(matrix).max()
+    assert synapse.multiplies == (not used <= {-1, 0, 1})
+    assert np.array_equal(synapse.matrix(shape).toarray(), matrix)
+    assert synapse.matrix(shape).dtype == np.float64
+    if synapse.is_identity:
+        assert np.array_equal(matrix, np.eye(math.prod(shape)))
+    if synapse.keeps_place:
+        counts = synapse.connectivity(shape)
+        assert wide[1:] == shape[1:]
+        assert (counts.fan_in.max(), counts.fan_out.max()) == (1, 1)
+        places = counts.matrix().tocoo()
+        assert np.array_equal(*(found % math.prod(shape[1:]) for found in (places.row, places.col)))
+    if synapse.flattens and len(wide) == 1:
+        assert np.array_equal(jacobian(synapse, (math.prod(shape),)).T, matrix)
+
+
+@each_example
+def test_scaled_rows_and_columns(synapse: Synapse, shape: Shape) -> None:
+    """By any factors where a type holds that, by one for each channel wherever the first axis has them."""
+    matrix, wide, rng = jacobian(synapse, shape).T.astype(float), synapse.output_shape(shape), np.random.default_rng(0)
+    for scaling, size in ((scale_rows, wide), (scale_columns, shape)):
+        every: list[Any] = [3, rng.integers(1, 9, (size[0], *[1] * (len(size) - 1))), rng.integers(1, 9, size)]
+        for factors in every:
+            full = np.broadcast_to(factors, size).reshape(-1)
+            found = scaling(synapse, factors, shape)
+            assert found is not None or (np.ndim(factors) and (factors.shape == size or synapse.flattens))
+            if found is not None:
+                expected = matrix * (full[:, None] if scaling is scale_rows else full)
+                assert np.array_equal(jacobian(found, shape).T, expected)
+                rows = found.channel_rows(shape)
+                assert [np.abs(row).max(initial=0) for row in rows] == list(
+                    np.abs(expected).reshape(wide[0], -1).max(axis=1)
+                )
 
 
 @each_example
@@ -477,9 +527,31 @@ def test_misspelt_parameters(kind: Any) -> None:
 
 
 def test_a_synapse_must_say_what_it_does() -> None:
-    for call in (lambda s: s.weight_sum, lambda s: s.output_shape((1,)), lambda s: s.fan_out((1,))):
+    for call in (
+        lambda s: s.weights,
+        lambda s: s.weight_sum,
+        lambda s: s.output_shape((1,)),
+        lambda s: s.connectivity((1,)),
+    ):
         with pytest.raises(NotImplementedError):
             call(Synapse())
+
+
+def test_a_type_without_weights_of_its_own_is_scaled_as_a_sparse_one() -> None:
+    class Turned(Synapse):
+        type_name = "turned"
+
+        def output_shape(self, input_shape: Shape) -> Shape:
+            return input_shape
+
+        def accumulate(self, s: np.ndarray) -> np.ndarray:
+            return -2 * s[:, ::-1]
+
+    found = scale_rows(Turned(), np.array([1, 3]).reshape(2, 1), (2, 700))
+    assert isinstance(found, Sparse)
+    assert found.accumulate(np.arange(1400).reshape(1, 2, 700)).tolist() == [
+        [[-2 * (700 + k) for k in range(700)], [-6 * k for k in range(700)]]
+    ]
 
 
 def test_a_new_layer_type_gets_by_with_accumulate() -> None:

@@ -146,7 +146,7 @@ class Deployment:
         shape = self.net.shapes[name]
         fan_out: dict[str, np.ndarray] = {}
         for layer, synapse in self.net.consumers(name):
-            fan_out[layer.name] = fan_out.get(layer.name, 0) + synapse.fan_out(shape)
+            fan_out[layer.name] = fan_out.get(layer.name, 0) + synapse.connectivity(shape).fan_out
         keep = name in self.record or name == self.net.readout.name
         dtype = np.float32 if self.net.is_float else np.int32
         return Recording(shape, self.total_steps, fan_out=fan_out, keep=keep, dtype=dtype)

@@ -12,10 +12,8 @@ A core holds neurons of one layer only. What a synapse, an axon or microcode rea
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
-import torch
 
 from lava_aug.checks.loihi2 import LIMITS
 from lava_aug.checks.planning import LayerPlan
@@ -117,16 +115,12 @@ def _variables(layer: Layer) -> tuple[str, ...]:
 
 
 def _fan_in(net: Network, layer: Layer) -> int:
-    """Most synapses into one neuron: what it would get if all weights and all spikes were 1."""
-    total: Any = 0
-    for source, synapse in layer.connections:
-        weight: Any = getattr(synapse, "weight", None)
-        ones = synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))  # pyright: ignore
-        total = total + ones.torch(torch.float32, "cpu")(torch.ones(1, *net.shapes[source]))
+    """Most synapses into one neuron, over all connections."""
+    total = np.sum([c.synapse.connectivity(net.shapes[c.source]).fan_in for c in layer.connections], axis=0)
     return int(total.max()) * layer.neuron.inputs
 
 
 def _fan_out(net: Network, layer: Layer) -> int:
     shape = net.shapes[layer.name]
-    counts = [synapse.fan_out(shape) for _, synapse in net.consumers(layer.name)]
+    counts = [synapse.connectivity(shape).fan_out for _, synapse in net.consumers(layer.name)]
     return int(np.sum(counts, axis=0).max()) if counts else 0

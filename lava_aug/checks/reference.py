@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lava_aug.layers import Synapse
-from lava_aug.network import INPUT, Layer, Network
+from lava_aug.network import INPUT, Connection, Layer, Network
 from lava_aug.neurons import State, Step, initial_state
 from lava_aug.results import Output, firing_layers, no_counts
 
@@ -109,7 +108,7 @@ class _Log:
         v = np.zeros((*size, *net.shapes[net.readout.name]), _number_format(net))
         counts: dict[str, Any] = no_counts(net, *size)
         self.output = Output(network=net, v=v, spikes=spikes, **counts)
-        self.units = {layer.name: [(c.source, _unit_weights(c.synapse)) for c in layer.connections] for layer in net}
+        self.fan_out = {layer.name: [_fan_out(net, connection) for connection in layer.connections] for layer in net}
         for t in range(num_steps):
             self._sent(t, INPUT, x.astype(v.dtype))
 
@@ -130,15 +129,12 @@ class _Log:
         self.output.spike_sum[name][t] = _per_image(np.abs(s))
 
     def _operations(self, name: str, arrived: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Events through the synapses into a layer, counted one by one."""
-        fired = {source: (arrived[source] != 0).astype(np.int64) for source, _ in self.units[name]}
-        return np.sum([_per_image(units.accumulate(fired[source])) for source, units in self.units[name]], axis=0)
+        """Events, each as often as there are synapses from its neuron into a layer."""
+        return np.sum([_per_image((arrived[source] != 0) * counts) for source, counts in self.fan_out[name]], axis=0)
 
 
-def _unit_weights(synapse: Synapse) -> Synapse:
-    """The same synapses, each of weight 1, so that `accumulate` counts them."""
-    weight = getattr(synapse, "weight", None)
-    return synapse if weight is None else synapse.replace(weight=np.ones(weight.shape, np.int8))
+def _fan_out(net: Network, connection: Connection) -> tuple[str, np.ndarray]:
+    return connection.source, connection.synapse.connectivity(net.shapes[connection.source]).fan_out
 
 
 def _per_image(values: np.ndarray) -> np.ndarray:

@@ -2,20 +2,22 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lava_aug import fixed_point
 from lava_aug.conversion.calibration import Range
-from lava_aug.conversion.composition import Factors, along_channels, per_channel
+from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.quantize import MAX_SCALE
 from lava_aug.conversion.rounding import Room, Rounding
-from lava_aug.layers import Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.layers import Relay, Shape, Sparse, SumPool, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer
 from lava_aug.neurons import MaxPoolNeuron, ReadoutNeuron
+from lava_aug.synapse import per_channel
 
 FINEST_CHANNEL = 16
 """A channel that is hardly ever active has a tiny threshold of its own; so many of them is the most that one unit of
@@ -98,7 +100,7 @@ class Builder:
             parameters["vth_lo"] = None
         return Layer(
             name=layer.name,
-            connections=tuple(Connection(t.source, self._whole(t.synapse)) for t in layer.terms),
+            connections=self._whole(layer),
             neuron=self.method.neuron(parameters, not layer.activation.relu, self.options),
             quantum=_plain(quantum * vth),
             note=_note(layer),
@@ -120,12 +122,10 @@ class Builder:
         vth = np.maximum(1, np.maximum(np.floor(finer), np.ceil(payload))).astype(np.int64)
         return int(vth) if vth.ndim == 0 else along_channels(vth, layer.shape)
 
-    def _whole(self, synapse: Synapse) -> Synapse:
+    def _whole(self, layer: FloatLayer) -> tuple[Connection, ...]:
         """Whole-numbered weights in the network's number format."""
-        if isinstance(synapse, (Relay, SumPool)):
-            return synapse
-        weight: Any = getattr(synapse, "weight", None)
-        return synapse.replace(weight=weight.astype(np.float32 if self.options.is_float else np.int64))  # pyright: ignore
+        dtype = np.float32 if self.options.is_float else np.int64
+        return tuple(Connection(term.source, term.synapse.with_dtype(dtype)) for term in layer.terms)
 
     def _relayed_quantum(self, layer: FloatLayer) -> Factors | None:
         """Quantum of a layer of exact sums; None if the layer has to be one with weights."""
@@ -140,18 +140,8 @@ class Builder:
         quantum = self.quanta[term.source]
         if np.ndim(quantum) == 0:
             return quantum * term.gain
-        wide = self.shapes[term.source]
-        if isinstance(term.synapse, (Relay, SumPool)):
-            channels = per_channel(quantum, wide)
-            return None if channels is None else along_channels(channels, shape) * term.gain
-        if not isinstance(term.synapse, Sparse):
-            return None
-        sent = np.broadcast_to(quantum, wide).reshape(-1)[term.synapse.columns]
-        found = np.zeros(math.prod(shape))
-        found[term.synapse.rows] = sent
-        if (found[term.synapse.rows] != sent).any() or not found.all():
-            return None
-        channels = per_channel(found.reshape(shape), shape)
+        way = _QUANTA_THROUGH.get(type(term.synapse))
+        channels = None if way is None else way(term.synapse, np.broadcast_to(quantum, self.shapes[term.source]))
         return None if channels is None else along_channels(channels, shape) * term.gain
 
     def _concatenated(self, layer: FloatLayer) -> Factors | None:
@@ -160,12 +150,12 @@ class Builder:
         for term in layer.terms:
             synapse, wide = term.synapse, self.shapes[term.source]
             channels = per_channel(self.quanta[term.source], wide)
-            if channels is None or not isinstance(synapse, Scale) or (synapse.weight != 1).any():
+            if channels is None or not synapse.keeps_place or (synapse.weights != 1).any():
                 return None
-            part = found[synapse.offset : synapse.offset + len(channels)]
-            if part.any():
+            reached = synapse.connectivity(wide).fan_in.reshape(len(found), -1).any(axis=1)
+            if found[reached].any():
                 return None
-            part[:] = channels * term.gain
+            found[reached] = channels * term.gain
         return along_channels(found, layer.shape) if found.all() else None
 
     # Layers with weights
@@ -245,7 +235,7 @@ class Builder:
         """The last layer integrates: one unit of its ``v`` stands for ``quantum``."""
         quantum = self._relayed_quantum(layer)
         if quantum is not None and np.ndim(quantum) == 0:
-            connections = tuple(Connection(t.source, self._whole(t.synapse)) for t in layer.terms)
+            connections = self._whole(layer)
             bias = None
         else:
             connections, bias, quantum = self._weighted_readout(layer)
@@ -262,8 +252,8 @@ class Builder:
         """Weights that use their bits, as far as the largest logit has room for all time steps."""
         largest = float(self.ranges[layer.name].maximum.max())
         terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
-        unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0  # pyright: ignore
-        terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]  # pyright: ignore
+        unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0
+        terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]
         bias = None if layer.bias is None else layer.bias / unit
         lasts = unit * ROOM / max(self.options.num_steps * largest, 1e-30)
         room = Room(max(1, int(min(MAX_SCALE, lasts))))
@@ -278,9 +268,28 @@ class Builder:
 
 def _is_whole(synapse: Synapse) -> bool:
     """Whether a synapse adds up spikes without rounding."""
-    if isinstance(synapse, (Relay, SumPool)):
-        return True
-    return isinstance(synapse, (Scale, Sparse)) and bool((synapse.weight == np.rint(synapse.weight)).all())
+    return not synapse.learned and bool((synapse.weights == np.rint(synapse.weights)).all())
+
+
+def _by_channel(synapse: Synapse, sent: np.ndarray) -> np.ndarray | None:
+    return per_channel(sent, sent.shape)
+
+
+def _moved(synapse: Sparse, sent: np.ndarray) -> np.ndarray | None:
+    """Quanta of a sparse synapse's result, if all that meets in one place has the same."""
+    wanted, found = sent.reshape(-1)[synapse.columns], np.zeros(math.prod(synapse.shape))
+    found[synapse.rows] = wanted
+    if (found[synapse.rows] != wanted).any() or not found.all():
+        return None
+    return per_channel(found.reshape(synapse.shape), synapse.shape)
+
+
+_QUANTA_THROUGH: dict[type, Callable[[Any, np.ndarray], np.ndarray | None]] = {
+    Relay: _by_channel,
+    SumPool: _by_channel,
+    Sparse: _moved,
+}
+"""From a synapse and the quanta of its spikes, one by one, to that of each channel of its sums, if it has one."""
 
 
 def _plain(quantum: Factors) -> Any:

@@ -17,7 +17,7 @@ from torch import nn
 from lava_aug.conversion.faithful import outputs
 from lava_aug.conversion.nodes import first_line, place_of_error
 from lava_aug.errors import ConversionError
-from lava_aug.layers import Relay, Shape, Synapse
+from lava_aug.layers import Shape, Synapse
 from lava_aug.network import INPUT
 
 
@@ -77,7 +77,7 @@ class Signal:
     def source(self) -> str | None:
         """The layer that it is the plain output of, if it is."""
         term = self.terms[0]
-        plain = len(self.terms) == 1 and isinstance(term.synapse, Relay) and term.gain == 1 and self.bias is None
+        plain = len(self.terms) == 1 and term.synapse.is_identity and term.gain == 1 and self.bias is None
         return term.source if plain else None
 
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from lava_aug.conversion.composition import compact, compose, is_nothing, placed, scale_rows
+from lava_aug.conversion.composition import compact, compose, composes, is_nothing, placed, scale_rows
 from lava_aug.conversion.float_layers import RELU, SIGNED, Activation, FloatLayer, Needs, Signal, Term
-from lava_aug.conversion.pooling import folded_synapse, worth_folding
+from lava_aug.conversion.pooling import FOLDS, folded_synapse, worth_folding
 from lava_aug.errors import ConversionError
 from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.network import INPUT
@@ -17,6 +17,9 @@ from lava_aug.neurons import MaxPoolNeuron
 
 NEGATIVE = ".negative"
 """What is added to the name of a layer that sends the negative part of something."""
+
+SWAPPED = {(SumPool, Scale)}
+"""Types (outer, inner) of which the outer one works on every channel alone, so that it may as well come first."""
 
 
 class Lowering:
@@ -81,26 +84,24 @@ class Lowering:
     def _composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term | None:
         """A linear operation on one term; None if a layer has to stand between."""
         wide = self.shapes[term.source]
-        if isinstance(term.synapse, SumPool) and isinstance(synapse, (Conv, Dense)):
+        pair = type(synapse), type(term.synapse)
+        if pair in FOLDS:
             return None if self.needs.graded else self._folded(synapse, term, between)
-        if isinstance(synapse, SumPool) and isinstance(term.synapse, Scale):
-            # Pooling works on every channel alone, so it may as well come first.
+        if pair in SWAPPED:
             pooled = self._pooled(term.source, synapse, name)
             return dataclasses.replace(term, source=pooled)
         composed = compose(synapse, term.synapse, wide)
-        own = name if isinstance(synapse, (SumPool, Sparse)) else term.name
-        return None if composed is None else dataclasses.replace(term, synapse=composed, name=own)
+        return None if composed is None else dataclasses.replace(term, synapse=composed, name=name)
 
-    def _folded(self, synapse: Conv | Dense, term: Term, between: Shape) -> Term | None:
+    def _folded(self, synapse: Synapse, term: Term, between: Shape) -> Term | None:
         """Average pooling as part of the next synapse, where that is exact and cheap enough."""
-        wide, pool = self.shapes[term.source], term.synapse
-        assert isinstance(pool, SumPool)
-        folded = folded_synapse(pool, synapse, wide)
+        wide = self.shapes[term.source]
+        folded = folded_synapse(term.synapse, synapse, wide)
         if folded is None or not worth_folding(folded, wide, synapse, between):
             return None
         return Term(term.source, folded, term.gain, folded=(term.name, *term.folded))
 
-    def _pooled(self, source: str, pool: SumPool, name: str) -> str:
+    def _pooled(self, source: str, pool: Synapse, name: str) -> str:
         """A layer of sums over the windows of what a layer sends; the same one whenever it is asked for again."""
         key = source, repr(pool)
         if key not in self.pools:
@@ -215,9 +216,7 @@ class Lowering:
 
     def _never_negative(self, terms: Iterable[Term], bias: np.ndarray | None) -> bool:
         return (bias is None or bool((bias >= 0).all())) and all(
-            term.gain > 0
-            and (isinstance(term.synapse, (Relay, SumPool)) or not (_weight(term.synapse) < 0).any())
-            and self._sends_nonnegative(term.source)
+            term.gain > 0 and not (term.synapse.weights < 0).any() and self._sends_nonnegative(term.source)
             for term in terms
         )
 
@@ -227,8 +226,8 @@ class Lowering:
 
     def is_light(self, signal: Signal) -> bool:
         """Whether using it several times costs next to nothing."""
-        light = (Relay, Scale) if self.needs.graded else (Relay, Scale, SumPool)
-        return all(isinstance(term.synapse, light) for term in signal.terms)
+        folded = set() if self.needs.graded else {inner for _, inner in FOLDS}
+        return all(term.synapse.keeps_place or type(term.synapse) in folded for term in signal.terms)
 
     def readout(self, signal: Signal, name: str) -> None:
         """The last layer; it has the shape that the model's output has, where no layer is needed for that."""
@@ -270,7 +269,7 @@ class Lowering:
         if None not in terms and len(signal.view) <= 1:
             bias = None if signal.bias is None else np.broadcast_to(signal.bias, signal.shape).reshape(-1)
             return dataclasses.replace(signal, terms=tuple(terms), bias=bias, shape=signal.view or (1,))
-        free = all(isinstance(term.synapse, (Relay, Scale, SumPool, Sparse)) for term in signal.terms)
+        free = all(composes(Sparse, term.synapse) for term in signal.terms)
         return dataclasses.replace(self.as_seen(signal), name=signal.name) if free else signal
 
     def _layer(self, signal: Signal, activation: Activation, name: str, node: str, shape: Shape) -> Signal:
@@ -302,23 +301,14 @@ def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
     return one + other
 
 
-def _weight(synapse: Any) -> np.ndarray:
-    return synapse.weight
-
-
 def _keeps_order(term: Term) -> bool:
     """Whether larger values of the source are larger values of the term, neuron by neuron."""
-    if term.gain <= 0 or not isinstance(term.synapse, (Relay, Scale)):
-        return False
-    return isinstance(term.synapse, Relay) or bool((term.synapse.weight > 0).all())
+    return term.gain > 0 and term.synapse.keeps_place and bool((term.synapse.weights > 0).all())
 
 
 def _disjoint(signal: Signal, lowering: Lowering) -> bool:
     """Whether every channel comes from one term alone."""
-    counts = np.zeros(signal.shape[0], int)
-    for term in signal.terms:
-        offset = term.synapse.offset if isinstance(term.synapse, Scale) else 0
-        counts[offset : offset + lowering.shapes[term.source][0]] += 1
+    counts = np.sum([term.synapse.connectivity(lowering.shapes[term.source]).fan_in for term in signal.terms], axis=0)
     return bool((counts == 1).all())
 
 
@@ -327,12 +317,19 @@ def _pooled_shape(shape: Shape, options: dict[str, Any]) -> Shape:
 
 
 def _as_dense(term: Term, wide: Shape) -> Term | None:
-    """A convolution over the whole map, which gives one value for each channel, as a dense layer."""
-    synapse = term.synapse
-    if isinstance(synapse, Dense):
-        return term
-    if not isinstance(synapse, Conv) or (synapse.groups, synapse.padding, synapse.dilation) != (1, (0, 0), (1, 1)):
-        return None
-    if synapse.window != wide[1:]:
-        return None
-    return dataclasses.replace(term, synapse=Dense(weight=synapse.weight.reshape(len(synapse.weight), -1)))
+    """A term as a dense layer, if it is one."""
+    form = _DENSE_FORMS.get(type(term.synapse))
+    found = None if form is None else form(term.synapse, wide)
+    return None if found is None else dataclasses.replace(term, synapse=found)
+
+
+def _over_the_map(conv: Conv, wide: Shape) -> Dense | None:
+    """A convolution over the whole map, which gives one value for each channel."""
+    plain = (conv.groups, conv.padding, conv.dilation) == (1, (0, 0), (1, 1)) and conv.window == wide[1:]
+    return Dense(weight=conv.weight.reshape(len(conv.weight), -1)) if plain else None
+
+
+_DENSE_FORMS: dict[type, Callable[[Any, Shape], Dense | None]] = {
+    Dense: lambda dense, wide: dense,
+    Conv: _over_the_map,
+}

@@ -5,11 +5,13 @@ it would cost too many, pooling stays a layer of the network's own neuron, with 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lava_aug.layers import Conv, Dense, Shape, SumPool, Synapse
+from lava_aug.sliding import as_map
 
 MAX_GROWTH = 4
 """Folding may multiply the synapses of the next layer by this (a 2x2 window does)."""
@@ -22,28 +24,23 @@ def worth_folding(folded: Synapse, wide: Shape, taker: Synapse, pooled: Shape) -
     """Whether a folded synapse on maps of shape ``wide`` costs little enough to stand for the one after pooling."""
     if folded.output_shape(wide) != taker.output_shape(pooled):
         return False
-    count = int(folded.fan_out(wide).sum())
-    return count <= max(FREE_SYNAPSES, MAX_GROWTH * int(taker.fan_out(pooled).sum()))
+    allowed = max(FREE_SYNAPSES, MAX_GROWTH * taker.connectivity(pooled).count)
+    return folded.connectivity(wide).count <= allowed
 
 
-def folded_synapse(pool: SumPool, taker: Synapse, wide: Shape) -> Synapse | None:
+def folded_synapse(pool: Synapse, taker: Synapse, wide: Shape) -> Synapse | None:
     """Sum pooling and then ``taker`` as one synapse on maps of shape ``wide``; None if that is not exact."""
-    pooled = pool.output_shape(wide)
-    if isinstance(taker, Dense) and taker.weight.shape[1] == math.prod(pooled):  # and not along the last axis
-        return _folded_dense(pool, taker, as_map(wide), as_map(pooled))
-    if isinstance(taker, Conv):
-        return _folded_conv(pool, taker, as_map(wide), as_map(pooled))
-    return None
+    key, pooled = (type(taker), type(pool)), pool.output_shape(wide)
+    if key not in FOLDS:
+        return None
+    return FOLDS[key](pool, taker, as_map(wide), as_map(pooled))
 
 
-def as_map(shape: Shape) -> Shape:
-    """(C, L) seen as (C, 1, L)."""
-    return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
-
-
-def _folded_dense(pool: SumPool, dense: Dense, wide: Shape, pooled: Shape) -> Dense:
+def _folded_dense(pool: SumPool, dense: Dense, wide: Shape, pooled: Shape) -> Dense | None:
     """Every weight goes to all elements of its window: the adjoint of pooling, applied to each row."""
     channels, height, width = pooled
+    if dense.weight.shape[1] != math.prod(pooled):
+        return None  # along the last axis
     rows = dense.weight.reshape(-1, channels, height, width).astype(np.float64)
     margins = [
         (p, p + s * n + d * k)
@@ -87,3 +84,10 @@ def _folded_conv(pool: SumPool, conv: Conv, wide: Shape, pooled: Shape) -> Conv 
     stride: Any = [s * t for s, t in zip(conv.stride, pool.stride, strict=True)]
     padding: Any = [p * t + q for p, t, q in zip(conv.padding, pool.stride, pool.padding, strict=True)]
     return Conv(weight=kernel, stride=stride, padding=padding, groups=conv.groups)
+
+
+FOLDS: dict[tuple[type, type], Callable[[Any, Any, Shape, Shape], Synapse | None]] = {
+    (Dense, SumPool): _folded_dense,
+    (Conv, SumPool): _folded_conv,
+}
+"""How a synapse takes up the pooling in front of it, by the types of both."""

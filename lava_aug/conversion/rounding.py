@@ -1,6 +1,6 @@
 """Float weights and biases of a layer -> integers: scale (the threshold), exponents, and bias correction."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import scipy.sparse
 
 from lava_aug import fixed_point
 from lava_aug.conversion.calibration import Range
-from lava_aug.conversion.composition import Factors, along_channels, channel_rows, row_maxima, scale_columns, scale_rows
+from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import Options
 from lava_aug.conversion.quantize import (
@@ -20,8 +20,9 @@ from lava_aug.conversion.quantize import (
     searched_scale,
 )
 from lava_aug.errors import ConversionError
-from lava_aug.layers import Dense, Scale, Shape, Sparse, Synapse
+from lava_aug.layers import Dense, Shape, Sparse
 from lava_aug.network import Connection
+from lava_aug.synapse import Weighted
 
 
 class Room(NamedTuple):
@@ -71,7 +72,7 @@ class Rounding:
         self.shapes, self.ranges, self.quanta, self.options = shapes, ranges, quanta, options
         self.remarks = remarks
 
-    def in_units(self, layer: FloatLayer, term: Term, factors: Factors) -> Synapse:
+    def in_units(self, layer: FloatLayer, term: Term, factors: Factors) -> Weighted:
         """A term for spikes of the source's quantum, times factors for the outputs."""
         wide = self.shapes[term.source]
         quantum = self.quanta[term.source]
@@ -82,7 +83,7 @@ class Rounding:
                 f"layer {layer.name!r}: {term.synapse.describe()} takes spikes whose quantum differs between the "
                 "channels, which lie on another axis there; use thresholds='layer' and weight_scales='layer'"
             )
-        if not np.isfinite(rows.weight).all():  # pyright: ignore[reportAttributeAccessIssue]
+        if not np.isfinite(rows.weight).all():
             raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
         return rows
 
@@ -92,7 +93,7 @@ class Rounding:
         wides = [self.shapes[term.source] for term in layer.terms]
         return np.max([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)], axis=0)
 
-    def scale(self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, room: Room) -> Any:
+    def scale(self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, room: Room) -> Any:
         """The threshold: the largest with which weights and biases fit their bits; one, or one for each channel."""
         if bias is not None and not np.isfinite(bias).all():
             raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
@@ -103,20 +104,20 @@ class Rounding:
         soft, idle = (np.broadcast_to(found, biases.shape) for found in (room.soft, room.idle))
         hard = np.where(idle, np.minimum(soft, room.hard), room.hard).clip(min=1).astype(np.int64)
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
-            weights = [np.ravel(term.weight) for term in terms]  # pyright: ignore[reportAttributeAccessIssue]
+            weights = [np.ravel(term.weight) for term in terms]
             return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), Room(int(hard.max()), soft.min()))
-        rows = zip(*(channel_rows(s, wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
+        rows = zip(*(s.channel_rows(wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
         channels = zip(rows, maxima.T, biases, map(Room, hard.tolist(), soft), strict=True)
         found = [self._fitting(layer, *channel) for channel in channels]
         return along_channels(np.array(found), shape) if len(set(found)) > 1 else found[0]
 
-    def _row_maxima(self, layer: FloatLayer, terms: list[Synapse]) -> np.ndarray:
+    def _row_maxima(self, layer: FloatLayer, terms: list[Weighted]) -> np.ndarray:
         """Largest ``|weight|`` of each term into each channel, ``(terms, channels)``."""
         wides = [self.shapes[term.source] for term in layer.terms]
         return np.array([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)])
 
     def finer_scale(
-        self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, scale: Any, room: Room
+        self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, scale: Any, room: Room
     ) -> Any:
         """A readout's scale with which all rows keep bits, if there is one that is larger: rows take exponents then."""
         bits = self.options.weight_bits
@@ -126,7 +127,7 @@ class Rounding:
         finest = integer_scale(rows[rows > 0].min(), _largest_biases(layer, bias), bits, room.hard)
         return max(scale, finest)
 
-    def _has_channels(self, terms: list[Synapse], wides: list[Shape]) -> bool:
+    def _has_channels(self, terms: list[Weighted], wides: list[Shape]) -> bool:
         """Whether every term's outputs can be scaled channel by channel, without becoming another kind of synapse."""
         shapes = [s.output_shape(w) for s, w in zip(terms, wides, strict=True)]
         factors = [along_channels(np.arange(1.0, 1 + shape[0]), shape) for shape in shapes]
@@ -153,7 +154,7 @@ class Rounding:
         return power_of_two(scale) if self.options.power_of_two_vth else scale
 
     def rounded(
-        self, layer: FloatLayer, terms: list[Synapse], bias: np.ndarray | None, scale: Any, *, by_rows: bool = False
+        self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, scale: Any, *, by_rows: bool = False
     ) -> tuple[tuple[Connection, ...], np.ndarray | None]:
         """Synapses and bias in the network's number format; ``by_rows``: rows may take exponents of their own."""
         sources = [term.source for term in layer.terms]
@@ -184,7 +185,7 @@ class Rounding:
                 "Use fewer time steps, a coarser (larger) resolution or, before the last layer, weight_scales='channel'"
             )
 
-    def note_rows(self, layer: FloatLayer, terms: list[Synapse], scale: float) -> None:
+    def note_rows(self, layer: FloatLayer, terms: list[Weighted], scale: float) -> None:
         """A remark if rounding leaves some outputs, but not all, no more than half of their weights' bits."""
         bits = self.options.weight_bits
         if bits is None:
@@ -202,7 +203,7 @@ class Rounding:
             )
 
     def _corrected(
-        self, layer: FloatLayer, terms: list[Synapse], made: list[Connection], bias: np.ndarray | None, scale: Any
+        self, layer: FloatLayer, terms: list[Weighted], made: list[Connection], bias: np.ndarray | None, scale: Any
     ) -> np.ndarray | None:
         """The bias, less what rounding the weights adds to the mean of each channel on calibration images.
 
@@ -236,7 +237,7 @@ def _largest_biases(layer: FloatLayer, bias: np.ndarray | None) -> np.ndarray:
     return np.abs(np.broadcast_to(0.0 if bias is None else bias, shape)).reshape(shape[0], -1).max(axis=1)
 
 
-def _by_size(synapse: Any, wide: Shape, bits: int) -> list[Synapse]:
+def _by_size(synapse: Weighted, wide: Shape, bits: int) -> list[Weighted]:
     """Synapses that add up to it, each with those rows that can share an exponent."""
     rows = row_maxima(synapse, wide)
     exponents = np.ceil(np.log2(np.maximum(rows / fixed_point.symmetric_limit(bits), 1)))
@@ -255,21 +256,28 @@ def _groups(exponents: np.ndarray, left: np.ndarray) -> Iterator[np.ndarray]:
         left = left & ~group
 
 
-def _some_rows(synapse: Any, group: np.ndarray, wide: Shape) -> Synapse:
+def _some_rows(synapse: Weighted, group: np.ndarray, wide: Shape) -> Weighted:
     """Some rows alone: where the type can, without synapses for the others."""
+    return _SOME_ROWS.get(type(synapse), _zeroed)(synapse, group, wide)
+
+
+def _some_rows_of_dense(synapse: Dense, group: np.ndarray, wide: Shape) -> Weighted:
     shape = synapse.output_shape(wide)
-    if isinstance(synapse, Dense) and len(shape) == 1:
-        return Sparse.from_scipy(scipy.sparse.csr_matrix(synapse.weight * group[:, None]), shape)
-    return _zeroed(synapse, group, wide)
+    if len(shape) > 1:  # along the last axis
+        return _zeroed(synapse, group, wide)
+    return Sparse.from_scipy(scipy.sparse.csr_matrix(synapse.weight * group[:, None]), shape)
 
 
-def _zeroed(synapse: Any, group: np.ndarray, wide: Shape) -> Synapse:
+def _zeroed(synapse: Weighted, group: np.ndarray, wide: Shape) -> Weighted:
     found = scale_rows(synapse, along_channels(group.astype(np.float64), synapse.output_shape(wide)), wide)
     assert found is not None  # what has been scaled by rows can be again
     return found
 
 
-def _whole_numbers(synapse: Any, bits: int, *, alone: bool) -> list[Synapse]:
+_SOME_ROWS: dict[type, Callable[[Any, np.ndarray, Shape], Weighted]] = {Dense: _some_rows_of_dense}
+
+
+def _whole_numbers(synapse: Weighted, bits: int, *, alone: bool) -> list[Weighted]:
     """Weights rounded to so many bits, times a power of two where they meet finer ones.
 
     The identity of a residual sum is one weight for each channel, and its rounding error would be the same in every
@@ -279,7 +287,7 @@ def _whole_numbers(synapse: Any, bits: int, *, alone: bool) -> list[Synapse]:
     coarse = _with_exponent(weight, bits, alone=alone)
     found = [synapse.replace(weight=coarse)]
     rest = np.rint(weight - coarse)
-    if isinstance(synapse, Scale) and not alone and rest.any():
+    if synapse.keeps_place and not alone and rest.any():
         found.append(synapse.replace(weight=_with_exponent(rest, bits, alone=False)))
     return found
 

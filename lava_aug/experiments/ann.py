@@ -12,7 +12,7 @@ from lava_aug.conversion.calibration import as_intensity, calibration_images
 from lava_aug.conversion.converter import checked_normalization
 from lava_aug.conversion.float_layers import FloatLayer
 from lava_aug.conversion.tracing import trace
-from lava_aug.experiments.energy import ann_energy, multiplies
+from lava_aug.experiments.energy import ann_energy
 from lava_aug.images import Progress
 from lava_aug.layers import Shape
 from lava_aug.network import INPUT
@@ -102,7 +102,7 @@ def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | Norm
 
 def _layer_cost(layer: FloatLayer, shapes: dict[str, Shape]) -> tuple[int, int]:
     """Multiply-accumulates and other additions: the first term of a sum needs none."""
-    counts = [(multiplies(t.synapse), int(t.synapse.fan_out(shapes[t.source]).sum())) for t in layer.terms]
+    counts = [(t.synapse.multiplies, t.synapse.connectivity(shapes[t.source]).count) for t in layer.terms]
     macs = sum(count for is_product, count in counts if is_product)
     plain = sum(count for is_product, count in counts if not is_product)
     return macs, plain if macs else max(0, plain - math.prod(layer.current_shape))

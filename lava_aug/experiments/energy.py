@@ -33,11 +33,9 @@ reset between images. So these numbers compare the arithmetic of methods. They a
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from lava_aug.layers import Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Network
 from lava_aug.neurons import Cost
 
@@ -66,12 +64,6 @@ def ann_energy(macs: int, additions: int, neurons: int) -> float:
     """nJ of one pass of an ANN in 8-bit integers: multiply-accumulates, other additions, and neurons."""
     picojoules = macs * (product(ANN_BITS, ANN_BITS) + ADDITION) + (additions + 2 * neurons) * ADDITION
     return picojoules / 1000
-
-
-def multiplies(synapse: Synapse) -> bool:
-    """Whether a synapse has weights other than -1, 0 and 1."""
-    weight: Any = getattr(synapse, "weight", None)
-    return weight is not None and not np.isin(weight, (-1, 0, 1)).all()
 
 
 def payload_limit(net: Network, source: str, input_limit: int = INPUT_LEVELS) -> int:
@@ -143,10 +135,9 @@ def _products(net: Network, cost: Cost) -> float:
 def _product(net: Network, connection: Connection, input_limit: int) -> float:
     """pJ of the product in one synaptic operation; 0 if there is none."""
     limit = payload_limit(net, connection.source, input_limit)
-    synapse: Any = connection.synapse
-    if limit <= 1 or not multiplies(synapse):
+    if limit <= 1 or not connection.synapse.multiplies:
         return 0.0
     if net.is_float:
         return FLOAT_PRODUCT
     signed = connection.source != INPUT
-    return product(limit.bit_length() + signed, synapse.mantissa_bits)
+    return product(limit.bit_length() + signed, connection.synapse.mantissa_bits)

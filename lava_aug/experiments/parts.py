@@ -194,7 +194,7 @@ class Tally:
         self.fan_outs: dict[str, list[tuple[int, np.ndarray]]] = {}
         for index, (layer, connection) in enumerate(connections):
             if connection is not layer.connections[-1]:
-                fan_out = connection.synapse.fan_out(net.shapes[connection.source]).ravel()
+                fan_out = connection.synapse.connectivity(net.shapes[connection.source]).fan_out.ravel()
                 self.fan_outs.setdefault(connection.source, []).append((index, fan_out))
 
     def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:

@@ -127,13 +127,17 @@ def write_network(target: h5py.Group, net: Network) -> None:
         put_spec(target.require_group("layer/0"), net.normalize)
 
 
+_BEHIND_FLATTEN = {Dense}
+"""Types of which stock netx wants to be told that they flatten what they take."""
+
+
 def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]]:
     """Type, shape and layer of every group in the file, in order."""
     yield "input", net.input_shape, None
     for layer in net:
         source, synapse = layer.connections[0]
         single = len(layer.connections) == 1
-        if single and isinstance(synapse, Dense) and len(net.shapes[source]) > len(net.shapes[layer.name]):
+        if single and type(synapse) in _BEHIND_FLATTEN and len(net.shapes[source]) > len(net.shapes[layer.name]):
             yield "flatten", (math.prod(net.shapes[source]),), None
         yield synapse.type_name if single else "sum", net.shapes[layer.name], layer
 

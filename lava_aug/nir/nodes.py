@@ -136,7 +136,7 @@ class _Builder:
         chains = []
         for source, synapse in layer.connections:
             wide = self.net.shapes[source]
-            if self.shapes[source] != wide and not (isinstance(synapse, Dense) and len(shape) == 1):
+            if self.shapes[source] != wide and not (synapse.flattens and len(shape) == 1):
                 return None
             rule = FORMS.get(type(synapse))
             chain = None if rule is None else rule(synapse, self.shapes[source], shape)

@@ -5,6 +5,7 @@ reach them, and neurons make a layer of them.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,17 +92,13 @@ class Signals:
     def _behind(self, outer: Synapse, term: Term, shape: Shape) -> Term:
         wide = self.shapes[term.source]
         inner = term.synapse
-        if isinstance(outer, Conv) and isinstance(inner, SumPool):
-            size = [(k - 1) * d * s + w for k, d, s, w in zip(
-                outer.window, outer.dilation, inner.stride, inner.kernel_size, strict=True)]  # fmt: skip
-            if outer.weight[:, :, 0, 0].size * math.prod(size) > MAX_KERNEL:
-                raise FileError("pooling and convolution make too large a kernel")
-        found = compose(outer, inner, wide)
-        if found is None and isinstance(inner, SumPool):
-            found = folded_synapse(inner, outer, wide)
-        if found is None:
-            found = _mixed(outer, inner)
-        if found is None or (isinstance(inner, Relay) and wide != shape and not isinstance(outer, Dense)):
+        pair = type(outer), type(inner)
+        if pair in _SIZES and _SIZES[pair](outer, inner) > MAX_KERNEL:
+            raise FileError("pooling and convolution make too large a kernel")
+        found = compose(outer, inner, wide) or folded_synapse(inner, outer, wide)
+        if found is None and pair in _MIXED:
+            found = _MIXED[pair](outer, inner)
+        if found is None or (inner.is_identity and wide != shape and not outer.flattens):
             raise FileError(
                 f"cannot be one with the {inner.type_name} in front of it; put an IF node between them, or merge them"
             )
@@ -117,7 +114,7 @@ class Signals:
         synapse: Synapse | None = term.synapse
         if synapse.output_shape(wide) != shape:  # flattened
             gather = Sparse.from_scipy(scipy.sparse.identity(math.prod(shape)), shape)
-            synapse = gather if isinstance(synapse, Relay) else compose(gather, synapse, wide)
+            synapse = gather if synapse.is_identity else compose(gather, synapse, wide)
         if synapse is not None and factor != 1:
             synapse = scale_rows(synapse, factor, wide)
         if synapse is None:
@@ -138,11 +135,22 @@ class Signals:
         return self.sent(free, signal.shape)
 
 
-def _mixed(outer: Synapse, inner: Synapse) -> Synapse | None:
-    """A matrix on what another one gives, or on the channels of a convolution; None for anything else."""
-    if isinstance(outer, Dense) and isinstance(inner, Dense) and outer.weight.shape[1] == len(inner.weight):
-        return Dense(weight=outer.weight.astype(np.float64) @ inner.weight.astype(np.float64))
-    if not (isinstance(outer, Conv) and isinstance(inner, Conv) and _is_pointwise(outer) and inner.groups == 1):
+def _kernel_size(outer: Conv, pool: SumPool) -> int:
+    """Weights of a convolution that takes up the pooling before it."""
+    sides = zip(outer.window, outer.dilation, pool.stride, pool.kernel_size, strict=True)
+    return outer.weight[:, :, 0, 0].size * math.prod((k - 1) * d * s + w for k, d, s, w in sides)
+
+
+def _mixed_dense(outer: Dense, inner: Dense) -> Dense | None:
+    """A matrix on what another one gives."""
+    if outer.weight.shape[1] != len(inner.weight):
+        return None
+    return Dense(weight=outer.weight.astype(np.float64) @ inner.weight.astype(np.float64))
+
+
+def _mixed_channels(outer: Conv, inner: Conv) -> Conv | None:
+    """A matrix on the channels of a convolution."""
+    if not _is_pointwise(outer) or inner.groups != 1:
         return None
     weight = np.einsum("oi,ijkl->ojkl", outer.weight[:, :, 0, 0].astype(np.float64), inner.weight.astype(np.float64))
     return inner.replace(weight=weight)
@@ -154,6 +162,20 @@ def _is_pointwise(conv: Conv) -> bool:
 
 def _padded(synapse: Synapse, shape: Shape) -> int:
     """Elements of what a window slides over."""
-    padding = synapse.padding if isinstance(synapse, (Conv, SumPool)) else (0, 0)
+    padding = _PADDING[type(synapse)](synapse) if type(synapse) in _PADDING else (0, 0)
     padded = (size + 2 * extra for size, extra in zip(shape[-2:], padding, strict=False))
     return math.prod((*shape[:-2], *padded))
+
+
+_Pair = tuple[type[Synapse], type[Synapse]]
+
+_SIZES: dict[_Pair, Callable[[Any, Any], int]] = {(Conv, SumPool): _kernel_size}
+"""Weights of what two synapses, outer and inner, make as one, where that may be far more than both have."""
+
+_MIXED: dict[_Pair, Callable[[Any, Any], Synapse | None]] = {
+    (Dense, Dense): _mixed_dense,
+    (Conv, Conv): _mixed_channels,
+}
+"""Two synapses as one, beyond what `compose` does for models."""
+
+_PADDING: dict[type[Synapse], Callable[[Any], tuple[int, int]]] = dict.fromkeys((Conv, SumPool), lambda s: s.padding)

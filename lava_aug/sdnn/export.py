@@ -26,7 +26,7 @@ from lava_aug.errors import InputError, NetworkError
 from lava_aug.files import check_output
 from lava_aug.formats.hdf5_writing import write_whole
 from lava_aug.images import payloads
-from lava_aug.layers import Dense, SumPool
+from lava_aug.layers import Dense
 from lava_aug.network import INPUT_LEVELS, Layer, Network
 from lava_aug.sdnn.file import write_file
 from lava_aug.sdnn.limits import check_exportable
@@ -250,7 +250,7 @@ def _biased(
     """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
     if found.constant is None or not found.constant.any():
         return made, weight, 0.0
-    pooled = {layer.name for layer in net if isinstance(layer.connections[0].synapse, SumPool)}
+    pooled = {layer.name for layer in net if not layer.connections[0].synapse.learned}
     layers, weight, error = with_constant(net.readout, made, pooled, weight, found.constant * gain)
     return layers, weight, error / (gain * found.swing)
 

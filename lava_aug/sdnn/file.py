@@ -25,6 +25,9 @@ from lava_aug.stock.neurons import SigmaDelta
 CONSTANT = "constant_channel"
 """Attribute of a file whose last input channel is the same everywhere: its value."""
 
+GEOMETRY: dict[type, tuple[str, ...]] = {Conv: ("stride", "padding", "dilation", "groups"), Dense: ()}
+"""What a synapse has besides weights."""
+
 
 def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
     """Fill an empty file."""
@@ -35,7 +38,7 @@ def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
     _neuron(file, 0, 0)
     index, before = 1, network.input_shape
     for layer in network.layers:
-        if isinstance(layer.synapse, Dense) and len(before) > 1:
+        if layer.synapse.flattens and len(before) > 1:
             _start(file, index, "flatten", (math.prod(before), 1, 1))
             index += 1
         group = _start(file, index, layer.synapse.type_name, layer.shape)
@@ -44,8 +47,8 @@ def write_file(file: h5py.File, network: SigmaDeltaNetwork) -> None:
         put(group, "weight", layer.synapse.weight.astype(np.float32))
         if layer.bias is not None:
             put(group, "bias", layer.bias.astype(np.float32))
-        if isinstance(layer.synapse, Conv):
-            _put_geometry(group, layer.synapse)
+        for name in GEOMETRY[type(layer.synapse)]:
+            put(group, name, np.array(getattr(layer.synapse, name)))
         _neuron(file, index, layer.threshold, last=layer is network.layers[-1])
         index, before = index + 1, layer.shape
 
@@ -55,12 +58,6 @@ def _start(file: h5py.File, index: int, kind: str, shape: tuple[int, ...]) -> h5
     group.create_dataset("type", (1,), "S10", [kind.encode()])
     put(group, "shape", np.array(shape))
     return group
-
-
-def _put_geometry(group: h5py.Group, synapse: Conv) -> None:
-    for name in ("stride", "padding", "dilation"):
-        put(group, name, np.array(getattr(synapse, name)))
-    put(group, "groups", synapse.groups)
 
 
 def _neuron(file: h5py.File, index: int, threshold: int, *, last: bool = False) -> None:
@@ -101,5 +98,4 @@ def _synapse(layer: StockConv | StockDense) -> Conv | Dense:
     weight = layer.weight.astype(np.int64)
     if isinstance(layer, StockDense):
         return Dense(weight=weight)
-    geometry = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
-    return Conv(weight=weight, **geometry)
+    return Conv(weight=weight, **{name: getattr(layer, name) for name in GEOMETRY[Conv]})

@@ -1,6 +1,5 @@
 """Which networks stock Sigma-Delta netx can hold: layers one after the other, with ReLUs; others are refused."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -49,15 +48,15 @@ def _check_place(net: Network, layer: Layer, before: str) -> None:
 
 def _check_synapse(net: Network, layer: Layer, before: str) -> None:
     synapse, shape = layer.connections[0].synapse, net.shapes[before]
-    if not isinstance(synapse, SYNAPSES_TAKEN):
+    if type(synapse) not in SYNAPSES_TAKEN:
         raise refused(layer, f"synapses of type {synapse.type_name!r} have no counterpart")
-    if isinstance(synapse, Dense) and math.prod(shape) != synapse.weight.shape[1]:
+    if synapse.flattens and len(net.current_shapes[layer.name]) > 1:
         raise refused(layer, f"its matrix goes along the last axis of {shape}")
-    if not isinstance(synapse, Dense) and len(shape) != 3:
+    if not synapse.flattens and len(shape) != 3:
         raise refused(layer, f"it slides along rows {shape}")
-    if layer is net.readout and not isinstance(synapse, Dense):
+    if layer is net.readout and not synapse.flattens:
         raise refused(layer, "the readout is not dense")
-    if not isinstance(synapse, SumPool) and not synapse.weight.any():
+    if not synapse.weights.any():
         raise refused(layer, "all of its weights are 0")
 
 
@@ -67,7 +66,7 @@ def _check_neuron(net: Network, layer: Layer) -> None:
         raise refused(layer, f"neurons of type {neuron.type_name!r} have no counterpart")
     if neuron.n_max is not None:
         raise refused(layer, "its neurons have an upper bound (ReLU6, clamp)")
-    if not neuron.rectifies and not isinstance(layer.connections[0].synapse, SumPool):
+    if not neuron.rectifies and layer.connections[0].synapse.learned:
         raise refused(layer, "its neurons are signed (a layer without ReLU)")
 
 

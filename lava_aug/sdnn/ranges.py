@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.layers import Conv, Dense, SumPool
+from lava_aug.layers import Conv, Dense, Synapse
 from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.sdnn.limits import by_channel
 from lava_aug.sdnn.requantization import FloatLayer
@@ -42,13 +42,9 @@ def float_layers(net: Network, x: np.ndarray | None, *, constant: bool = False) 
     return made
 
 
-def windowed(synapse: Any, shape: tuple[int, ...]) -> Conv | Dense:
+def windowed(synapse: Synapse, shape: tuple[int, ...]) -> Any:
     """A synapse as stock networks have it: sum pooling is a convolution of each channel with ones."""
-    if not isinstance(synapse, SumPool):
-        return synapse
-    weight = np.ones((shape[0], 1, *synapse.window), np.int64)
-    geometry = {"stride": synapse.stride, "padding": synapse.padding, "dilation": synapse.dilation}
-    return Conv(weight=weight, groups=shape[0], **geometry)
+    return synapse.weighted(shape)
 
 
 def _expected(
@@ -62,7 +58,7 @@ def _expected(
     if layer is net.readout:
         swing = float((np.sqrt(2 * (rows**2).sum(axis=1)) * reach + shift).max())
         return min(worst, swing), min(worst, swing)
-    if isinstance(layer.connections[0].synapse, SumPool):
+    if not layer.connections[0].synapse.learned:
         return worst, worst
     found = min(worst, HEADROOM / net.resolution)
     return found, min(worst, 2 * found)

@@ -48,7 +48,7 @@ def with_constant(
     start = next((i for i in reversed(range(len(layers))) if layers[i].name not in pooled), None)
     if start is None:
         raise refused(readout, "it has a bias, which takes a layer with weights before it")
-    if getattr(layers[start].synapse, "groups", 1) > 1:
+    if layers[start].synapse.groups > 1:
         name = layers[start].name
         raise refused(readout, f"it has a bias, which takes a constant channel in {name!r}, a grouped one")
     beta = _smallest(layers[start], layers[start + 1 :], float(np.abs(bias).max()))

@@ -223,7 +223,11 @@ def currents(synapse: Conv | Dense, s: np.ndarray) -> np.ndarray:
     with torch.no_grad():  # in float64, where sums of 24-bit messages and 8-bit weights are exact
         found = synapse.torch(torch.float64, "cpu")(torch.from_numpy(late).double())
     a = found.numpy().astype(np.int64)
-    return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if isinstance(synapse, Conv) else a
+    return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if WRAPS[type(synapse)] else a
+
+
+WRAPS: dict[type, bool] = {Conv: True, Dense: False}
+"""Whether sums of a synapse wrap in 24 bits on Lava."""
 
 
 def _events(s: np.ndarray) -> np.ndarray:

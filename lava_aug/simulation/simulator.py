@@ -164,7 +164,7 @@ class Simulator:
 
     def _fan_outs(self, source: str) -> Iterator[FanOut]:
         for layer, synapse in self.net.consumers(source):
-            counts = synapse.fan_out(self.net.shapes[source]).ravel()
+            counts = synapse.connectivity(self.net.shapes[source]).fan_out.ravel()
             uniform = int(counts[0]) if (counts == counts[0]).all() else None
             yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
 
