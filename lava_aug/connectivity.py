@@ -98,7 +98,8 @@ class Connectivity:
         """
         from scipy.sparse import csr_array, kron
 
-        return csr_array(functools.reduce(kron, [block.matrix() for block in self.blocks]), dtype=np.int64)
+        product = functools.partial(kron, format="csr")  # blocks of zeros are not stored
+        return csr_array(functools.reduce(product, [block.matrix() for block in self.blocks]), dtype=np.int64)
 
 
 def _product(counts: list[np.ndarray]) -> np.ndarray:

@@ -255,10 +255,11 @@ class Scale(Weighted):
         return scale
 
     def matrix(self, input_shape: Shape) -> Any:
-        from scipy.sparse import csr_array, identity, kron
+        from scipy.sparse import csr_array
 
-        channels = csr_array(self.channel_matrix.astype(np.float64))
-        return csr_array(kron(channels, identity(math.prod(input_shape[1:]))))
+        size, rest = math.prod(input_shape), math.prod(input_shape[1:])
+        values, columns = np.repeat(self.weight.astype(np.float64), rest), np.arange(size)
+        return csr_array((values, (columns + self.offset * rest, columns)), shape=(self.out_channels * rest, size))
 
     def _by_output(self, channels: np.ndarray) -> np.ndarray:
         return channels[self.offset : self._end]

@@ -45,7 +45,7 @@ def assert_connectivity(synapse: Synapse, shape: Shape) -> None:
     assert np.array_equal(found.matrix().toarray(), expected.T)
     assert np.array_equal(found.fan_out, expected.sum(1).reshape(shape))
     assert np.array_equal(found.fan_in, expected.sum(0).reshape(synapse.output_shape(shape)))
-    assert found.count == found.fan_out.sum() == found.fan_in.sum() == expected.sum()
+    assert found.count == found.fan_out.sum() == found.fan_in.sum() == found.matrix().nnz == expected.sum()
     assert found.fan_out.dtype == found.fan_in.dtype == found.matrix().dtype == np.int64
 
 
@@ -104,15 +104,17 @@ TORCH = {
     "scale": torch_scale,
     "sparse": torch_sparse,
 }
-"""What each type is in PyTorch."""
+"""What types are in PyTorch that have a counterpart there."""
 
 
 def test_every_registered_synapse_has_an_example() -> None:
     assert {type(synapse) for synapse, _ in EXAMPLE_SYNAPSES} == set(SYNAPSES.values())
-    assert set(SYNAPSES) == set(TORCH)
+    assert set(SYNAPSES) >= set(TORCH)
 
 
-@each_example
+@pytest.mark.parametrize(
+    ("synapse", "shape"), [each for each in EXAMPLE_SYNAPSES if each[0].type_name in TORCH], ids=lambda x: str(x)[:70]
+)
 def test_accumulate_equals_torch(synapse: Synapse, shape: Shape) -> None:
     s = spikes_for(shape)
     expected = TORCH[synapse.type_name](synapse, torch.tensor(s).double()).numpy()

@@ -1,29 +1,35 @@
 """Operations that treat every element by itself: sums, constant factors, activations."""
 
 import dataclasses
+import operator
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from lava_aug.conversion.float_layers import RELU, Activation, Signal
 from lava_aug.conversion.lowering import NEGATIVE
 from lava_aug.conversion.rearrangement import rearranged
-from lava_aug.conversion.steps import Step, is_signal, kept_name, numpy_of
+from lava_aug.conversion.steps import Step, converts, converts_modules, is_signal, kept_name, numpy_of
 
 # Arithmetic
 
 
+@converts(torch.add, operator.add, operator.iadd, "add", "add_")
 def add(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
     """``x + alpha * other``, for two signals, or a signal and a constant."""
     return _linear_sum(step, [(x, 1.0), (other, float(alpha))])
 
 
+@converts(torch.sub, torch.subtract, operator.sub, operator.isub, "sub", "sub_")
 def subtract(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
     """``x - alpha * other``."""
     return _linear_sum(step, [(x, 1.0), (other, -float(alpha))])
 
 
+@converts(torch.rsub)
 def reverse_subtract(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
     """``other - alpha * x``."""
     return subtract(step, other, x, alpha=alpha)
@@ -63,6 +69,7 @@ def _constant(step: Step, value: Any, x: Signal) -> Any:
     return array
 
 
+@converts(torch.mul, torch.multiply, operator.mul, operator.imul, "mul", "mul_")
 def multiply(step: Step, x: Any, other: Any) -> Signal:
     """A signal times a constant."""
     if is_signal(x) and is_signal(other):
@@ -75,6 +82,7 @@ def multiply(step: Step, x: Any, other: Any) -> Signal:
     return step.lowering.scaled(signal, factor, kept_name(signal, step), step.node.name)
 
 
+@converts(torch.div, torch.true_divide, operator.truediv, operator.itruediv, "div", "div_")
 def divide(step: Step, x: Any, other: Any) -> Signal:
     """A signal divided by a constant."""
     if is_signal(other):
@@ -83,6 +91,7 @@ def divide(step: Step, x: Any, other: Any) -> Signal:
     return step.lowering.scaled(x, factor, kept_name(x, step), step.node.name)
 
 
+@converts(torch.neg, torch.negative, operator.neg, "neg")
 def negative(step: Step, x: Signal) -> Signal:
     """``-x``."""
     return step.lowering.scaled(x, -1.0, kept_name(x, step), step.node.name)
@@ -91,6 +100,8 @@ def negative(step: Step, x: Signal) -> Signal:
 # Activations
 
 
+@converts(F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
+@converts_modules(nn.ReLU)
 def relu(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
     """A layer of rectified neurons; nothing where values cannot be negative."""
     if step.lowering.is_nonnegative(x):
@@ -98,6 +109,7 @@ def relu(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
     return step.lowering.activated(x, RELU, kept_name(x, step), step.node.name)
 
 
+@converts(torch.clamp, torch.clip, "clamp", "clamp_", "clip", "clip_")
 def clamp(step: Step, x: Signal, min: Any = None, max: Any = None) -> Signal:
     """``low + clamp(x - low, 0, high - low)``: a rectified layer with a ceiling."""
     low, high, lowering, node = min, max, step.lowering, step.node.name
@@ -115,16 +127,34 @@ def clamp(step: Step, x: Signal, min: Any = None, max: Any = None) -> Signal:
     return lowering.shifted(made, float(low), step.name, node) if low else made
 
 
+@converts(torch.clamp_min, "clamp_min")
+def clamp_min(step: Step, x: Signal, min: Any) -> Signal:
+    """``max(x, min)``."""
+    return clamp(step, x, min=min)
+
+
+@converts(torch.clamp_max, "clamp_max")
+def clamp_max(step: Step, x: Signal, max: Any) -> Signal:
+    """``min(x, max)``."""
+    return clamp(step, x, max=max)
+
+
+@converts(F.relu6)
+@converts_modules(nn.ReLU6)
 def relu6(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
     """``clamp(x, 0, 6)``."""
     return clamp(step, x, 0.0, 6.0)
 
 
+@converts(F.hardtanh, F.hardtanh_)
+@converts_modules(nn.Hardtanh, takes=("min_val", "max_val"))
 def hardtanh(step: Step, x: Signal, min_val: float = -1.0, max_val: float = 1.0, *_: Any, **__: Any) -> Signal:
     """``clamp(x, min_val, max_val)``."""
     return clamp(step, x, min_val, max_val)
 
 
+@converts(F.leaky_relu, F.leaky_relu_)
+@converts_modules(nn.LeakyReLU, takes=("negative_slope",))
 def leaky_relu(step: Step, x: Signal, negative_slope: Any = 0.01, *_: Any, **__: Any) -> Signal:
     """``relu(x) - slope * relu(-x)``: a layer for each sign, exact for any slope."""
     lowering, node = step.lowering, step.node.name
@@ -136,12 +166,16 @@ def leaky_relu(step: Step, x: Signal, negative_slope: Any = 0.01, *_: Any, **__:
     return lowering.added([above, lowering.scaled(below, -1.0 * negative_slope, step.name, node)], step.name, node)
 
 
+@converts(F.prelu, torch.prelu, "prelu")
+@converts_modules(nn.PReLU, takes=("weight",))
 def prelu(step: Step, x: Signal, weight: torch.Tensor) -> Signal:
     """`leaky_relu` with trained slopes, one or one for each channel."""
     slope = numpy_of(weight).reshape(-1, *[1] * (len(x.view) - 1))
     return leaky_relu(step, x, slope if slope.size > 1 else float(slope.item()))
 
 
+@converts(F.rrelu, F.rrelu_)
+@converts_modules(nn.RReLU, takes=("lower", "upper"))
 def rrelu(
     step: Step, x: Signal, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any, **__: Any
 ) -> Signal:
@@ -151,6 +185,8 @@ def rrelu(
     return leaky_relu(step, x, (lower + upper) / 2)
 
 
+@converts(F.threshold, torch.threshold, torch.threshold_)
+@converts_modules(nn.Threshold, takes=("threshold", "value"))
 def threshold(step: Step, x: Signal, threshold: float, value: float, *_: Any, **__: Any) -> Signal:
     """``x`` above the threshold, the value elsewhere: a clamp, if they are the same."""
     if threshold != value:
@@ -158,18 +194,21 @@ def threshold(step: Step, x: Signal, threshold: float, value: float, *_: Any, **
     return clamp(step, x, min=value)
 
 
+@converts(torch.maximum, "maximum")
 def maximum(step: Step, x: Any, other: Any) -> Signal:
     """``relu(x - other) + other``, for two signals, or a signal and a constant."""
     other = step.lowering.settled(other) if is_signal(other) else other
     return add(step, relu(step, subtract(step, x, other)), other)
 
 
+@converts(torch.minimum, "minimum")
 def minimum(step: Step, x: Any, other: Any) -> Signal:
     """``other - relu(other - x)``."""
     other = step.lowering.settled(other) if is_signal(other) else other
     return subtract(step, other, relu(step, subtract(step, other, x)))
 
 
+@converts(torch.abs, operator.abs, "abs")
 def absolute(step: Step, x: Signal) -> Signal:
     """``relu(x) + relu(-x)``."""
     return leaky_relu(step, x, -1.0)

@@ -9,16 +9,22 @@ import numpy as np
 import scipy.sparse
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
-from lava_aug.conversion.steps import Step
+from lava_aug.conversion.steps import Step, converts, converts_modules
 from lava_aug.layers import Sparse, SumPool
 from lava_aug.sliding import as_map
 
 MAX_DENOMINATOR = 1 << 12
 """Averages over windows of different sizes stay exact sums up to this common denominator."""
 
+POOLING = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
+
+@converts(F.avg_pool1d, F.avg_pool2d)
+@converts_modules(nn.AvgPool1d, takes=POOLING)
+@converts_modules(nn.AvgPool2d, takes=(*POOLING, "divisor_override"))
 def avg_pool(
     step: Step,
     x: Signal,
@@ -54,6 +60,8 @@ def _onas_map(x: Signal, value: Any, filler: int) -> Any:
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
+@converts(F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
+@converts_modules(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, takes=("output_size",))
 def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
     """Averages over a given number of windows, which may be of different size and overlap."""
     x = step.lowering.as_seen(x)
@@ -90,12 +98,14 @@ def _common_denominator(values: np.ndarray) -> int | None:
     return denominator if denominator <= MAX_DENOMINATOR else None
 
 
+@converts(torch.mean, "mean")
 def mean(step: Step, x: Signal, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Signal:
     """The mean over some axes of each image."""
     del keepdim, dtype
     return _reduced(step, x, dim, average=True)
 
 
+@converts(torch.sum, "sum")
 def total(step: Step, x: Signal, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Signal:
     """The sum over some axes of each image."""
     del keepdim, dtype
@@ -124,6 +134,10 @@ def _reduced(step: Step, x: Signal, dim: Any, *, average: bool) -> Signal:
     return dataclasses.replace(found, view=step.shape)
 
 
+@converts(F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d)
+@converts_modules(
+    nn.MaxPool1d, nn.MaxPool2d, takes=("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+)
 def max_pool(
     step: Step,
     x: Signal,
@@ -147,6 +161,7 @@ def max_pool(
     return step.lowering.max_pooled(x, options, step.name, step.node.name)
 
 
+@converts(torch.amax, "amax")
 def maxima(step: Step, x: Signal, dim: Any = (), keepdim: bool = False) -> Signal:
     """The maxima over all places of a map, for each channel."""
     del keepdim
@@ -158,6 +173,8 @@ def maxima(step: Step, x: Signal, dim: Any = (), keepdim: bool = False) -> Signa
     return dataclasses.replace(pooled, view=step.shape)
 
 
+@converts(F.adaptive_max_pool1d, F.adaptive_max_pool2d)
+@converts_modules(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, takes=("output_size", "return_indices"))
 def adaptive_max_pool(step: Step, x: Signal, output_size: Any, return_indices: bool = False) -> Signal:
     """`max_pool` where the windows are of one size."""
     sizes, outputs = as_map(x.view)[1:], as_map(step.shape)[1:]

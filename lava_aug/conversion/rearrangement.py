@@ -2,18 +2,34 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
-from lava_aug.conversion.steps import Step
+from lava_aug.conversion.steps import Step, converts, converts_modules
 from lava_aug.layers import Scale, Sparse
 
 
+@converts(
+    *(nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle),
+    *(nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d),
+    *(nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d),
+    *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten),
+    *(torch.permute, torch.transpose, torch.swapaxes, torch.movedim, torch.flip, torch.roll),
+    *(torch.stack, torch.chunk, torch.split, torch.unbind, torch.narrow, torch.select),
+    *(torch.index_select, torch.repeat_interleave, torch.tile, torch.broadcast_to),
+    *(F.pad, F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle),
+    *("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as"),
+    *("permute", "transpose", "swapaxes", "movedim", "flip", "roll", "t"),
+    *("chunk", "split", "unbind", "narrow", "select", "index_select"),
+    *("expand", "repeat", "repeat_interleave", "tile"),
+)
 def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     """Any operation that moves, drops or repeats elements of each image, or puts constants between them.
 
@@ -84,6 +100,7 @@ def _of_one_image(step: Step, found: torch.Tensor, filled: torch.Tensor, count: 
     raise step.fail(f"mixes images: shape {tuple(found.shape)} for a batch of {step.batch}; keep the first axis")
 
 
+@converts(torch.cat, torch.concat, torch.concatenate)
 def concatenate(step: Step, tensors: Any = None, dim: int = 0, **options: Any) -> Signal:
     """Channels one after the other: no synapse is needed where the next operation has weights."""
     dim = options.get("axis", dim)
@@ -99,6 +116,8 @@ def concatenate(step: Step, tensors: Any = None, dim: int = 0, **options: Any) -
     return step.lowering.added(parts, step.name, step.node.name)
 
 
+@converts(F.interpolate)
+@converts_modules(nn.Upsample, nn.UpsamplingNearest2d, takes=("mode",))
 def interpolate(
     step: Step, x: Signal, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
 ) -> Signal:
@@ -109,17 +128,15 @@ def interpolate(
     return rearrange(step, x)
 
 
-def upsample(step: Step, module: nn.Upsample, x: Signal) -> Signal:
-    """Nearest neighbours only."""
-    return interpolate(step, x, mode=module.mode)
-
-
+@converts(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity)
+@converts("contiguous", "clone", "detach", "cpu", "cuda")
 def identity(step: Step, *arguments: Any, **__: Any) -> Signal:
     """Nothing happens at inference."""
     del step
     return next(a for a in arguments if isinstance(a, Signal))
 
 
+@converts("float", "double", "half", "bfloat16", "to", "type", "type_as")
 def cast(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
     """Nothing happens, as long as numbers stay floating point."""
     if not step.value.is_floating_point():
@@ -127,6 +144,7 @@ def cast(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
     return x
 
 
+@converts(F.dropout, F.dropout1d, F.dropout2d)
 def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> Signal:
     """Nothing happens at inference, if the function is told when that is."""
     if training and p:
@@ -134,6 +152,7 @@ def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: An
     return x
 
 
+@converts(operator.getitem)
 def item(step: Step, x: Any, index: Any) -> Any:
     """One of several results, or a part of a tensor."""
     return x[index] if isinstance(x, tuple) else rearrange(step)
@@ -142,6 +161,7 @@ def item(step: Step, x: Any, index: Any) -> Any:
 PARTS = ("values", "indices")
 
 
+@converts(getattr)
 def attribute(step: Step, x: Any, name: str) -> Any:
     """``x.T`` and its like; ``x.data``; the parts of what max() gives."""
     if isinstance(x, tuple) and name in PARTS:

@@ -1,12 +1,13 @@
 """One operation of a traced model on its way to becoming part of a signal; what all handlers share."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.fx
+from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.lowering import Lowering
@@ -16,6 +17,44 @@ from lava_aug.layers import Shape
 
 Handler = Callable[..., Any]
 """Gets the step and the arguments of the operation, signals among them, and gives a signal, or a tuple of them."""
+
+OPERATIONS: dict[Any, Handler] = {}
+"""Handlers by what they convert: types of modules, functions, and names of tensor methods."""
+
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
+
+
+def converts(*operations: Any) -> Callable[[AnyHandler], AnyHandler]:
+    """Enter a handler for functions, names of tensor methods, and modules, which it gets before their input.
+
+    Raises
+    ------
+    ValueError
+        If one of them has a handler already.
+    """
+
+    def enter(handler: AnyHandler) -> AnyHandler:
+        for operation in dict.fromkeys(operations):
+            if operation in OPERATIONS:
+                raise ValueError(f"{operation} has a handler already: {OPERATIONS[operation].__name__}")
+            OPERATIONS[operation] = handler
+        return handler
+
+    return enter
+
+
+def converts_modules(*modules: type[nn.Module], takes: Sequence[str] = ()) -> Callable[[AnyHandler], AnyHandler]:
+    """Enter a function's handler for modules too, which keep arguments of the names in ``takes`` as attributes."""
+
+    def enter(handler: AnyHandler) -> AnyHandler:
+        @converts(*modules)
+        def of_module(step: "Step", module: nn.Module, x: Signal) -> Any:
+            return handler(step, x, **{name: getattr(module, name) for name in takes})
+
+        del of_module
+        return handler
+
+    return enter
 
 
 @dataclasses.dataclass

@@ -18,7 +18,7 @@ from lava_aug.conversion.float_layers import FloatGraph, FloatLayer, Needs, Sign
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.nodes import first_line, where
 from lava_aug.conversion.noting import Notes
-from lava_aug.conversion.operations import FUNCTIONS, METHODS, MODULES
+from lava_aug.conversion.operations import OPERATIONS
 from lava_aug.conversion.refusals import Refusals, advice
 from lava_aug.conversion.steps import Step
 from lava_aug.errors import ConversionError, SpecError
@@ -165,14 +165,11 @@ class _Builder:
             raise ConversionError(f"{place}: {first_line(error)}") from error
 
     def _handler(self, node: torch.fx.Node, place: str) -> tuple[Callable[..., Any], list[Any]]:
-        if node.op == "call_module":
-            module = node.meta["module"]
-            key, table, arguments = type(module), MODULES, [module]
-        else:
-            key, table, arguments = node.target, FUNCTIONS if node.op == "call_function" else METHODS, []
-        if key not in table:
+        arguments = [node.meta["module"]] if node.op == "call_module" else []
+        key = type(arguments[0]) if arguments else node.target
+        if key not in OPERATIONS:
             raise ConversionError(f"{place} is not supported; {advice(node, key)}")
-        return table[key], arguments
+        return OPERATIONS[key], arguments
 
     def _name(self, node: torch.fx.Node) -> str:
         if node.op == "call_module":

@@ -1,6 +1,7 @@
 """Operations with trained weights: linear layers, convolutions, batch normalisation."""
 
 import dataclasses
+import operator
 import types
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.rearrangement import rearranged
-from lava_aug.conversion.steps import Step, is_signal, kept_name, numpy_of
+from lava_aug.conversion.steps import Step, converts, is_signal, kept_name, numpy_of
 from lava_aug.layers import Conv, ConvTranspose, Dense, Shape
 
 
+@converts(nn.Linear)
 def linear(step: Step, module: nn.Linear, x: Signal) -> Signal:
     """Dense, over all features or along the last axis."""
     weight, bias = numpy_of(module.weight), numpy_of(module.bias)
@@ -26,6 +28,7 @@ def linear(step: Step, module: nn.Linear, x: Signal) -> Signal:
     return dataclasses.replace(made, view=step.shape)  # (1, n) counts as (n,)
 
 
+@converts(nn.Conv1d, nn.Conv2d)
 def convolution(step: Step, module: nn.Conv1d | nn.Conv2d, x: Signal) -> Signal:
     """A convolution; what its zero padding cannot say is padding of its own in front of it."""
     options, one = _on_map(module, stride=1, dilation=1), module.weight.ndim == 3
@@ -41,6 +44,7 @@ def convolution(step: Step, module: nn.Conv1d | nn.Conv2d, x: Signal) -> Signal:
     return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))
 
 
+@converts(F.conv1d, F.conv2d)
 def convolution_function(
     step: Step,
     x: Signal,
@@ -69,6 +73,7 @@ def convolution_function(
     return convolution(step, module, x)
 
 
+@converts(F.linear)
 def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Signal:
     """`linear` with weights that may have been computed."""
     if any(map(is_signal, (weight, bias))):
@@ -77,6 +82,7 @@ def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Ten
     return linear(step, module, x)
 
 
+@converts(torch.matmul, operator.matmul, "matmul")
 def matmul(step: Step, x: Any, other: Any) -> Signal:
     """`linear` with a constant matrix from the right."""
     if is_signal(x) and is_signal(other):
@@ -146,6 +152,7 @@ def _padded(step: Step, x: Signal, padding: list[tuple[int, int]], mode: str) ->
     return rearranged(step, x, lambda images: F.pad(images, flat, mode=mode), f"{step.name}.pad")
 
 
+@converts(nn.ConvTranspose1d, nn.ConvTranspose2d)
 def conv_transpose(step: Step, module: nn.ConvTranspose1d | nn.ConvTranspose2d, x: Signal) -> Signal:
     """Transposed convolution."""
     weight, bias = numpy_of(module.weight), numpy_of(module.bias)
@@ -156,6 +163,7 @@ def conv_transpose(step: Step, module: nn.ConvTranspose1d | nn.ConvTranspose2d, 
     return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))
 
 
+@converts(F.conv_transpose1d, F.conv_transpose2d)
 def conv_transpose_function(
     step: Step,
     x: Signal,
@@ -176,6 +184,7 @@ def conv_transpose_function(
     return conv_transpose(step, module, x)
 
 
+@converts(F.batch_norm)
 def batch_norm_function(
     step: Step,
     x: Signal,
@@ -197,6 +206,7 @@ def batch_norm_function(
     return batch_norm(step, module, x)
 
 
+@converts(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 def batch_norm(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Signal) -> Signal:
     """``x * scale + (shift - mean * scale)`` with ``scale = gamma / sqrt(var + eps)``, wherever it stands."""
     mean, variance = numpy_of(module.running_mean), numpy_of(module.running_var)
