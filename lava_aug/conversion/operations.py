@@ -1,4 +1,4 @@
-"""What the operations of PyTorch become: one handler each, in three tables (`MODULES`, `FUNCTIONS`, `METHODS`).
+"""How PyTorch operations are converted: one handler each, in three tables (`MODULES`, `FUNCTIONS`, `METHODS`).
 
 What is in none of the tables is a `ConversionError` that names the module and the operation, with advice.
 """

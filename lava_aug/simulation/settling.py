@@ -1,9 +1,9 @@
-"""The answer of an AugMapping network after T steps, for the price of one forward pass.
+"""The readout of an AugMapping network after T steps, at the cost of one forward pass.
 
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
-proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
-times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum. Max pooling takes maxima of sums.
+proof). So the total that a layer has sent follows from the total that the previous layer has sent, and the images count
+T times. Signed neurons omit the maximum, and ``n_max * T`` adds a minimum. Max pooling takes maxima of sums.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ class Settled:
 
     @property
     def heads(self) -> dict[str, np.ndarray]:
-        """`logits` of each head of a network with several: ``(B, *head's shape)`` by name."""
+        """`logits` of each head, if there are several: ``(B, *head's shape)`` by name."""
         return split_heads(self.network, self.logits)
 
     @property
@@ -65,7 +65,7 @@ class Settled:
         return self.v.argmax(axis=1)
 
     def accuracy(self, labels: Any) -> float:
-        """Fraction of right predictions; InputError if there is not one integer label per image."""
+        """Fraction of correct predictions; InputError if there is not one integer label per image."""
         return float((self.predictions == check_labels(labels, self.predictions.shape)).mean())
 
 
@@ -89,12 +89,12 @@ def settle(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
-        Images computed together; by default as many as make about 8 million neurons. Images in a memory-mapped file are
-        read batch by batch.
+        Images per batch; by default for about 8 million neurons in total. Images in a memory-mapped file are read batch
+        by batch.
     device : str or torch.device
         Where to compute.
     progress : callable, optional
-        Called after every batch with the number of finished images and of all images.
+        Called after every batch with the number of finished images and their total.
 
     Returns
     -------
@@ -104,9 +104,9 @@ def settle(
     Raises
     ------
     NetworkError
-        If the theorem does not hold for the network, or potentials or spikes come so near to their limits on these
-        images that some may have been clipped on the way. The message names the layer and the reason; `simulate`
-        takes any network.
+        If the theorem does not hold for the network, or potentials or spikes come so close to their limits on these
+        images that some may have been clipped in between. The message names the layer and the reason; `simulate`
+        accepts any network.
     InputError
         As `simulate`.
     """
@@ -130,7 +130,7 @@ def check_theorem(net: Network) -> None:
         if type(neuron) is not AugmentedNeuron:
             raise NetworkError(
                 f"settle: layer {layer.name!r} has {neuron.type_name} neurons, whose spikes depend on the order of "
-                "their inputs; only AugMapping networks settle"
+                "their inputs; settle needs an AugMapping network"
             )
         if not every(_is_minus_one, neuron.vth_lo):
             found = offending(_is_minus_one, neuron.vth_lo)
@@ -202,8 +202,8 @@ class _Settler:
         if largest_magnitude(n) > self.num_steps * neuron.coefficient_limit / MARGIN:
             raise NetworkError(
                 f"settle: layer {layer.name!r} sends up to {largest_magnitude(n) / self.num_steps:.0f} per step, and "
-                f"{neuron.message_bits}-bit payloads end at {neuron.coefficient_limit}: spikes may have been capped; "
-                "use more message bits or a coarser resolution, or simulate"
+                f"{neuron.message_bits}-bit payloads hold up to {neuron.coefficient_limit}: spikes may have been "
+                "capped; use more message bits or a coarser resolution, or simulate"
             )
 
     def _check_room(self, layer: Layer, total: torch.Tensor, n: torch.Tensor) -> None:
@@ -225,6 +225,6 @@ class _Settler:
 
     def _near_saturation(self, layer: Layer) -> NetworkError:
         return NetworkError(
-            f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
+            f"settle: potentials of layer {layer.name!r} come close to the {fixed_point.STATE_BITS}-bit limit within "
             f"{counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
         )
