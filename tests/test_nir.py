@@ -406,7 +406,7 @@ REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
     "integrator": (lambda: graph(nir.I(np.ones(4)), spiking((4,), 1.0)), "expected an integrator to go to the output"),
     "inner graph": (
         lambda: nir.NIRGraph({"g": graph(spiking((4,), 1.0))}, [], type_check=False),
-        "graphs inside of graphs are not read",
+        "nested graphs are not supported",
     ),
 }  # fmt: skip
 
