@@ -1,4 +1,4 @@
-"""lava-dl's networks against the ground truths that its wheel brings along, under FastSimCfg and with stock models.
+"""lava-dl's networks against the ground truths in its wheel, under FastSimCfg and with stock models.
 
     uv run python benchmarks/ground_truths.py                      # all; ntidigits with stock models takes minutes
     uv run python benchmarks/ground_truths.py pilotnet_lif --fast  # one, under FastSimCfg only

@@ -1,4 +1,4 @@
-"""Exported rate networks on other tools: every spike of every layer, held against the simulator's.
+"""Exported rate networks on other tools: every spike of every layer, compared with the simulator's.
 
     uv run --with norse python benchmarks/nir_readers.py
 

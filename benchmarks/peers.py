@@ -158,14 +158,14 @@ def last_words(text: str, lines: int = 3) -> str:
 
 
 def main() -> None:
-    """Run everybody, print, and write what was asked for."""
+    """Run all tools, print the results, and write the requested files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="digits", help="digits, a name of the zoo, or module:factory")
     parser.add_argument("--weights", type=Path, help="state_dict (.pt)")
     parser.add_argument("--data", help="test images: a data set and its folder, as in MNIST:ROOT, or .npz with labels")
     parser.add_argument("--calibration", help="as --data; default held-out training images of the same data set")
     parser.add_argument("--images", type=int, default=500, help="test images (%(default)s), taken at random")
-    parser.add_argument("--calibration-images", type=int, default=500, help="of them so many (%(default)s)")
+    parser.add_argument("--calibration-images", type=int, default=500, help="how many of them (%(default)s)")
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="time steps to show (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=[*OURS, *PEERS], help="run these alone")
     parser.add_argument("--batch-size", type=int, default=50, help="images computed together (%(default)s)")
@@ -220,17 +220,17 @@ def prepared(arguments: argparse.Namespace) -> tuple[torch.nn.Module, Task]:
 
 
 def sample(count: int, wanted: int) -> np.ndarray:
-    """Indices of so many at random, the same ones every time."""
+    """A fixed random subset of indices."""
     return np.random.default_rng(0).permutation(count)[:wanted]
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
-    """Images as everybody gets them: uint8 as they are, those in [0, 1] rounded to 255 levels."""
+    """Images as all tools receive them: uint8 as they are, those in [0, 1] rounded to 255 levels."""
     return images if images.dtype == np.uint8 else np.rint(255 * images).astype(np.uint8)
 
 
 def compete(arguments: argparse.Namespace, model: torch.nn.Module, task: Task) -> Found:
-    """Let everybody run who was not left out."""
+    """Run all tools that were not excluded."""
     wanted = arguments.only or [*OURS, *PEERS]
     found = Found()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A whole test set through Lava in one run, held against the simulator; and one forward pass against stepping.
+"""A whole test set through Lava in one run, compared with the simulator; and one forward pass against stepping.
 
 uv run python benchmarks/streaming.py --data ROOT
 """
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--network", choices=ZOO, default="mnist-lenet", help="(%(default)s)")
     parser.add_argument("--resolution", type=float, default=1 / 4, help="(%(default)s)")
     parser.add_argument("--settle-steps", type=int, default=32, help="(%(default)s)")
-    parser.add_argument("--images", type=int, help="so many test images; default all")
+    parser.add_argument("--images", type=int, help="number of test images; default all")
     arguments = parser.parse_args()
     found = la.pretrained(arguments.network)
     _, held_out = split(load_images(found.data, arguments.data, train=True), 100)

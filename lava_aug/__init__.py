@@ -1,6 +1,6 @@
 """Deploy trained PyTorch networks as augmented-spike networks on Intel's Lava.
 
-The public names are imported when they are first used, so that importing this package pulls in neither torch nor Lava.
+The public names are imported lazily, so that importing this package imports neither torch nor Lava.
 """
 
 from importlib import import_module

@@ -1,7 +1,8 @@
-"""Arrays from ``.npy`` and ``.npz`` files, whoever made them.
+"""Arrays from untrusted ``.npy`` and ``.npz`` files.
 
 numpy makes room for what a header claims before it looks, and says of much that is wrong how to have it read all the
-same, by executing what is in it. So headers are read here, held against what the file has, and said in our words.
+same, by executing what is in it. So headers are read here, checked against the file's contents, and errors are reported
+in our own words.
 """
 
 import contextlib

@@ -45,11 +45,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="print errors, and what --json asks for, and nothing else")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print only errors and --json output")] = False,
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and end")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
     ] = False,
 ) -> None:
     """Deploy trained PyTorch networks as augmented-spike networks on Intel's Lava."""
@@ -57,7 +55,7 @@ def root(
 
 
 def main() -> None:
-    """Entry point: errors that users can mend end in a message and exit code 2, without a traceback; Ctrl-C in 130."""
+    """Entry point: errors that users can fix end with a message and exit code 2, no traceback; Ctrl-C with 130."""
     with warnings.catch_warnings():
         warnings.showwarning = console.show_warning
         try:

@@ -1,4 +1,4 @@
-"""Synapses compiled by numba, for one sample in float32: gathering columns for BLAS, and adding up event by event.
+"""Synapses compiled by numba, for one sample in float32: gathering columns for BLAS, and summing event by event.
 
 All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.simulation.kernels`. They
 start no threads and survive a fork.

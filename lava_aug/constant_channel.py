@@ -1,4 +1,4 @@
-"""Biases that differ from place to place, for formats that have one bias for each channel.
+"""Biases that vary with the position, for formats that have one bias per channel.
 
 Normalisation before a padded convolution makes such biases: padding adds zeros to the *normalised* image, so that at an
 edge less of ``-mean / std`` arrives. A convolution of an image that is 1 everywhere differs from place to place in the
@@ -113,8 +113,8 @@ def _moved(net: Network, layer: Layer) -> Layer:
                 connections = (*layer.connections[:place], made, *layer.connections[place + 1 :])
                 return layer.replace(connections=connections, bias=base.reshape(-1, *[1] * (full.ndim - 1)))
     raise NetworkError(
-        f"layer {layer.name!r}: its bias differs from place to place, and no padded convolution of the images, with at "
-        "most half its window beyond an edge, makes up for that"
+        f"layer {layer.name!r}: its bias varies with the position, and no padded convolution of the images, with at "
+        "most half its window beyond an edge, can compensate for that"
     )
 
 

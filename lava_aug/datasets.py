@@ -1,4 +1,4 @@
-"""Image data sets from disk, by way of torchvision; nothing is downloaded."""
+"""Image data sets from disk, read with torchvision; nothing is downloaded."""
 
 import os
 import warnings
@@ -29,7 +29,7 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
     name : str
         "MNIST", "FashionMNIST" or "CIFAR10".
     root : str or Path
-        torchvision's ``root``: the folder that holds ``MNIST/raw``, ``FashionMNIST/raw`` or ``cifar-10-batches-py``.
+        torchvision's ``root``: the folder that contains ``MNIST/raw``, ``FashionMNIST/raw`` or ``cifar-10-batches-py``.
         For CIFAR-10 also a folder of images in ``train/<class>`` and ``test/<class>``, or one that holds such a folder
         under the name ``CIFAR10``.
     train : bool
@@ -43,7 +43,7 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
     Raises
     ------
     InputError
-        If there is no such data set, it is not there, or torchvision is not.
+        If the data set is unknown or not found, or torchvision is not installed.
     """
     if name not in LOADERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(LOADERS)}")
@@ -59,8 +59,8 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
 def split(data: Images, per_class: int) -> tuple[Images, Images]:
     """A data set without the last images of every class, and these.
 
-    The first part is for training, the second for choosing. Data sets lie in their files in any order, by classes too;
-    hence so many of every class and not so many of all.
+    The first part is for training, the second for validation. Files may be in any order, even sorted by class; hence a
+    number of images per class and not in total.
     """
     chosen = np.zeros(len(data.labels), dtype=bool)
     for label in np.unique(data.labels):

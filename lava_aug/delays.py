@@ -1,4 +1,4 @@
-"""Delay lines: what makes a shorter path wait for a longer one."""
+"""Delay lines, which make a shorter path wait for a longer one."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-"""The whole way on one page: train, convert, compare, save, and run on Lava."""
+"""The complete workflow: train, convert, compare, save, and run on Lava."""
 
 import dataclasses
 import io
@@ -72,7 +72,7 @@ class Demo:
 
 
 def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda text: None) -> Demo:
-    """Train a small network on digits, convert it by all three methods, save it, and run 100 test digits on Lava.
+    """Train a small network on digits, convert it with all three methods, save it, and run 100 test digits on Lava.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     say("training a small CNN on 1,297 digits")
     data = digits.load_digits()
     model = digits.train(data)
-    say(f"converting it by {', '.join(TITLES.values())} and simulating {STEPS[-1]} time steps of 500 test digits")
+    say(f"converting it with {', '.join(TITLES.values())} and simulating {STEPS[-1]} time steps of 500 test digits")
     cases = default_cases(STEPS[-1])
     comparison = compare_cases(model, data.train_images, data.test_images, data.test_labels, cases)
     paths = {suffix: target / f"digits.{suffix}" for suffix in ("net", "png", "pt", "npz")}
@@ -117,7 +117,7 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
 
 
 def _on_lava(path: Path, data: digits.Digits) -> tuple[LavaCheck | None, str]:
-    """Run the saved file on Lava and hold every number against the simulator's."""
+    """Run the saved file on Lava and compare every number with the simulator's."""
     try:
         from lava_aug.backend.deploy import run
     except BackendError as error:

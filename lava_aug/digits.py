@@ -15,7 +15,7 @@ NUM_TRAIN = 1297
 
 
 class Digits(NamedTuple):
-    """uint8 images ``(N, 1, 8, 8)`` and int64 labels ``(N,)``, to train on and to test with."""
+    """uint8 images ``(N, 1, 8, 8)`` and int64 labels ``(N,)``, for training and testing."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -24,7 +24,7 @@ class Digits(NamedTuple):
 
 
 def load_digits(seed: int = 0) -> Digits:
-    """The digits, shuffled by ``seed`` and split; their 17 grey levels are spread over 0 .. 255.
+    """The digits, shuffled by ``seed`` and split; their 17 grey levels are scaled to 0 .. 255.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
     as `sklearn.datasets.load_digits` ships it.
@@ -60,10 +60,10 @@ class DigitsNet(nn.Module):
 
 
 def train(digits: Digits, *, epochs: int = 20, seed: int = 0) -> DigitsNet:
-    """A trained `DigitsNet`, in evaluation mode: Adam, batches of 64, some seconds.
+    """A trained `DigitsNet`, in evaluation mode: Adam, batches of 64, a few seconds.
 
-    It takes one thread whatever the machine has: more are slower at so small a network, and would make the sums, and
-    so the weights, depend on their number.
+    It always uses one thread: more threads are slower for such a small network, and would make the sums, and so the
+    weights, depend on their number.
     """
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Convolutions of small spikes by 8-bit integer products, exact: oneDNN's, which torch brings along on x86.
+"""Convolutions of small spikes by 8-bit integer products, exact: oneDNN's, which torch includes on x86.
 
 oneDNN multiplies uint8 with int8 and adds up in int32. Spikes have signs, so a zero point is added to them and taken
 off again::

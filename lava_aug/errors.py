@@ -1,4 +1,4 @@
-"""The errors that users meet. Each message says where, what was expected, what was found, what to do."""
+"""Public errors and warnings. Each message says where, what was expected, what was found, what to do."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ class _Printable:
 
 
 class LavaAugError(_Printable, Exception):
-    """Base of every error that lava-aug raises on purpose."""
+    """Base of every error that lava-aug raises deliberately."""
 
 
 class SpecError(LavaAugError, ValueError):
-    """A neuron, synapse or layer was given a parameter that it cannot have."""
+    """A neuron, synapse or layer was given an invalid parameter."""
 
 
 class NetworkError(LavaAugError, ValueError):
-    """Layers do not form a network: shapes, names or number formats do not fit."""
+    """Layers do not form a valid network: shapes, names or number formats do not fit."""
 
 
 class InputError(LavaAugError, ValueError):
@@ -29,15 +29,15 @@ class InputError(LavaAugError, ValueError):
 
 
 class ConversionError(LavaAugError, ValueError):
-    """A PyTorch model holds something that has no spiking counterpart here."""
+    """A PyTorch model contains something that cannot be converted."""
 
 
 class ExportError(LavaAugError, ValueError):
-    """A network holds something that another tool's format cannot say."""
+    """A network contains something that another tool's format cannot express."""
 
 
 class FileError(LavaAugError, OSError):
-    """A file cannot be read or written, or holds something else."""
+    """A file cannot be read or written, or its contents are invalid."""
 
 
 class BackendError(LavaAugError, RuntimeError):
@@ -50,7 +50,7 @@ class RunInterruptedError(BackendError):
     Attributes
     ----------
     output : Output or None
-        What the finished images gave; None if there are none.
+        The output for the finished images; None if there are none.
     num_finished : int
         How many images were finished.
     """
@@ -61,16 +61,16 @@ class RunInterruptedError(BackendError):
 
 
 class ConversionWarning(_Printable, UserWarning):
-    """A conversion went through, but something in it deserves a look."""
+    """A conversion succeeded, but should be inspected."""
 
 
 class OverflowWarning(_Printable, UserWarning):
-    """A network ran, but potentials or spikes left their bits; `Output` has how often."""
+    """A network ran, but potentials or spikes overflowed; `Output` says how often."""
 
 
 class ExportWarning(_Printable, UserWarning):
-    """A network was exported or imported, but other tools compute something else with it than we do."""
+    """A network was exported or imported, but other tools compute something different with it."""
 
 
 class BackendWarning(_Printable, UserWarning):
-    """A Lava network runs, but something in it deserves a look."""
+    """A Lava network runs, but should be inspected."""

@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all, by however many writers at once."""
+"""Atomic writing of files, with any number of concurrent writers."""
 
 import errno
 import os

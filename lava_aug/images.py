@@ -1,4 +1,4 @@
-"""What users hand in as images: checked, and turned into input payloads."""
+"""Input images: validation, and conversion to input payloads."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -202,7 +202,7 @@ def check_callable(name: str, value: Any) -> None:
 
 
 def random_images(net: Network, num_images: int = NUM_RANDOM, seed: int = 0) -> np.ndarray:
-    """Random uint8 images, and behind them the extremes: one all 0, one all 255.
+    """Random uint8 images, followed by the extremes: one all 0, one all 255.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""Layer types: what a synapse adds up, the shapes it takes and gives, and how many synapses that is.
+"""Layer types: a synapse's sum, its input and output shapes, and its number of synapses.
 
 A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
 plain integer arithmetic. `blas`, `events`, `bounded`, `torch` and `torch_bounded` are faster forms of the same sum,
-held against it by the conformance tests; a new layer type gets by without them. To add one, write a subclass with
+checked against it by the conformance tests; a new layer type gets by without them. To add one, write a subclass with
 `output_shape`, `accumulate` and `connectivity`, decorated with ``@registered(SYNAPSES)``, in a module that is imported
-here: everybody takes layer types from this one.
+here: import layer types from this one.
 """
 
 from lava_aug.matrices import Dense, Relay, Scale

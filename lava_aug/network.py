@@ -1,4 +1,4 @@
-"""`Network`: the integer intermediate representation that files, simulator and Lava processes are made from."""
+"""`Network`: the integer intermediate representation from which files, simulator and Lava Processes are derived."""
 
 import dataclasses
 import math
@@ -56,14 +56,14 @@ POSSIBLE_STEPS = f"an integer from 1 to {MAX_STEPS}"
 
 
 class Connection(NamedTuple):
-    """A synapse, and whose spikes it takes.
+    """A synapse and its source.
 
     Attributes
     ----------
     source : str
         Name of the layer, or `INPUT`.
     synapse : Synapse
-        What adds them up.
+        The synapse that sums its spikes.
     """
 
     source: str
@@ -76,7 +76,7 @@ class Head(NamedTuple):
     Attributes
     ----------
     name : str
-        What the model calls it: a key of its dictionary, or its place.
+        The model's name for it: a dictionary key, or a position.
     shape : tuple of int
         Of one sample.
     """
@@ -91,7 +91,7 @@ class Layer(Spec):
     Attributes
     ----------
     connections : tuple of Connection
-        Whose spikes arrive, and through which synapses; their input currents add up.
+        Source layers and synapses; their input currents are summed.
     neuron : Neuron
         Specification shared by all neurons of the layer.
     """
@@ -166,16 +166,16 @@ class Network(Spec):
     shapes : dict
         Shape of the input and of what every layer sends (readout: of its ``v``), by name.
     current_shapes : dict
-        Shape of every layer's input current, by name: another one for neurons that pool.
+        Shape of every layer's input current, by name; different from ``shapes`` for neurons that pool.
     heads : tuple of Head
-        If the model gives several tensors: their names and shapes, in the order in which the readout, which then has
+        If the model returns several tensors: their names and shapes, in the order in which the readout, which then has
         one axis, holds their elements.
     normalize : Normalization or None
-        What the images of the model that it was converted from were normalised with. It is part of the first layer's
-        weights and biases already: the network itself takes plain images. Whatever runs the model beside the network
-        needs it.
+        The normalisation of the original model's images. It is already folded into the first layer's weights and
+        biases: the network itself takes raw images. Functions that also run the model need it.
     depths : dict
-        Synapses between the images and each layer, on the longest path: by how many time steps it works later on Lava.
+        Synapses between the images and each layer, on the longest path: the number of steps that it lags behind on
+        Lava.
     """
 
     shapes: ClassVar[dict[str, Shape]]
@@ -292,7 +292,7 @@ class Network(Spec):
 
     @property
     def readout(self) -> Layer:
-        """The last layer, whose ``v`` is the network's answer."""
+        """The last layer, whose ``v`` is the network's output."""
         return self.layers[-1]
 
     @property
@@ -330,7 +330,7 @@ class Network(Spec):
         return sum(c.synapse.connectivity(self.shapes[c.source]).count for c in self[name].connections)
 
     def plan(self, images: Any = None, num_steps: int | None = None, **options: Any) -> "Plan":
-        """Which widths the network needs, on images and in the worst case: see `lava_aug.checks.planning.plan`."""
+        """The bit widths that the network needs, on images and at worst: see `lava_aug.checks.planning.plan`."""
         from lava_aug.checks.planning import plan
 
         return plan(self, images, num_steps, **options)

@@ -1,4 +1,4 @@
-"""What a model's images are normalised with: a part of the network that is made from it."""
+"""The normalisation of a model's images, which becomes part of the converted network."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Figures. Every function draws on given axes, or on new ones, and returns them."""
+"""Figures. Every function draws on the given axes, or on new ones, and returns them."""
 
 from lava_aug.figures.activity import coefficient_histogram, neuron_trace, raster
 from lava_aug.figures.comparisons import (

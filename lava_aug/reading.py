@@ -1,4 +1,4 @@
-"""`read_network`: the network of a file, whichever format it has."""
+"""`read_network`: the network in a file of any supported format."""
 
 import os
 
@@ -18,24 +18,24 @@ READERS = {FORMAT: load, SIGMA_DELTA: read_sdnn, "nir": from_nir}
 def read_network(
     path: str | os.PathLike[str], num_layers: int | None = None
 ) -> Network | StockNetwork | SigmaDeltaNetwork:
-    """Read a network from a file that `save`, `to_nir` or `export_sdnn` wrote, or lava-dl, or another tool for NIR.
+    """Read a network from a file written by `save`, `to_nir`, `export_sdnn`, lava-dl, or another NIR tool.
 
     Parameters
     ----------
     path : path
         The file.
     num_layers : int, optional
-        Of a file of lava-dl's: read only so many of its layers.
+        For lava-dl's files: read only this many layers.
 
     Returns
     -------
     Network, StockNetwork or SigmaDeltaNetwork
-        What `load` or `from_nir`, `load_netx`, or `export_sdnn` (as its ``network``) gives.
+        What `load` or `from_nir`, `load_netx`, or `export_sdnn` (as its ``network``) returns.
 
     Raises
     ------
     InputError
-        If ``num_layers`` is given for another file than one of lava-dl's.
+        If ``num_layers`` is given for a file that is not lava-dl's.
     FileError
         If the file cannot be read.
     """

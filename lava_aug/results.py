@@ -1,4 +1,4 @@
-"""`Output`: what a network gave, from the simulator and from Lava alike."""
+"""`Output`: the result of running a network, in the simulator or on Lava."""
 
 import dataclasses
 import math
@@ -61,7 +61,7 @@ class Output:
 
     Shapes: T time steps, B images. The statistics are dictionaries from layer name to an int64 array ``(T, B)``, or
     ``(T,)``, summed over the images, from ``simulate(counts="sum")``. With ``simulate(readouts=...)`` there are fewer
-    readouts than steps: R instead of T of them, in ``v`` and all that is made of it.
+    readouts than steps: R instead of T, in ``v`` and everything derived from it.
 
     Attributes
     ----------
@@ -73,20 +73,20 @@ class Output:
     events : dict
         Non-zero spikes, per layer and for the input (``"input"``).
     spike_sum : dict
-        Summed magnitude of the spike coefficients, per layer and for the input.
+        Sum of the magnitudes of the spike coefficients, per layer and for the input.
     synops : dict
-        Synaptic operations into each layer: events through its synapses, padding left out.
+        Synaptic operations into each layer: events through its synapses, excluding padding.
     saturated : dict
         Neurons per layer whose ``v`` was clipped to 24 bits.
     capped : dict
-        Neurons per layer whose spike coefficient was cut to the payload's width.
+        Neurons per layer whose spike coefficient was capped to the payload's width.
     spikes : dict
-        For the recorded layers, coefficients ``(T, B, *shape)``, int32.
+        Spike coefficients of the recorded layers, ``(T, B, *shape)``, int32.
     stops : numpy.ndarray or None
-        After how many steps each image was done, int64 ``(B,)``, if some were before the last; see `steps`. From then
-        on ``v`` stays as it is, and the other arrays are 0.
+        The number of steps after which each image stopped, int64 ``(B,)``, if some stopped early; see `steps`. From
+        then on ``v`` is constant, and the other arrays are 0.
     read_after : numpy.ndarray or None
-        After which steps ``v`` is, int64 ``(R,)``, counted from 1, if not after every one; see `readout_steps`.
+        The steps after which ``v`` was kept, int64 ``(R,)``, counted from 1, if not all; see `readout_steps`.
     """
 
     network: Network
@@ -107,7 +107,7 @@ class Output:
 
     @property
     def readout_steps(self) -> np.ndarray:
-        """The steps after which ``v`` is there, counted from 1: int64 ``(T,)``, or ``(R,)``."""
+        """The steps after which ``v`` was kept, counted from 1: int64 ``(T,)``, or ``(R,)``."""
         return np.arange(1, self.num_steps + 1) if self.read_after is None else self.read_after
 
     @property
@@ -122,7 +122,7 @@ class Output:
 
     @property
     def steps(self) -> np.ndarray:
-        """Time steps that each image took, int64 ``(B,)``: ``num_steps``, or less with ``simulate(stop_when=...)``."""
+        """Time steps per image, int64 ``(B,)``: ``num_steps``, or fewer with ``simulate(stop_when=...)``."""
         return np.full(self.num_images, self.num_steps) if self.stops is None else self.stops
 
     @property
@@ -133,7 +133,7 @@ class Output:
 
     @property
     def heads(self) -> dict[str, np.ndarray]:
-        """`logits` of each head of a network with several: ``(T, B, *head's shape)`` by name."""
+        """`logits` of each head, if there are several: ``(T, B, *head's shape)`` by name."""
         return split_heads(self.network, self.logits)
 
     @property
@@ -149,7 +149,7 @@ class Output:
         return self.v.argmax(axis=2)
 
     def accuracy(self, labels: Any) -> np.ndarray:
-        """Fraction of right predictions after every step that was kept, shape ``(T,)``.
+        """Fraction of correct predictions after every step that was kept, shape ``(T,)``.
 
         Parameters
         ----------
@@ -176,12 +176,12 @@ class Output:
         return {name: counts if self.is_summed else counts.sum(axis=1) for name, counts in found.items()}
 
     def per_image(self, field: str) -> np.ndarray:
-        """Mean count per image in every step, of all layers together, input left out: shape ``(T,)``."""
+        """Mean count per image in every step, over all layers except the input: shape ``(T,)``."""
         layers = (total for name, total in self.totals(field).items() if name != INPUT)
         return sum(layers, np.zeros(self.num_steps)) / self.num_images
 
     def events_per_image(self) -> np.ndarray:
-        """Mean number of events up to and including every step, input left out, shape ``(T,)``."""
+        """Mean number of events up to and including every step, excluding the input, shape ``(T,)``."""
         return np.cumsum(self.per_image("events"))
 
     def to_dict(self, labels: Any = None) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Output:
         Parameters
         ----------
         labels : array, shape (B,), optional
-            True classes; with them it has the accuracy after every step, too.
+            True classes; if given, the accuracy after every step is included.
         """
         found: dict[str, Any] = {"num_images": self.num_images, "num_steps": self.num_steps}
         if labels is not None:
@@ -205,7 +205,7 @@ class Output:
         return found
 
     def differences(self, other: "Output") -> list[str]:
-        """Where two outputs of the same network differ: one text for each field and layer, none if they are equal."""
+        """Where two outputs of the same network differ: one line per field and layer; empty if they are equal."""
         pairs: list[tuple[str, Any, Any]] = [("v", self.v, other.v)]
         if self.num_steps == other.num_steps:
             pairs += [("steps", self.steps, other.steps), ("readout_steps", self.readout_steps, other.readout_steps)]
@@ -239,13 +239,13 @@ def warn_of_overflows(out: Output) -> Output:
     if texts:
         longer = f"convert with num_steps={out.num_steps}, not {net.num_steps}; or "
         cure = f"{longer if out.num_steps > net.num_steps else ''}use a coarser (larger) resolution or fewer time steps"
-        text = f"{'; '.join(texts)}: {cure}. Output.saturated and Output.capped have how often"
+        text = f"{'; '.join(texts)}: {cure}. Output.saturated and Output.capped count how often"
         warnings.warn(text, OverflowWarning, stacklevel=3)
     return out
 
 
 def only_sinks(layer: Layer) -> bool:
-    """Whether a potential at the lower limit stays there: silent neurons that a steady input pushes down, for good."""
+    """Whether a potential stays at the lower limit: silent neurons with a steadily negative input."""
     steady = all(connection.source == INPUT for connection in layer.connections)
     return steady and layer.neuron.rectifies
 

@@ -1,4 +1,4 @@
-"""Settings of the whole process, which calls in several threads share."""
+"""Process-wide settings that calls in several threads share."""
 
 import threading
 from collections.abc import Callable

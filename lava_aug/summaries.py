@@ -1,4 +1,4 @@
-"""What a network says of itself: as a table, and as plain values."""
+"""Summaries of a network: as a table, and as plain values."""
 
 import math
 from collections.abc import Iterator

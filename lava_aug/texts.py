@@ -1,4 +1,4 @@
-"""Tables as plain text, values in messages, and values as JSON has them."""
+"""Plain-text tables, values in messages, and values for JSON."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Trained networks that come with the package, and the architectures that its benchmarks train."""
+"""Pretrained networks, and the architectures that the benchmarks train."""
 
 import dataclasses
 import pickle
@@ -40,14 +40,14 @@ class LeNet(nn.Module):
 
 
 class VGG(nn.Sequential):
-    """Six 3x3 convolutions with max pooling, behind a whitening of 2x2 patches; logits ``(B, 10)``.
+    """Six 3x3 convolutions with max pooling, after a whitening of 2x2 patches; logits ``(B, 10)``.
 
     For ``(B, 3, 32, 32)`` in [0, 1]; 118 million multiplications per image, 2.0 million parameters.
 
     References
     ----------
-    Jordan: 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498, whose network it is, with ReLU for GELU
-    and batch normalisation in front of the pooling.
+    Jordan: 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, arXiv 2404.00498, which describes the network; here with
+    ReLU instead of GELU, and batch normalisation before the pooling.
     """
 
     def __init__(self) -> None:
@@ -69,12 +69,12 @@ class VGG(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity.
+    """Two 3x3 convolutions with an identity skip connection.
 
     Parameters
     ----------
     channels : int
-        Before and behind it.
+        Of its input and output.
 
     References
     ----------
@@ -93,7 +93,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Sequential):
-    """Three residual blocks, each behind a convolution and max pooling; logits ``(B, 10)``.
+    """Three residual blocks, each after a convolution and max pooling; logits ``(B, 10)``.
 
     For ``(B, 3, 32, 32)`` in [0, 1]; 115 million multiplications per image, 2.2 million parameters. The input is
     whitened as in `VGG`.
@@ -134,7 +134,7 @@ class Pretrained:
     Attributes
     ----------
     name : str
-        What `pretrained` knows it by.
+        Its name in `pretrained`.
     model : torch.nn.Module
         In evaluation mode.
     data : str
@@ -142,7 +142,7 @@ class Pretrained:
     shape : tuple of int
         Of one image, (channels, height, width).
     normalize : tuple of mean and std, or None
-        What `convert` takes: how intensities in [0, 1] are normalised before the model sees them; None if they are not.
+        As for `convert`: the normalisation of intensities in [0, 1]; None if there is none.
     """
 
     name: str
@@ -167,11 +167,11 @@ ZOO: dict[str, Recipe] = {
     "cifar10-vgg": Recipe(VGG, "CIFAR10", (3, 32, 32)),
     "cifar10-resnet": Recipe(ResNet, "CIFAR10", (3, 32, 32)),
 }
-"""The networks that come along, trained by ``benchmarks/train.py``."""
+"""The pretrained networks, trained by ``benchmarks/train.py``."""
 
 
 def pretrained(name: str) -> Pretrained:
-    """A network that comes with the package, trained.
+    """A pretrained network.
 
     Parameters
     ----------
@@ -192,9 +192,9 @@ def pretrained(name: str) -> Pretrained:
 
     Notes
     -----
-    The weights were trained by ``benchmarks/train.py``. Of 10,000 test images they have right: MNIST 99.53 %,
-    Fashion-MNIST 93.60 %, CIFAR-10 90.33 % (VGG) and 90.06 % (ResNet) of a copy of about 1 kB per image in JPEG, with
-    which they were trained.
+    The weights were trained by ``benchmarks/train.py``. Accuracy on 10,000 test images: MNIST 99.53 %, Fashion-MNIST
+    93.60 %, CIFAR-10 90.33 % (VGG) and 90.06 % (ResNet) on a copy of about 1 kB per image in JPEG, which they were also
+    trained on.
     """
     if name not in ZOO:
         raise InputError(f"pretrained network {name!r}: expected one of {', '.join(ZOO)}")

@@ -87,8 +87,8 @@ def many_gelus() -> nn.Module:
     return nn.Sequential(conv_norm_relu(), *blocks, nn.Upsample(scale_factor=2, mode="bilinear"), head())
 
 
-UNLIKE = r"forward\(\) does not do .* while its operations were noted: what was noted differs from it by up to .*"
-KIND = rf"{UNLIKE}reaches .*; likely reasons are code that asks what kind of object it was given \(type\(x\),.* random"
+UNLIKE = r"forward\(\) behaves differently .*: the recorded operations differ from it by up to .*"
+KIND = rf"{UNLIKE}reaches .*; likely reasons are code that checks the type of its input \(type\(x\),.* random"
 CHANGES = (
     r"the layers made of the model differ from it by up to .* its operations do not: forward\(\) gives something else "
     "from call to call, or for other images"
@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "layers in a list": (
         Listed,
-        rf"Listed: forward\(\) calls a Conv2d that is no part of it, {HERE}; make it an attribute, or keep it in a "
+        rf"Listed: forward\(\) calls a Conv2d that is not part of it, {HERE}; make it an attribute, or keep it in a "
         "torch.nn.ModuleList",
     ),
     "an output without the image": (

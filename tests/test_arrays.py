@@ -203,21 +203,21 @@ class Attack:
 
 
 BAD_WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "nothing": (lambda: b"", "damaged, or not a file of torch.save: EOFError"),
+    "nothing": (lambda: b"", "damaged, or not written by torch.save: EOFError"),
     "text": (
         lambda: b"weights",
-        "which is not read, as reading could execute it, or is damaged",
+        "which is not loaded, as it could execute code",
     ),
-    "an attack": (lambda: weights_of({"a": Attack()}), "holds more than tensors, which is not read"),
+    "an attack": (lambda: weights_of({"a": Attack()}), "holds more than tensors, which is not loaded"),
     "a model": (lambda: weights_of(nn.Linear(3, 2)), "write a state_dict: torch.save(model.state_dict(), path)"),
-    "a number": (lambda: weights_of(3), "expected a state_dict, which has tensors by name, found ['int']"),
+    "a number": (lambda: weights_of(3), "expected a state_dict, which maps names to tensors, found ['int']"),
     "a tensor": (lambda: weights_of(torch.zeros(3)), "found ['Tensor']"),
     "a checkpoint": (lambda: weights_of({"model": {}, "epoch": 3}), "found ['dict', 'int']"),
     "another model's": (
         lambda: weights_of(nn.Linear(4, 2).state_dict()),
-        "not those of this model: Error(s)",
+        "do not fit this model: Error(s)",
     ),
-    "other names": (lambda: weights_of({"x": torch.zeros(2)}), "not those of this model"),
+    "other names": (lambda: weights_of({"x": torch.zeros(2)}), "do not fit this model"),
 }
 
 

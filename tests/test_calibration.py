@@ -118,10 +118,10 @@ def with_value(value: float) -> torch.Tensor:
         (BYTES.long(), "calibration: expected uint8 or floating point in [0, 1], found int64"),
         (
             torch.empty(0, 1, 2, 3),
-            "calibration: expected at least one image, found none; some hundred are a good number",
+            "calibration: expected at least one image, found none; a few hundred are a good number",
         ),
-        ([], "calibration: expected at least one image, found none; some hundred are a good number"),
-        (iter([]), "calibration: expected at least one image, found none; some hundred are a good number"),
+        ([], "calibration: expected at least one image, found none; a few hundred are a good number"),
+        (iter([]), "calibration: expected at least one image, found none; a few hundred are a good number"),
         (
             iter([torch.zeros(2, 1, 4, 5), torch.zeros(2, 1, 3, 5)]),
             "calibration: batches hold images of different shapes: [(1, 3, 5), (1, 4, 5)]",

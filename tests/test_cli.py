@@ -232,7 +232,7 @@ def test_diagnose_names_the_layers(folder: Path, capsys: pytest.CaptureFixture[s
 GOOD = ("convert", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "x.net")
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
-    "mean is no number": ((*GOOD, "--mean", "grey"), "--mean, --std: expected numbers with commas between them"),
+    "mean is no number": ((*GOOD, "--mean", "grey"), "--mean, --std: expected comma-separated numbers"),
     "no command": (("nonsense",), "No such command"),
     "no file": (("info", "none.net"), "no such file"),
     "not a network": (("info", "images.npy"), "damaged, or not an HDF5 file"),
@@ -263,7 +263,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         "cannot write 'front.doc': no format of figures ends in .doc; known are ['",
     ),
     "no resolution": ((*GOOD, "-r", "1/0"), "expected a number such as 0.125 or 1/8, found '1/0'"),
-    "lava-dl's network to simulate": (("simulate", "stock.net", "--images", "images.npy"), "run on Lava alone"),
+    "lava-dl's network to simulate": (("simulate", "stock.net", "--images", "images.npy"), "only run on Lava"),
     "lava-dl's network to check": (
         ("check", "stock.net"),
         "expected a spiking network of lava-aug, found a",
@@ -334,7 +334,7 @@ def test_events_are_those_so_far_as_everywhere(folder: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     expected = la.simulate(small_net(), np.load("images.npy"), 3).events_per_image()
     assert [line.split()[2] for line in lines if line[1:2] in tuple("123")] == [f"{count:,.1f}" for count in expected]
-    assert "* per image, of all layers, up to that step" in lines
+    assert "* per image, over all layers, up to that step" in lines
 
 
 def test_resolutions_as_the_docs_write_them(folder: Path) -> None:

@@ -73,7 +73,7 @@ def test_an_interrupt_says_how_to_go_on(
 
     monkeypatch.setattr(la, "compare_cases", interrupted)
     assert run("compare", MODEL, *GOOD) != 0
-    assert "Finished parts are in out/parts; the same command goes on from there." in capsys.readouterr().err
+    assert "Finished parts are in out/parts; run the same command to resume." in capsys.readouterr().err
 
 
 def test_images_are_spread_over_all() -> None:
@@ -91,11 +91,11 @@ def test_networks_of_the_zoo_know_their_data() -> None:
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no data": ((MODEL, "--data", "nowhere"), "--data 'nowhere': expected a file, or one of MNIST"),
     "no such data": (("mnist-lenet", "--data", "nowhere"), "MNIST"),
-    "nothing to calibrate with": ((MODEL, "--data", "d.npz"), "--calibration: expected images to calibrate with"),
+    "nothing to calibrate with": ((MODEL, "--data", "d.npz"), "--calibration: expected calibration images"),
     "no labels": ((MODEL, "--data", "c.npy", "-c", "c.npy"), "expected labels with the images"),
     "no method": ((MODEL, *GOOD, "--methods", "magic"), "methods: expected some of rate, termapping, augmapping"),
-    "no number": ((MODEL, *GOOD, "--resolutions", "1,fine"), "--resolutions: expected numbers"),
-    "by zero": ((MODEL, *GOOD, "--resolutions", "1/0"), "--resolutions: expected numbers"),
+    "no number": ((MODEL, *GOOD, "--resolutions", "1,fine"), "--resolutions: expected comma-separated numbers"),
+    "by zero": ((MODEL, *GOOD, "--resolutions", "1/0"), "--resolutions: expected comma-separated numbers"),
     "negative": ((MODEL, *GOOD, "--resolutions", "-1"), "resolution: expected a positive number"),
     "no images": ((MODEL, *GOOD, "--num-images", "0"), "Invalid value"),
     "no engine": ((MODEL, *GOOD, "--engine", "abacus"), "Invalid value"),

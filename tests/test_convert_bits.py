@@ -215,7 +215,7 @@ def test_more_steps_than_a_network_is_made_for_are_warned_about() -> None:
         out = simulate(net, EIGHT, 64)
     assert [str(warning.message) for warning in caught] == [
         "potentials clipped to 24 bits in '3': convert with num_steps=64, not 8; or use a coarser (larger) resolution "
-        "or fewer time steps. Output.saturated and Output.capped have how often"
+        "or fewer time steps. Output.saturated and Output.capped count how often"
     ]
     assert caught[0].filename == __file__
     assert np.flatnonzero(out.saturated["3"].sum(1))[0] > 15

@@ -184,9 +184,9 @@ def test_settling(num_steps: int, seed: int) -> None:
 
 def test_settling_near_the_limits_is_refused() -> None:
     images = np.full((1, 2, 7, 6), 255, np.uint8)
-    with pytest.raises(NetworkError, match="layer 'images' come near the 24-bit limit"):
+    with pytest.raises(NetworkError, match="layer 'images' come close to the 24-bit limit"):
         settle(net_with(POOL), images, 20000)
-    with pytest.raises(NetworkError, match=r"layer 'pool' sends up to .* and 3-bit payloads end at 3"):
+    with pytest.raises(NetworkError, match=r"layer 'pool' sends up to .* and 3-bit payloads hold up to 3"):
         settle(net_with(POOL.replace(message_bits=3)), images, 4)
 
 

@@ -33,13 +33,13 @@ from lava_aug.nir.nodes import Node, graph_of, threshold
 
 def export(net: Network, path: Path | None = None) -> nir.NIRGraph:
     """`to_nir`, whose warning every network gets."""
-    with pytest.warns(ExportWarning, match="lost on readers that leave the metadata alone"):
+    with pytest.warns(ExportWarning, match="lost in readers that ignore the metadata"):
         return la.to_nir(net, path)
 
 
 def read_nodes(graph: Any, **options: Any) -> Network:
     """`from_nir` of a graph without our metadata, or as if it had none."""
-    with pytest.warns(ExportWarning, match="one unit of input payload stands for"):
+    with pytest.warns(ExportWarning, match="one unit of input payload represents"):
         return la.from_nir(graph, metadata=False, **options)
 
 
@@ -233,14 +233,14 @@ def test_what_is_lost_is_named_by_layer() -> None:
         )
     )
     assert losses(net) == [
-        "a spike takes the threshold off v, which NIR leaves open (norse sets v to 0): conv1, conv2, fc1",
+        "reset by subtraction, which NIR leaves open (norse sets v to 0): conv1, conv2, fc1",
         "v starts from v0 instead of 0: fc1",
         "negative spikes at vth_lo: conv2, fc1",
         "n may become negative (signed): conv2",
         "graded spikes: several in one step: conv2",
         "n_max, the bound on the mean coefficient: fc1",
         "v stays within 24 bits",
-        "the readout adds up over the time steps what comes out",
+        "the readout sums its input over the time steps",
     ]
     assert losses(conv_net(v0=0))[1:] == losses(net)[6:]
 
@@ -248,7 +248,7 @@ def test_what_is_lost_is_named_by_layer() -> None:
 def test_windows_that_are_not_square_cannot_be_type_checked(tmp_path: Path) -> None:
     net = one_layer(Conv(weight=weights(2, 1, 3, 1)), (1, 5, 5))
     export(net, tmp_path / "a.nir")
-    assert losses(net)[-1] == "nir takes windows for square ones: read it with nir.read(path, type_check=False)"
+    assert losses(net)[-1] == "nir assumes square windows: read it with nir.read(path, type_check=False)"
     with pytest.raises(ValueError, match="type mismatch"):
         nir.read(tmp_path / "a.nir")
     assert la.from_nir(nir.read(tmp_path / "a.nir", type_check=False)) == net
@@ -406,7 +406,7 @@ REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
     "integrator": (lambda: graph(nir.I(np.ones(4)), spiking((4,), 1.0)), "expected an integrator to go to the output"),
     "inner graph": (
         lambda: nir.NIRGraph({"g": graph(spiking((4,), 1.0))}, [], type_check=False),
-        "graphs inside of graphs are not read",
+        "nested graphs are not supported",
     ),
 }  # fmt: skip
 
@@ -541,7 +541,7 @@ def test_export_writes_the_graph_and_says_what_is_lost(
     la.save(small_net(), "small.net")
     assert run("export", "small.net", "--to", "nir", "-o", "small.nir") == 0
     printed = capsys.readouterr().out
-    assert all(f"- lost on other readers: {loss}\n" in printed for loss in losses(small_net()))
+    assert all(f"- lost in other readers: {loss}\n" in printed for loss in losses(small_net()))
     assert printed.endswith("Wrote small.nir.\n")
     assert la.from_nir("small.nir") == small_net()
     assert run("export", "small.net", "--to", "onnx", "-o", "small.onnx") == 2

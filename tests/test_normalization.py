@@ -159,9 +159,9 @@ def test_biases_that_no_convolution_makes_are_refused() -> None:
     bias = np.array(np.broadcast_to(net.layers[0].bias, net.shapes["0"]))
     bias[0, 5, 5] += 1
     odd = net.replace(layers=(net.layers[0].replace(bias=bias), *net.layers[1:]))
-    with pytest.raises(la.NetworkError, match="layer '0': its bias differs from place to place, and no padded conv"):
+    with pytest.raises(la.NetworkError, match="layer '0': its bias varies with the position, and no padded conv"):
         with_constant_channel(odd)
-    with pytest.raises(la.NetworkError, match="layer '0': its bias differs from place to place"):
+    with pytest.raises(la.NetworkError, match="layer '0': its bias varies with the position"):
         la.export_sdnn(odd, "never.net")
 
 
@@ -173,7 +173,7 @@ def test_nir_says_it_without_our_metadata(tmp_path: Path) -> None:
     graph = export(net, tmp_path / "n.nir")
     assert la.from_nir(tmp_path / "n.nir") == net
     assert tuple(graph.nodes["input"].input_type["input"]) == (4, 12, 10)
-    assert "the images have one channel more" in str(graph.metadata["lava_aug"]["lost"])
+    assert "the images have an additional last channel" in str(graph.metadata["lava_aug"]["lost"])
     read = read_nodes(graph)
     np.testing.assert_array_equal(la.simulate(read, with_ones(IMAGES), 8).v, la.simulate(net, IMAGES).v)
 
@@ -182,7 +182,7 @@ def test_sigma_delta_answers_as_the_model(net: Network, tmp_path: Path) -> None:
     written = la.export_sdnn(net, tmp_path / "s.net", images=IMAGES)
     assert written.network.constant
     assert written.network.input_shape == (4, 12, 10)
-    assert any("one channel more" in note and "255" in note for note in written.notes)
+    assert any("additional last channel" in note and "255" in note for note in written.notes)
     found = np.concatenate([requantized(net, IMAGES).network.simulate(x[None]).answers for x in IMAGES])
     wanted = logits(made())
     centred = [values - values.mean(axis=0) for values in (found, wanted)]

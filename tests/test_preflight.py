@@ -246,8 +246,8 @@ def test_delays_that_are_too_long() -> None:
     found = la.check(long_net(63))
     assert not found.ok
     assert texts(found) == [
-        "does not fit: layer 'out': a connection waits 63 time steps, a synapse can 62; put a signed relay (vth 1) "
-        "into the shorter path"
+        "does not fit: layer 'out': a connection is delayed by 63 time steps, a synapse by at most 62; put a signed "
+        "relay (vth 1) into the shorter path"
     ]
 
 
@@ -320,7 +320,7 @@ def test_the_report_shows_needs_findings_limits_and_sources() -> None:
     text = str(la.check(capped_net(4)))
     lines = text.splitlines()
     assert lines[0] == (
-        "Loihi 2: nothing is beyond a public limit; 2 of 128 cores (estimate), 4 time steps, no images: widths in the "
+        "Loihi 2: no public limit is exceeded; 2 of 128 cores (estimate), 4 time steps, no images: widths in the "
         "worst case"
     )
     row = "hidden 1 4 1 4 3 4 2 x 24 4 1 1 1"

@@ -339,7 +339,7 @@ OUT = Dense(weight=weights(2, 4))
 SPREAD = np.arange(1, 33).reshape(2, 4, 4)
 
 REFUSED: dict[str, tuple[Callable[[], Network], str]] = {
-    "two connections": (lambda: skip_net({"c": ("a",)}), "layer 'c': it adds up 2 connections"),
+    "two connections": (lambda: skip_net({"c": ("a",)}), "layer 'c': it sums 2 connections"),
     "relays": (lambda: chain((Relay(), AUG)), "layer 'layer0': synapses of type 'relay' have no counterpart"),
     "max pooling": (
         lambda: chain((conv(), AUG), (conv(), MaxPoolNeuron(kernel_size=(2, 2)))),
@@ -367,7 +367,7 @@ REFUSED: dict[str, tuple[Callable[[], Network], str]] = {
     ),
     "thresholds": (
         lambda: chain((conv(), AugmentedNeuron(vth=SPREAD))),
-        "layer 'layer0': its threshold differs from place to place",
+        "layer 'layer0': its threshold varies with the position",
     ),
     "a readout of maps": (
         lambda: Network(input_shape=(2, 4, 4), layers=(layer("out", INPUT, conv()),)),
@@ -457,7 +457,7 @@ def test_the_command_writes_and_reports(folder: Path, capsys: pytest.CaptureFixt
     ("arguments", "message"),
     [
         (("small.net", "--to", "onnx"), "--to 'onnx': expected one of nir, netx-sdnn"),
-        (("skip.net", "--to", "netx-sdnn"), "layer 'c': it adds up 2 connections"),
+        (("skip.net", "--to", "netx-sdnn"), "layer 'c': it sums 2 connections"),
         (("none.net", "--to", "netx-sdnn"), "'none.net': no such file"),
         (("small.net", "--to", "netx-sdnn", "--images", "none.npy"), "'none.npy': cannot be read"),
         (("small.net", "--to", "netx-sdnn", "--threshold", "1"), "threshold: expected a number from 0 to below 1"),

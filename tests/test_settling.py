@@ -92,15 +92,15 @@ def test_what_a_bound_keeps_back_piles_up() -> None:
     images = np.full((2, 6), 255, np.uint8)
     np.testing.assert_array_equal(settle(net, images, 20).v, simulate(net, images, 20).v[-1])
     np.testing.assert_array_equal(settle(net, images, 20).v, theorem(net, images, 20)["out"])
-    with pytest.raises(NetworkError, match="layer 'hidden' come near the 24-bit limit within 100 steps"):
+    with pytest.raises(NetworkError, match="layer 'hidden' come close to the 24-bit limit within 100 steps"):
         settle(net, images, 100)
 
 
 REFUSED = {
     "rate": (_with_neuron(RateNeuron(vth=300)), 4, "layer 'hidden' has IF neurons, whose spikes depend on the order"),
     "symmetric": (_with_neuron(AugmentedNeuron(vth=300, vth_lo=-300)), 4, "layer 'hidden' has vth_lo = -300"),
-    "capped": (_with_neuron(AugmentedNeuron(vth=3, message_bits=8)), 4, "8-bit payloads end at 127"),
-    "readout": (_with_neuron(AugmentedNeuron(vth=30)), 4000, "come near the 24-bit limit within 4,000 steps"),
+    "capped": (_with_neuron(AugmentedNeuron(vth=3, message_bits=8)), 4, "8-bit payloads hold up to 127"),
+    "readout": (_with_neuron(AugmentedNeuron(vth=30)), 4000, "come close to the 24-bit limit within 4,000 steps"),
 }
 
 

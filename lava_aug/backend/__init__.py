@@ -1,1 +1,1 @@
-"""Lava: importing it, running networks on it, and watching over the processes that it starts."""
+"""Lava: importing it, running networks on it, and supervising the processes that it starts."""

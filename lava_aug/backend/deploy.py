@@ -43,8 +43,8 @@ def run(
 ) -> Output:
     """Run a network on Lava, images following each other every ``num_steps`` time steps.
 
-    A layer at depth d works d time steps behind the images, so N images take ``N * num_steps + depth`` steps, in one
-    run. It cannot hang: if a Lava process raises or dies, that is raised here, and nothing is left behind.
+    A layer at depth d lags d time steps behind the images, so N images take ``N * num_steps + depth`` steps, in one
+    run. It cannot hang: if a Lava process raises or dies, an error is raised here, and nothing is left behind.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def run(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     record : bool, str or iterable of str
-        Layers whose spikes to keep (True: all, the input too).
+        Layers whose spikes to record (True: all, including the input).
     fused : bool
-        Whether all layers share one Lava process, which is faster. Otherwise every layer is two Lava processes,
-        synapses and neurons, and a recorder. Both give the same, bit for bit.
+        Whether all layers share one Lava process, which is faster. Otherwise every layer has separate Lava processes
+        for synapses and neurons, and a recorder. The results are the same, bit for bit.
     timeout : float, optional
-        Seconds that the run may take; default no limit.
+        Time limit in seconds; default none.
     progress : callable, optional
-        Called now and then with the number of finished images and of all images.
+        Called from time to time with the number of finished images and their total.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def run(
     Raises
     ------
     InputError
-        If images, number of steps or recorded names are not usable.
+        If images, number of steps or recorded names are invalid.
     RunInterruptedError
         A `BackendError`: if the run ends early, by Ctrl-C, the timeout, or a Lava process that raises or dies. Its
         ``output`` holds the images that were finished.

@@ -1,4 +1,4 @@
-"""Importing Lava: it sets multiprocessing's start method, and does not take no for an answer, nor Python 3.11."""
+"""Importing Lava, which insists on setting multiprocessing's start method, and does not support Python 3.11."""
 
 import contextlib
 import dataclasses

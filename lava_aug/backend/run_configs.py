@@ -32,8 +32,8 @@ FASTER: dict[Any, Any] = {
 class FastSimCfg(Loihi2SimCfg):
     """Lava's Loihi2SimCfg with fast models for Lava's own Conv, Dense and DelayDense, for any Lava network.
 
-    It takes the arguments of `lava.magma.core.run_configs.Loihi2SimCfg`, chooses as that does, and replaces only what
-    `FASTER` lists. Results are equal bit for bit in fixed point, and up to rounding in floating point.
+    It takes the arguments of `lava.magma.core.run_configs.Loihi2SimCfg`, selects models in the same way, and replaces
+    only those listed in `FASTER`. Results are equal bit for bit in fixed point, and up to rounding in floating point.
 
     Examples
     --------

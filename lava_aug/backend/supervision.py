@@ -1,10 +1,10 @@
-"""Running Lava networks without hangs and leaks: ours, and anybody's.
+"""Running any Lava network without hangs and leaks.
 
-Lava waits without limit for processes that may be dead, and says nothing of why. `supervise` replaces, for the networks
-that are started within it, Lava's runtime by one that
+Lava waits indefinitely for processes that may be dead, and does not say why. For the networks that are started within
+it, `supervise` replaces Lava's runtime by one that
 
-- looks at every child while it waits, and raises `BackendError` with the child's traceback or exit code,
-- keeps to a timeout, if one is given,
+- monitors every child process while it waits, and raises `BackendError` with the child's traceback or exit code,
+- enforces a timeout, if one is given,
 - checks number formats, shared memory and the runtime's state before it starts or touches anything,
 - ends every child and frees all shared memory when the block is left, however it is left; children also end when the
   parent is killed (Linux), and leave Ctrl-C to the parent.
@@ -46,21 +46,21 @@ _live: "weakref.WeakSet[SupervisedRuntime]" = weakref.WeakSet()
 def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iterator[None]:
     """Run a Lava network safely: nothing hangs, and nothing is left behind.
 
-    Within the block use the Process as always: `run`, `wait`, `pause`, `stop`, and `get` and `set` of its Vars. When
-    the block is left the network is stopped, whether or not `stop` was called.
+    Within the block, use the Process as usual: `run`, `wait`, `pause`, `stop`, and `get` and `set` of its Vars. When
+    the block is left, the network is stopped, whether or not `stop` was called.
 
     Parameters
     ----------
     process : AbstractProcess
         Any Process of the network; it must not have been run yet.
     timeout : float, optional
-        Seconds that any of these calls may take; default no limit. Children that wait for each other in vain are all
-        alive, so only a timeout ends that.
+        Time limit of each of these calls, in seconds; default none. In a deadlock, all children are alive, so only a
+        timeout can end it.
 
     Raises
     ------
     InputError
-        If the timeout is no positive number.
+        If the timeout is not a positive number.
     BackendError
         If a child raises (with its traceback), dies (with its exit code or signal), the timeout passes, ports of
         different number formats are connected, shared memory is too small, or a stopped network is run again.
@@ -153,7 +153,7 @@ class SupervisedRuntime(Runtime):
     def start(self, run_condition: Any) -> None:
         """Start or go on; a stopped network would crash the interpreter."""
         if self._ended:
-            raise BackendError("this Lava network was stopped and cannot run again; make its Processes anew")
+            raise BackendError("this Lava network was stopped and cannot run again; create its Processes again")
         with self._guarded():
             super().start(run_condition)
 
@@ -229,7 +229,7 @@ class SupervisedRuntime(Runtime):
             if self._deadline is not None and time.monotonic() > self._deadline:
                 raise BackendError(
                     f"Lava did not answer within {self._limit or STOP_SECONDS:g} seconds, although all its processes "
-                    "are alive; perhaps one waits for data that nobody sends"
+                    "are alive; perhaps one is waiting for data that is never sent"
                 )
 
     def check_children(self) -> None:
@@ -272,7 +272,7 @@ class SupervisedRuntime(Runtime):
 
     def _check_idle(self) -> None:
         if self._ended:
-            raise BackendError("this Lava network was stopped; read its Vars before")
+            raise BackendError("this Lava network was stopped; read its Vars before stopping it")
         if self._is_running:
             raise BackendError("Vars cannot be read or written while the network runs; call wait() or pause() first")
 
@@ -288,7 +288,7 @@ class SupervisedRuntime(Runtime):
 
             self.until(ready)
             if found[0] is not None:
-                raise BackendError(f"a ProcessModel could not be made:\n{getattr(found[0], 'trace', found[0])}")
+                raise BackendError(f"a ProcessModel could not be created:\n{getattr(found[0], 'trace', found[0])}")
         self._close_answers()
 
     def _await_cause(self) -> None:

@@ -1,1 +1,1 @@
-"""Is it the same everywhere, and does it fit: the specification as written, verification, plans, limits of Loihi 2."""
+"""Does everything agree, and does it fit: the literal specification, verification, plans, limits of Loihi 2."""

@@ -1,4 +1,4 @@
-"""Which widths a network needs: ranges of potentials, payloads and input currents, on images and in the worst case."""
+"""The bit widths that a network needs: ranges of potentials, payloads and input currents, on images and at worst."""
 
 import dataclasses
 import math
@@ -29,13 +29,13 @@ class LayerPlan:
     name : str
         The layer.
     weight_bits : int or None
-        Signed width of its weights, without a power of two that all of a connection share; None if it has none.
+        Signed bit width of its weights, without the power of two that a connection shares; None if it has none.
     current, v, payload : (int, int) or None
         Smallest and largest input current, potential before firing, and spike coefficient on images; None without.
     worst_current, worst_v, worst_payload : int
-        Magnitudes that nothing can exceed, whatever the images.
+        Magnitudes that cannot be exceeded, whatever the images.
     state_limit, payload_limit : int
-        What fits: magnitudes of a 24-bit state, and of the neuron's payload (0 for readouts).
+        The largest magnitudes of a 24-bit state, and of the neuron's payload (0 for readouts).
     problems : tuple of str
         What did not fit on the images, and what to do.
     """
@@ -127,14 +127,14 @@ def plan(
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Find out which widths a network needs, before it runs anywhere.
+    """Determine the bit widths that a network needs, before it is deployed.
 
     Parameters
     ----------
     net : Network
         A fixed-point network.
     images : array or tensor, shape (B, *net.input_shape), optional
-        Typical images, as for `lava_aug.simulate`. Without them only the worst case is looked at.
+        Typical images, as for `lava_aug.simulate`. Without them only the worst case is computed.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size, progress
@@ -154,10 +154,10 @@ def plan(
 
     Notes
     -----
-    The worst case assumes the largest weights' signs to meet the largest payloads everywhere: with ``S`` the largest
-    payload of a source, ``|a| <= weight_sum * S`` summed over connections, ``|v| <= |v0| + num_steps * (|a| + |b|)``,
-    and the payload of one step is at most ``floor((vth - 1 + |a| + |b|) / vth) + 1``. It grows from layer to layer, so
-    that deep networks are rarely safe in it; real images come nowhere near.
+    The worst case assumes that everywhere the largest payloads coincide with the signs of the weights: with ``S`` the
+    largest payload of a source, ``|a| <= weight_sum * S`` summed over connections, ``|v| <= |v0| + num_steps * (|a| +
+    |b|)``, and the payload of one step is at most ``floor((vth - 1 + |a| + |b|) / vth) + 1``. It grows from layer to
+    layer, so deep networks are rarely safe in the worst case; real images come nowhere near it.
     """
     if net.is_float:
         raise NetworkError("plan: the network computes in floating point, which has no widths to plan")

@@ -1,6 +1,6 @@
-"""Would a network fit on Loihi 2? Its layers against what is public of the chip's limits, before anybody has the chip.
+"""Does a network fit on Loihi 2? Its layers are compared with the chip's public limits.
 
-What layers ask for, and the formulas of the estimates, are in `lava_aug.checks.needs`, the limits in
+The needs of the layers, and the formulas of the estimates, are in `lava_aug.checks.needs`, the limits in
 `lava_aug.checks.loihi2`.
 """
 
@@ -26,20 +26,20 @@ not public, or on images."""
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that does not fit as it is, or may not.
+    """One thing that does not, or may not, fit unchanged.
 
     Attributes
     ----------
     kind : {"does not fit", "split", "unclear"}
-        How bad it is.
+        The severity.
     layer : str or None
         The layer; None for the whole network.
     limit : str
-        Which of `lava_aug.checks.loihi2.LIMITS` it is about; None if what it is about is not public.
+        The name of the limit in `lava_aug.checks.loihi2.LIMITS`; None if the limit is not public.
     found : int
         What the network needs, in the limit's unit.
     problem, change : str
-        What it is, and the change that makes it fit.
+        The problem, and the change that makes it fit.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class Finding:
 
     @property
     def source(self) -> str:
-        """Who says what fits."""
+        """The source of the limit."""
         return "not public" if self.limit is None else "; ".join(SOURCES[name] for name in LIMITS[self.limit].sources)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """What it is about."""
+        """The layer or network concerned."""
         return "network" if self.layer is None else f"layer {self.layer!r}"
 
 
@@ -72,11 +72,11 @@ class Preflight:
     chips : int
         How many chips the network may take.
     num_steps, num_images : int
-        What the widths of potentials and payloads were looked at for; without images in the worst case only.
+        For what the bit widths of potentials and payloads were determined; without images only in the worst case.
     layers : tuple of LayerNeeds
-        What every layer asks for.
+        The needs of every layer.
     findings : tuple of Finding
-        What does not fit as it is, the worst first.
+        What does not fit unchanged, the worst first.
     """
 
     chips: int
@@ -87,7 +87,7 @@ class Preflight:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is beyond a public limit."""
+        """Whether no public limit is exceeded."""
         return all(finding.kind != "does not fit" for finding in self.findings)
 
     @property
@@ -118,7 +118,7 @@ class Preflight:
     def __str__(self) -> str:
         cores = _range(*self.cores)
         limit = self.chips * LIMITS["cores"].value
-        verdict = "nothing is beyond a public limit" if self.ok else "does not fit"
+        verdict = "no public limit is exceeded" if self.ok else "does not fit"
         steps = counted(self.num_steps, "time step")
         seen = counted(self.num_images, "image") if self.num_images else "no images: widths in the worst case"
         return "\n".join(
@@ -173,15 +173,15 @@ def check(
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Preflight:
-    """Hold a network against the public limits of Loihi 2.
+    """Check a network against the public limits of Loihi 2.
 
     Parameters
     ----------
     net : Network
         A fixed-point network.
     images : array or tensor, shape (B, *net.input_shape), optional
-        Typical images: what potentials and payloads need on them decides. Without, their worst case is looked at,
-        and what exceeds it is only ``unclear``.
+        Typical images, on which the ranges of potentials and payloads are measured. Without them, the worst case is
+        used, and whatever exceeds a limit is only ``unclear``.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     chips : int
@@ -197,13 +197,13 @@ def check(
     Raises
     ------
     NetworkError
-        If the network computes in floating point, which the chip does not.
+        If the network computes in floating point, which the chip does not support.
     InputError
-        As `lava_aug.simulate`, or if ``chips`` is no positive integer.
+        As `lava_aug.simulate`, or if ``chips`` is not a positive integer.
 
     Notes
     -----
-    Limits and their sources: `lava_aug.checks.loihi2.LIMITS`. Nothing was tried on the chip.
+    Limits and their sources: `lava_aug.checks.loihi2.LIMITS`. Nothing was tested on the chip itself.
     """
     if not is_int(chips) or chips < 1:
         raise InputError(f"chips: expected an integer of at least 1, found {chips!r}")
@@ -305,7 +305,7 @@ def _split(asked: LayerNeeds) -> str:
 def _of_connections(asked: LayerNeeds) -> Iterator[Finding]:
     delay, axons = LIMITS["delay"].value, LIMITS["axons"].value
     if asked.delay > delay:
-        problem = f"a connection waits {counted(asked.delay, 'time step')}, a synapse can {delay}"
+        problem = f"a connection is delayed by {counted(asked.delay, 'time step')}, a synapse by at most {delay}"
         change = "put a signed relay (vth 1) into the shorter path"
         yield Finding("does not fit", asked.name, "delay", asked.delay, problem, change)
     out = math.ceil(asked.axons_out / asked.cores_least)

@@ -1,8 +1,8 @@
-"""The specification, run as it is written: plain steps of `Neuron.step` and sums of `Synapse.accumulate`, in numpy.
+"""The specification, executed literally: plain steps of `Neuron.step` and sums of `Synapse.accumulate`, in numpy.
 
-Every faster form (torch, BLAS, numba, Lava) is held against this one. It has no arithmetic of its own, no kernels and
-no threads, and it is slow. Integers are int64, in which nothing is rounded, and nothing wraps: networks in which sums
-could pass 2**53 are refused when they are made.
+Every faster form (torch, BLAS, numba, Lava) is checked against this one. It has no arithmetic of its own, no kernels
+and no threads, and it is slow. Integers are int64, in which nothing is rounded, and nothing wraps: networks in which
+sums could pass 2**53 are refused when they are made.
 """
 
 from collections.abc import Iterator, Mapping

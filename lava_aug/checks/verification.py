@@ -1,4 +1,4 @@
-"""`verify`: the specification, the simulator, the saved and reloaded file, and Lava, held against each other."""
+"""`verify`: compares the specification, the simulator, the saved and reloaded file, and Lava."""
 
 import dataclasses
 import tempfile
@@ -36,13 +36,13 @@ class Pair:
     mismatch : Mismatch or None
         The first value that differs.
     parameters : tuple of str
-        Of ``"file"``: every parameter that saving and loading changed, whether or not that showed in a run.
+        For ``"file"``: every parameter that saving and loading changed, whether or not this affected a run.
     error : str
-        Why it gave nothing to compare, if it failed; with the traceback of a Lava process that raised.
+        Why it has no result, if it failed; with the traceback of a Lava process that raised.
     left_out : str
-        Why it did not run, if it was not to, or could not.
+        Why it did not run, if it was skipped.
     wanted : bool
-        Whether it was to run.
+        Whether it was requested.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Pair:
 
     @property
     def equal(self) -> bool:
-        """Whether it ran, and nothing differs."""
+        """Whether it ran without differences."""
         return not (self.mismatch or self.parameters or self.error or self.left_out)
 
     def lines(self) -> Iterator[str]:
-        """One line, or one for each thing that is wrong; none if it was left out."""
+        """One line, or one for each problem; none if it was skipped."""
         if self.equal:
             yield f"{SPEC} = {self.name}"
         for parameter in self.parameters:
@@ -79,13 +79,13 @@ class Verification:
     num_images, num_steps : int
         What ran.
     num_values : int
-        Numbers that were compared in every pair: spikes, readouts and counts.
+        Numbers compared in every pair: spikes, readouts and counts.
     pairs : tuple of Pair
-        The specification with every other run, those left out too.
+        The specification with every other run, including skipped ones.
     groups : tuple of tuple of str
-        Runs that gave the same, in every number. One that stands alone against all others is where to look.
+        Runs that agree in every number. If one differs from all the others, look there first.
     diagnosis : Diagnosis or None
-        How far the network is from the model that it was converted from, if that was given.
+        The network's error against the original model, if that was given.
     """
 
     num_images: int
@@ -97,7 +97,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether all that was to run did, and is equal: it is not where Lava was wanted and is missing."""
+        """Whether all requested runs finished and are equal; not if Lava was requested and is missing."""
         return all(pair.equal or not pair.wanted for pair in self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def verify(
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Verification:
-    """Whether a network does the same wherever it runs: in every layer, step and neuron.
+    """Check whether a network computes the same wherever it runs: in every layer, step and neuron.
 
-    The specification (`lava_aug.checks.reference`) is compared with the simulator, with the network that `save` and
-    `load` give back, and with Lava, every layer in Processes of its own and all layers fused in one. Compared are all
+    The specification (`lava_aug.checks.reference`) is compared with the simulator, with the saved and reloaded network,
+    and with Lava, with every layer in separate Processes and with all layers fused into one. The comparison covers all
     spikes of all layers, the readout after every step, all counts, and every parameter of the reloaded network.
 
     Parameters
@@ -155,21 +155,21 @@ def verify(
     net : Network
         A fixed-point network.
     images : array or tensor, shape (B, *net.input_shape), optional
-        uint8, or floating point in [0, 1]; by default those of `random_images`. Some are enough: the specification
-        takes its time.
+        uint8, or floating point in [0, 1]; by default those of `random_images`. A few are enough: the specification is
+        slow.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     model : torch.nn.Module, optional
-        What the network was converted from: then its distance from the model is measured too, layer by layer, as
-        `lava_aug.diagnose` does. It is never zero, and does not decide whether the runs are equal.
+        The original model: if given, the network's error is also measured, layer by layer, as by `lava_aug.diagnose`.
+        It is never zero, and does not affect whether the runs are equal.
     lava : bool
-        Whether to run on Lava; where Lava is not available, these runs are left out, and the result is not `ok`.
+        Whether to run on Lava; if Lava is not available, these runs are skipped, and the result is not `ok`.
     num_images, seed : int
         For random images.
     timeout : float, optional
-        Seconds that each run on Lava may take; default no limit.
+        Time limit of each run on Lava, in seconds; default none.
     progress : callable, optional
-        Called with the number of runs that are done and of all runs.
+        Called with the number of finished runs and their total.
 
     Returns
     -------
@@ -179,8 +179,8 @@ def verify(
     Raises
     ------
     InputError
-        If the network computes in floating point, in which nothing is equal bit for bit; if images or numbers are not
-        usable; or if the network was not converted from the model.
+        If the network computes in floating point, which is not bit-exact; if images or numbers are invalid; or if the
+        network was not converted from the model.
     """
     check_network(net)
     if net.is_float:

@@ -1,1 +1,1 @@
-"""The commands of ``lava-aug``: each is a thin call of a public function."""
+"""The commands of ``lava-aug``: each is a thin wrapper around a public function."""

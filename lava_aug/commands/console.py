@@ -1,4 +1,4 @@
-"""What commands print with: lines, tables, progress bars, figures.
+"""Console output of the commands: lines, tables, progress bars, figures.
 
 Nearly every line holds a path, a name or a note that is somebody else's. So nothing here is read as rich's markup, and
 all of it goes through `lava_aug.texts.printable`.
@@ -161,4 +161,4 @@ def show_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        warn("no browser was found to show it", err)
+        warn("no browser found to open it", err)

@@ -1,4 +1,4 @@
-"""Commands that convert models, or look at what was converted: ``convert``, ``tune``, ``diagnose``."""
+"""Commands that convert models or examine conversions: ``convert``, ``tune``, ``diagnose``."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,23 +43,25 @@ def convert(
             "-r",
             parser=number,
             metavar="NUMBER",
-            help="threshold / balanced threshold; default 1/8 or 1",
+            help="threshold / balanced threshold; default 1/8 for augmapping, else 1",
         ),
     ] = None,
     num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,
-    percentile: Annotated[float, typer.Option(help="of the activations, which becomes the threshold")] = 99.9,
-    weight_bits: Annotated[int, typer.Option(help="width of the weights; 0 for floating point")] = 8,
+    percentile: Annotated[float, typer.Option(help="percentile of activations for the balanced threshold")] = 99.9,
+    weight_bits: Annotated[int, typer.Option(help="bit width of the weights; 0 for floating point")] = 8,
     mean: MeanOption = None,
     std: StdOption = None,
     balance: Annotated[
-        Literal["percentile", "search"], typer.Option(help="how thresholds and weight scales are found")
+        Literal["percentile", "search"], typer.Option(help="how to choose thresholds and weight scales")
     ] = "percentile",
-    thresholds: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
-    weight_scales: Annotated[Literal["layer", "channel"], typer.Option(help="one for each")] = "layer",
+    thresholds: Annotated[
+        Literal["layer", "channel"], typer.Option(help="granularity of balanced thresholds")
+    ] = "layer",
+    weight_scales: Annotated[Literal["layer", "channel"], typer.Option(help="granularity of weight scales")] = "layer",
     bias_correction: Annotated[
-        bool, typer.Option("--bias-correction", help="take off the biases what rounding the weights adds")
+        bool, typer.Option("--bias-correction", help="correct the biases for the rounding of the weights")
     ] = False,
-    message_bits: Annotated[int, typer.Option(help="width of the payload of graded spikes")] = 16,
+    message_bits: Annotated[int, typer.Option(help="bit width of the payload of graded spikes")] = 16,
     power_of_two_vth: Annotated[
         bool, typer.Option("--power-of-two-vth", help="round thresholds down to powers of two")
     ] = False,
@@ -99,16 +101,16 @@ def tune(
     output: Annotated[Path, typer.Option("--output", "-o", help="the network file to write")],
     labels: LabelsOption = None,
     weights: WeightsOption = None,
-    max_loss: Annotated[float, typer.Option(help="how far below the ANN's accuracy, in points (%)")] = 0.5,
-    objective: Annotated[Literal["events", "steps"], typer.Option(help="what is to be small")] = "events",
-    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="most time steps per image")] = 8,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="go on with every layer's resolution")] = False,
+    max_loss: Annotated[float, typer.Option(help="allowed loss of accuracy, in percentage points")] = 0.5,
+    objective: Annotated[Literal["events", "steps"], typer.Option(help="what to minimise")] = "events",
+    num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="largest number of time steps per image")] = 8,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="then also tune the resolution of each layer")] = False,
     mean: MeanOption = None,
     std: StdOption = None,
     figure: FigureOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find resolution and steps with the fewest events, or the fewest steps, and write the best network."""
+    """Find the resolution and number of steps with the fewest events, or the fewest steps, and write that network."""
     import lava_aug as la
 
     check_outputs(output, figure=figure)
@@ -134,7 +136,7 @@ def tune(
     else:
         print_table(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front")
         if not tuned.reached:
-            warn("nothing that was tried comes as near to the ANN as was asked for")
+            warn("no network that was tried stays within --max-loss of the ANN's accuracy")
         tell(f"Wrote {output}.")
     write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
 
@@ -148,7 +150,7 @@ def diagnose(
     figure: FigureOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how far every layer is from the model's activations, and why: the worst first."""
+    """Show how far each layer's output is from the model's activations, and why; the worst layer first."""
     import lava_aug as la
 
     check_outputs(figure=figure)

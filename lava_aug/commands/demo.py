@@ -9,9 +9,9 @@ from lava_aug.commands.console import print_table, progress_console, tell
 
 
 def demo(
-    directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the files it writes")] = Path(),
+    directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the output files")] = Path(),
 ) -> None:
-    """Train a small CNN on digits, convert it by all methods, compare them, and run one on Lava."""
+    """Train a small CNN on digits, convert it with all methods, compare the results, and run one on Lava."""
     from lava_aug.demo import demo as run_demo
     from lava_aug.experiments.comparison import STARS
 

@@ -1,4 +1,4 @@
-"""The command ``compare``: experiments that go on where they were."""
+"""The command ``compare``: experiments that resume where they stopped."""
 
 import re
 import shlex
@@ -33,46 +33,47 @@ def compare(
         str,
         typer.Option(
             "--data",
-            help="the folder of the data set that the network comes with; or a data set and its folder, as in "
+            help="the folder of the pretrained network's data set; or a data set and its folder, as in "
             "MNIST:data; or .npz with 'images' and 'labels'",
         ),
     ],
     weights: WeightsOption = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="folder for results, and for finished parts, in parts/")
+        Path, typer.Option("--output", "-o", help="folder for results, and for checkpoints in parts/")
     ] = Path("results"),
     cases: Annotated[
-        Literal["methods", "ablations"], typer.Option(help="methods and resolutions, or one option changed at a time")
+        Literal["methods", "ablations"],
+        typer.Option(help="methods and resolutions, or one changed option at a time"),
     ] = "methods",
-    methods: Annotated[str, typer.Option(help="with commas between them")] = "rate,termapping,augmapping",
-    resolutions: Annotated[str, typer.Option(help="of AugMapping, with commas between them")] = "1,1/2,1/4,1/8",
+    methods: Annotated[str, typer.Option(help="comma-separated")] = "rate,termapping,augmapping",
+    resolutions: Annotated[str, typer.Option(help="resolutions of AugMapping, comma-separated")] = "1,1/2,1/4,1/8",
     num_steps: Annotated[int, typer.Option("--num-steps", "-T", min=1, help="time steps per image")] = 64,
     augmapping_steps: Annotated[
-        int, typer.Option("--augmapping-steps", min=1, help="time steps of AugMapping, which needs fewer")
+        int, typer.Option("--augmapping-steps", min=1, help="time steps for AugMapping, which needs fewer")
     ] = 16,
     weight_scales: Annotated[
-        Literal["layer", "channel"], typer.Option(help="how weights become integers: one scale for each")
+        Literal["layer", "channel"], typer.Option(help="granularity of weight scales")
     ] = "channel",
     num_images: Annotated[
-        int | None, typer.Option(min=1, help="so many test images, evenly spread; default all")
+        int | None, typer.Option(min=1, help="number of test images, evenly spaced over the data set; default all")
     ] = None,
     calibration: Annotated[
-        str | None, typer.Option("--calibration", "-c", help="as --data; default training images that are held out")
+        str | None, typer.Option("--calibration", "-c", help="as --data; default held-out training images")
     ] = None,
-    num_calibration: Annotated[int, typer.Option(min=1, help="so many of these, evenly spread")] = 500,
+    num_calibration: Annotated[int, typer.Option(min=1, help="number of calibration images, evenly spaced")] = 500,
     labels: LabelsOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     engine: Annotated[
         Literal["serial", "loky", "dask", "ray"],
-        typer.Option(help="who computes: this process, processes on this machine, or a cluster"),
+        typer.Option(help="where to compute: this process, processes on this machine, or a cluster"),
     ] = "serial",
     scheduler: Annotated[str | None, typer.Option(help="the cluster's address, such as tcp://127.0.0.1:8786")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="processes; default one a core")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="processes; default one per core")] = None,
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     show: Annotated[bool, typer.Option("--open", help="show the report in the browser")] = False,
 ) -> None:
-    """Compare rate, TerMapping and AugMapping with the ANN; called again, it goes on where it was."""
+    """Compare rate coding, TerMapping and AugMapping with the ANN; resumes if it was interrupted."""
     import lava_aug as la
     from lava_aug.experiments.cases import Choice
     from lava_aug.experiments.comparison import UNTIL, powers_of_two
@@ -107,7 +108,7 @@ def compare(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        tell(f"Finished parts are in {parts}; the same command goes on from there.", err)
+        tell(f"Finished parts are in {parts}; run the same command to resume.", err)
         raise
     accuracies = [line[:-2] for line in found.cells(powers_of_two(num_steps))]
     print_table(accuracies, _heading(found))
@@ -117,7 +118,7 @@ def compare(
             warn(f"{row.title}: {row.overflows:,} values were clipped")
     with progress_console.status("drawing figures"):
         page = la.write_report(found, output, name=title)
-    tell(f"Wrote {page}, and the same as .json and .csv.")
+    tell(f"Wrote {page}, and the same results as .json and .csv.")
     if show:
         show_page(page)
 
@@ -135,7 +136,7 @@ def _resolutions(text: str) -> list[float]:
     try:
         return [number(word) for word in _words(text)]
     except typer.BadParameter:
-        raise InputError(f"--resolutions: expected numbers with commas between them, found {text!r}") from None
+        raise InputError(f"--resolutions: expected comma-separated numbers, found {text!r}") from None
 
 
 def _source(model: str, data: str) -> str:
@@ -154,11 +155,11 @@ def _source(model: str, data: str) -> str:
 
 def _calibration(source: str, calibration: str | None) -> Any:
     if calibration is None and is_file(source):
-        raise InputError(f"--calibration: expected images to calibrate with, as {source!r} is no data set")
+        raise InputError(f"--calibration: expected calibration images, as {source!r} is not a data set")
     return read_images(calibration or source, train=True)[0]
 
 
 def _evenly(count: int, wanted: int | None) -> np.ndarray:
-    """Indices of so many of all: files may be sorted by class."""
+    """Evenly spaced indices, since files may be sorted by class."""
     wanted = count if wanted is None else min(wanted, count)
     return np.arange(wanted) * count // wanted

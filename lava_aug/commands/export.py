@@ -1,4 +1,4 @@
-"""The command ``export``: converted networks in the formats of other programs."""
+"""The command ``export``: converted networks in the formats of other tools."""
 
 import warnings
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: flo
 
 
 def write_nir(net: Any, output: Path) -> None:
-    """Write a NIR graph; print what readers lose that do not know our metadata."""
+    """Write a NIR graph; print what readers lose that ignore our metadata."""
     import lava_aug as la
     from lava_aug.nir.losses import losses
 
@@ -40,11 +40,11 @@ def write_nir(net: Any, output: Path) -> None:
         warnings.simplefilter("ignore", la.ExportWarning)  # printed instead
         la.to_nir(net, output)
     for loss in losses(net):
-        tell(f"- lost on other readers: {loss}")
+        tell(f"- lost in other readers: {loss}")
 
 
 FORMATS = {
-    "nir": Format(write_nir, "NIR graph, for the many tools that read it"),
+    "nir": Format(write_nir, "NIR graph, for tools that support NIR"),
     "netx-sdnn": Format(
         write_sdnn,
         "Sigma-Delta network for unmodified lava.lib.dl.netx.hdf5.Network",
@@ -61,14 +61,15 @@ def export(
     to: Annotated[str, typer.Option("--to", help=FORMATS_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
     images: Annotated[
-        str | None, typer.Option("--images", "-c", help="netx-sdnn: typical images, for ranges; as --calibration")
+        str | None,
+        typer.Option("--images", "-c", help="netx-sdnn: typical images, for activation ranges; as --calibration"),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="netx-sdnn: changes below this part of a layer's largest activation wait; default 0"),
+        typer.Option(help="netx-sdnn: smallest change to send, relative to a layer's largest activation; default 0"),
     ] = None,
 ) -> None:
-    """Write a network in the format of another program."""
+    """Write a network in the format of another tool."""
     if to not in FORMATS:
         raise InputError(f"--to {to!r}: expected one of {', '.join(FORMATS)}")
     given = {name: value for name, value in (("images", images), ("threshold", threshold)) if value is not None}

@@ -1,4 +1,4 @@
-"""What commands take: options that several of them share, images, labels and models."""
+"""Shared options and arguments of the commands: images, labels, models and networks."""
 
 import importlib
 import sys
@@ -16,22 +16,24 @@ from lava_aug.errors import ConversionWarning, InputError
 from lava_aug.texts import brief
 
 IMAGES_HELP = (
-    ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set, for its test images, and "
-    "the folder that holds it, as in MNIST:data"
+    ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set and its folder, as in "
+    "MNIST:data, for its test images"
 )
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        help="a network that comes along, such as mnist-lenet, or module:factory, such as lava_aug.digits:DigitsNet"
+        help="a pretrained network, such as mnist-lenet, or module:factory, such as lava_aug.digits:DigitsNet"
     ),
 ]
-WeightsOption = Annotated[Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), read weights_only")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", "-w", help="state_dict (.pt), loaded with weights_only")
+]
 ImagesOption = Annotated[str, typer.Option("--images", help=IMAGES_HELP)]
 CalibrationOption = Annotated[
-    str, typer.Option("--calibration", "-c", help="as --images; of a data set, training images that are held out")
+    str, typer.Option("--calibration", "-c", help="as --images; for a data set, its held-out training images")
 ]
 LabelsOption = Annotated[
-    Path | None, typer.Option("--labels", help=".npy with integer classes; default 'labels' of the .npz, if there")
+    Path | None, typer.Option("--labels", help=".npy with integer classes; default 'labels' in the .npz, if present")
 ]
 StepsOption = Annotated[
     int | None, typer.Option("--num-steps", "-T", help="time steps per image; default the network's own")
@@ -39,8 +41,11 @@ StepsOption = Annotated[
 ResultOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="write v, predictions and counts per layer to this .npz")
 ]
-MeanOption = Annotated[str | None, typer.Option("--mean", help="the model's normalisation: one, or one a channel")]
-StdOption = Annotated[str | None, typer.Option("--std", help="see --mean")]
+MeanOption = Annotated[
+    str | None,
+    typer.Option("--mean", help="the model's normalisation: one mean, or one per channel"),
+]
+StdOption = Annotated[str | None, typer.Option("--std", help="standard deviation, as --mean")]
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
 NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
@@ -132,7 +137,7 @@ def _load_weights(model: Any, path: Path) -> None:
         model.load_state_dict(found)
     except Exception as error:  # what models do with what they are not made for
         text = " ".join(str(error).split())
-        raise InputError(f"{where}: not those of this model: {text[:300]}") from error
+        raise InputError(f"{where}: do not fit this model: {text[:300]}") from error
 
 
 def _state_dict(path: Path, where: str) -> dict[str, Any]:
@@ -147,16 +152,16 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:  # torch's own text says how to have it executed
         raise InputError(
-            f"{where}: holds more than tensors, which is not read, as reading could execute it, or is damaged; write a "
+            f"{where}: damaged, or holds more than tensors, which is not loaded, as it could execute code; write a "
             "state_dict: torch.save(model.state_dict(), path)"
         ) from error
     except Exception as error:  # torch, zipfile and pickle raise nearly everything on damaged files
         text = " ".join(f"{type(error).__name__} {error}".split())
         text = text.partition("weights_only")[0]  # torch's advice is to have it executed
-        raise InputError(f"{where}: damaged, or not a file of torch.save: {text[:200]}") from error
+        raise InputError(f"{where}: damaged, or not written by torch.save: {text[:200]}") from error
     if not isinstance(found, dict) or not all(_is_state(name, value) for name, value in found.items()):
         kinds = sorted({type(value).__name__ for value in (found.values() if isinstance(found, dict) else [found])})
-        raise InputError(f"{where}: expected a state_dict, which has tensors by name, found {brief(kinds)}")
+        raise InputError(f"{where}: expected a state_dict, which maps names to tensors, found {brief(kinds)}")
     return found
 
 
@@ -171,9 +176,7 @@ def normalization(mean: str | None, std: str | None) -> tuple[list[float], list[
     try:
         return _numbers(mean or "0"), _numbers(std or "1")
     except ValueError:
-        raise InputError(
-            f"--mean, --std: expected numbers with commas between them, found {mean!r} and {std!r}"
-        ) from None
+        raise InputError(f"--mean, --std: expected comma-separated numbers, found {mean!r} and {std!r}") from None
 
 
 def _numbers(text: str) -> list[float]:

@@ -26,19 +26,19 @@ SHOWN_STEPS = 32
 """Time steps of a long run that are listed."""
 
 LayersOption = Annotated[
-    int | None, typer.Option("--num-layers", help="of a file of lava-dl's: read only so many of its layers")
+    int | None, typer.Option("--num-layers", help="for lava-dl's files: read only the first layers, this many")
 ]
 
 
 def info(
     network: NetworkArgument,
     num_layers: LayersOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="show the widths that every layer needs")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="show the bit widths that every layer needs")] = False,
     images: Annotated[str | None, typer.Option("--images", help="for --plan: typical images")] = None,
     num_steps: StepsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the layers of a network file: ours, what export wrote, or lava-dl's."""
+    """Show the layers of a network file: lava-aug's own, an export, or lava-dl's."""
     import lava_aug as la
 
     if not plan:
@@ -58,16 +58,17 @@ def simulate(
     num_steps: StepsOption = None,
     output: ResultOption = None,
     presentation: Annotated[
-        Literal["constant", "first"], typer.Option(help="the image in every step, or all of it in the first")
+        Literal["constant", "first"], typer.Option(help="present the image in every step, or all of it in the first")
     ] = "constant",
     stop_when: Annotated[
-        float | None, typer.Option(help="an image is done once its best logit is so far ahead of the second")
+        float | None,
+        typer.Option(help="early exit: the margin between the two largest logits at which an image stops"),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="images computed together")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="number of images per batch")] = None,
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     json: JsonOption = False,
 ) -> None:
-    """Simulate a network on images: ours, or what export wrote."""
+    """Simulate a network on images: lava-aug's own, or a Sigma-Delta export."""
     import lava_aug as la
 
     check_outputs(output)
@@ -77,7 +78,7 @@ def simulate(
         _report_sigma_delta(net.simulate(x, num_steps or 1), y, output, json)
         return
     if not isinstance(net, la.Network):
-        raise InputError(f"{str(network)!r}: lava-dl's networks run on Lava alone: use lava-aug run")
+        raise InputError(f"{str(network)!r}: lava-dl's networks only run on Lava: use lava-aug run")
     with bar("simulating") as progress:
         result = la.simulate(
             net,
@@ -100,13 +101,13 @@ def run(
     num_steps: StepsOption = None,
     output: ResultOption = None,
     hierarchical: Annotated[
-        bool, typer.Option("--hierarchical", help="every layer in Lava processes of its own")
+        bool, typer.Option("--hierarchical", help="run every layer in its own Lava processes")
     ] = False,
-    timeout: Annotated[float | None, typer.Option(help="seconds that the run may take")] = None,
+    timeout: Annotated[float | None, typer.Option(help="time limit of the run, in seconds")] = None,
     num_layers: LayersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a network on Lava's CPU backend: ours on images, lava-dl's on the input of every time step."""
+    """Run a network on Lava's CPU backend: lava-aug's on images, lava-dl's on the input of every time step."""
     import lava_aug as la
 
     check_outputs(output)
@@ -190,7 +191,7 @@ def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: b
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)
     ]
-    print_table([head, *rows], counted(count, "image"), "* per image, of all layers, up to that step")
+    print_table([head, *rows], counted(count, "image"), "* per image, over all layers, up to that step")
     if result.stops is not None:
         tell(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):

@@ -10,12 +10,12 @@ from lava_aug.commands.inputs import JsonOption, NetworkArgument, StepsOption, r
 
 def check(
     network: NetworkArgument,
-    images: Annotated[str | None, typer.Option("--images", help="typical images, for potentials and payloads")] = None,
+    images: Annotated[str | None, typer.Option("--images", help="typical images, for ranges of v and payloads")] = None,
     num_steps: StepsOption = None,
-    chips: Annotated[int, typer.Option("--chips", help="chips that the network may take")] = 1,
+    chips: Annotated[int, typer.Option("--chips", help="number of chips available")] = 1,
     json: JsonOption = False,
 ) -> None:
-    """Hold a network against the public limits of Loihi 2; exit code 1 if it is beyond one of them."""
+    """Check a network against the public limits of Loihi 2; exit code 1 if it exceeds one of them."""
     import lava_aug as la
 
     net = read_spiking(network)

@@ -9,13 +9,13 @@ from lava_aug.commands.console import progress_console, show_page, tell
 
 
 def report(
-    files: Annotated[list[Path], typer.Argument(help="comparisons (.json), shown one below the other")],
+    files: Annotated[list[Path], typer.Argument(help="comparisons (.json), in this order")],
     output: Annotated[Path, typer.Option("--output", "-o", help="the page to write, .html or .md")] = Path(
         "report.html"
     ),
-    show: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
+    show: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
 ) -> None:
-    """Make a page with tables and figures of comparisons: HTML, with their curves as CSV beside it, or Markdown."""
+    """Write a page with tables and figures of comparisons: HTML, with the curves as CSV next to it, or Markdown."""
     import lava_aug as la
 
     with progress_console.status("drawing figures"):

@@ -21,23 +21,24 @@ from lava_aug.errors import InputError
 def verify(
     network: NetworkArgument,
     images: Annotated[
-        str | None, typer.Option("--images", help=f"{IMAGES_HELP}; default random ones, all black and all white")
+        str | None,
+        typer.Option("--images", help=f"{IMAGES_HELP}; default random, one all black, one all white"),
     ] = None,
     num_images: Annotated[
-        int | None, typer.Option(help="so many random images, or the first of --images; default 4, or all")
+        int | None, typer.Option(help="number of random images, or of images from --images; default 4, or all")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the random images")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the random images")] = 0,
     num_steps: StepsOption = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="what it was converted from: show the errors by layer too"),
+        typer.Option("--model", help="the original model, to show the errors by layer as well"),
     ] = None,
     weights: WeightsOption = None,
-    no_lava: Annotated[bool, typer.Option("--no-lava", help="leave Lava out")] = False,
-    timeout: Annotated[float | None, typer.Option(help="seconds that each run on Lava may take")] = None,
+    no_lava: Annotated[bool, typer.Option("--no-lava", help="skip Lava")] = False,
+    timeout: Annotated[float | None, typer.Option(help="time limit of each run on Lava, in seconds")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check that specification, simulator, file and Lava give the same: exit code 0, or 1 and the first difference."""
+    """Check that specification, simulator, file and Lava agree: exit code 0, or 1 and the first difference."""
     import lava_aug as la
 
     if weights is not None and model is None:

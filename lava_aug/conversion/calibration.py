@@ -43,7 +43,7 @@ def calibration_images(calibration: Any) -> torch.Tensor:
     if len(shapes) > 1:
         raise ConversionError(f"calibration: batches hold images of different shapes: {sorted(shapes)}")
     if not batches or not sum(len(batch) for batch in batches if batch.ndim):
-        raise ConversionError("calibration: expected at least one image, found none; some hundred are a good number")
+        raise ConversionError("calibration: expected at least one image, found none; a few hundred are a good number")
     images = np.concatenate(batches)
     if images.ndim < 2:
         raise ConversionError(f"calibration: expected shape (B, *image shape), found {images.shape}")
@@ -117,7 +117,7 @@ class Range:
 
 
 MOST_IMAGES, CHUNK_NEURONS = 32, 1 << 25
-"""Calibration images that run through the model at once: so many, or as many as make so many neurons."""
+"""Calibration images per forward pass: this number, or the number that makes this many neurons."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +169,8 @@ class Calibration:
 def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     """Ranges of the outputs of all layers, and the mean of the images under `INPUT`.
 
-    The layers are also held against the model itself, on the first batch: what has been made of the model must be the
-    model.
+    The layers are also checked against the model itself, on the first batch: what has been made of the model must be
+    the model.
 
     Raises
     ------

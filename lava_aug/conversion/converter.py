@@ -59,53 +59,54 @@ def convert(
     Parameters
     ----------
     model : torch.nn.Module
-        Trained on images in [0, 1] of shape (C, H, W) or (features,). It is not changed, and it makes no difference
-        whether it is in training or evaluation mode. Any feed-forward graph of the operations that docs/conversion.md
-        lists: convolutions, linear layers, batch normalisation, ReLU and its relatives, pooling, sums, concatenation.
+        Trained on images in [0, 1] of shape (C, H, W) or (features,). It is not modified, and may be in training or
+        evaluation mode. Any feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear
+        layers, batch normalisation, ReLU and its variants, pooling, sums, concatenation.
     calibration : tensor, array or DataLoader
-        Some hundred training images (B, *shape), uint8 or floating point in [0, 1].
+        A few hundred training images (B, *shape), uint8 or floating point in [0, 1].
     method : {"augmapping", "termapping", "rate"}
         Augmented, double-threshold or ordinary one-threshold neurons.
     resolution : float, optional
-        Threshold / balanced threshold: 1 is plain threshold balancing, 1/8 makes spikes eight times finer. Default
-        1/8 for AugMapping, 1 for the others, whose spikes cannot stand for more than one threshold per step.
+        Threshold / balanced threshold: 1 is plain threshold balancing, 1/8 makes spikes eight times finer. Default 1/8
+        for AugMapping, 1 for the others, whose spikes cannot represent more than one threshold per step.
     num_steps : int
-        Time steps per image that the network takes unless told otherwise, 1 .. 65,536, and that its readout has room
-        for, with twice the logits of the calibration images; more of them may clip it.
+        Default number of time steps per image, 1 .. 65,536. The readout has headroom for this number of steps with
+        twice the logits of the calibration images; more steps may clip it.
     normalize : (mean, std), optional
-        What the model's images were normalised with, ``(x - mean) / std`` of images in [0, 1]: numbers, or one for each
-        channel. It becomes part of the first layer, padding included, so that the network takes plain images, and
-        is kept as ``Network.normalize`` for whatever runs the model beside the network (`lava_aug.diagnose`).
+        The normalisation of the model's images, ``(x - mean) / std`` of images in [0, 1]: numbers, or one per channel.
+        It is folded into the first layer, including padding, so that the network takes raw images, and is stored as
+        ``Network.normalize`` for functions that also run the model (`lava_aug.diagnose`).
     layer_resolutions : mapping of str to float, optional
-        Resolutions of single layers, by name, instead of ``resolution``.
+        Resolutions of individual layers, by name, instead of ``resolution``.
     percentile : float
-        Percentile of the outputs that becomes the balanced threshold; 100 is the maximum.
+        Percentile of the outputs used as the balanced threshold; 100 is the maximum.
     balance : {"percentile", "search"}
-        "search" takes, in TerMapping and rate networks, the threshold with the least squared error of what
-        ``num_steps`` steps can express, and in all of them the weight scale with the least rounding error (it may clip
-        a few weights).
+        "search" chooses, in TerMapping and rate networks, the threshold with the least squared error over ``num_steps``
+        steps, and, for all methods, the weight scale with the least rounding error (it may clip a few weights).
     thresholds : {"layer", "channel"}
         Whether all channels of a layer share one balanced threshold.
     weight_scales : {"layer", "channel"}
-        Whether all channels of a layer share one integer threshold, and with it the step of their weights. "channel"
-        rounds finer where channels are of different size, as after batch normalisation in depthwise convolutions.
+        Whether all channels of a layer share one integer threshold, and with it the quantisation step of their weights.
+        "channel" (per-channel quantisation) is more precise where the channels' magnitudes differ, as after batch
+        normalisation in depthwise convolutions.
     bias_correction : bool
-        Whether to take off the biases what rounding the weights adds to each channel's mean on calibration images.
+        Whether to correct the biases for the shift of each channel's mean on calibration images that rounding the
+        weights causes.
     weight_bits : int or None
-        Width of the signed weights, 2 .. 16; None makes a floating-point network.
+        Bit width of the signed weights, 2 .. 16; None makes a floating-point network.
     message_bits : int
-        Width of the signed payload that carries a spike coefficient.
+        Bit width of the signed payload that carries a spike coefficient.
     symmetric : bool
         Whether ``vth_lo = -vth`` instead of -1.
     v0 : {"half", "zero"}
-        Potential at the start of a window: ``vth // 2`` or 0.
+        Membrane potential at the start of a window: ``vth // 2`` or 0.
     power_of_two_vth : bool
-        Whether to round thresholds down to powers of two, which makes divisions shifts.
+        Whether to round thresholds down to powers of two, which turns divisions into shifts.
     batch_size : int
-        Calibration images between two calls of ``progress``. It changes nothing else: how many run through the model at
-        once follows from its size, so that the network does not depend on it.
+        Calibration images between two calls of ``progress``. It has no other effect: the number of images per forward
+        pass is derived from the model's size, so that the network does not depend on ``batch_size``.
     progress : callable, optional
-        Called with the number of finished calibration images and of all.
+        Called with the number of finished calibration images and their total.
 
     Returns
     -------
@@ -115,13 +116,14 @@ def convert(
     Raises
     ------
     ConversionError
-        If the model holds something unsupported (all of it is named), or calibration data or options are not usable.
+        If the model contains unsupported operations (the message lists all of them), or calibration data or options are
+        invalid.
 
     Warns
     -----
     ConversionWarning
         If a layer is never active on the calibration images, a resolution clips activations, weights keep no more than
-        half of their bits, or potentials or spikes leave theirs on some of the calibration images.
+        half of their bits, or potentials or spikes overflow on some of the calibration images.
 
     Notes
     -----
@@ -183,12 +185,12 @@ def convert(
 
 
 TRIED_STEPS = 32
-"""Time steps that a new network takes on calibration images to see whether it stays within its bits: of one image, or
-of several that take fewer."""
+"""Total time steps for which a new network is tried on calibration images, to see whether anything overflows: of one
+image, or of several that take fewer steps."""
 
 
 def _overflows(net: Network, images: torch.Tensor) -> tuple[str, ...]:
-    """What leaves its bits on some of the calibration images."""
+    """What overflows on some of the calibration images."""
     if net.is_float:
         return ()
     steps = min(net.num_steps, TRIED_STEPS)
@@ -202,7 +204,7 @@ def _layers(graph: FloatGraph, builder: Builder) -> tuple[Layer, ...]:
 
 
 def checked_normalization(normalize: Any, channels: int) -> Normalization | None:
-    """The transform that `convert` was asked for; ConversionError if it cannot be."""
+    """The normalisation passed to `convert`; ConversionError if it is invalid."""
     try:
         return normalization(normalize, channels)
     except SpecError as error:

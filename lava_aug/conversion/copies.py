@@ -1,4 +1,4 @@
-"""Copies of a model that can be run and changed without touching it: in float32, on the CPU, in evaluation mode."""
+"""Copies of a model that can be run and changed without affecting it: in float32, on the CPU, in evaluation mode."""
 
 import copy
 from collections.abc import Iterator, Mapping

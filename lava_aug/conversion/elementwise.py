@@ -1,4 +1,4 @@
-"""Operations that treat every element by itself: sums, constant factors, activations."""
+"""Element-wise operations: sums, constant factors, activations."""
 
 import dataclasses
 import operator

@@ -1,4 +1,4 @@
-"""Whether what has been made of a model gives what the model gives."""
+"""Checking whether a converted graph computes the same as the model."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A PyTorch model as layers in floats: what tracing makes, and conversion scales and rounds.
+"""A PyTorch model as float layers: the result of tracing, which conversion scales and rounds.
 
 Between layers travel `Signal` objects: sums of linear maps of what layers send, plus a bias. An operation of the model
 that is linear changes the signal and makes no layer; a layer is made where something has to happen to its neurons (an

@@ -1,4 +1,4 @@
-"""Signals -> float layers: where linear operations are composed, and where a layer of neurons has to stand."""
+"""Signals -> float layers: where linear operations are composed, and where a layer of neurons is needed."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The conversion methods, and what a conversion was asked for."""
+"""The conversion methods, and the options of a conversion."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

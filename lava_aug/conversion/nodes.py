@@ -1,4 +1,4 @@
-"""Single operations of a model: what they give, where they stand, and where they write."""
+"""Individual operations of a model: their results, their source locations, and what they write to."""
 
 import sys
 import traceback

@@ -1,4 +1,4 @@
-"""Runs a model once on a stand-in for images, and notes every operation that it does on them.
+"""Runs a model once on a proxy for images, and records every operation on them.
 
 torch.fx notes operations, but of its stand-ins it knows neither shape nor kind. Here every operation is also computed,
 on example images: sizes are numbers, all that does not depend on the images is computed as it stands, and hooks run as
@@ -181,7 +181,7 @@ class Notes(torch.fx.Tracer):
         """The name of an operation; eval() does not reach modules that are no part of the model."""
         if path is None and module.state_dict():
             raise ConversionError(
-                f"{self.name}: forward() calls a {type(module).__name__} that is no part of it{users_line(', ')}; "
+                f"{self.name}: forward() calls a {type(module).__name__} that is not part of it{users_line(', ')}; "
                 "make it an attribute, or keep it in a torch.nn.ModuleList or ModuleDict"
             )
         return type(module).__name__ if path is None else path

@@ -1,4 +1,4 @@
-"""What the operations of PyTorch become: every handler that says so by `converts`, in one table, `OPERATIONS`.
+"""How PyTorch operations are converted: every handler that registers itself by `converts`, in the table `OPERATIONS`.
 
 What is not in it is a `ConversionError` that names the module and the operation, with advice. A new module of handlers
 is imported here.

@@ -1,4 +1,4 @@
-"""Average pooling for networks in which only ordinary spikes travel: folded into the next synapse, exactly.
+"""Average pooling for networks with ordinary spikes only: folded into the next synapse, exactly.
 
 ``sum over a of w[a] * sum of window a`` is one sum over the inputs of all windows. Folding costs synapses, so where
 it would cost too many, pooling stays a layer of the network's own neuron, with a threshold of the window's size.

@@ -1,4 +1,4 @@
-"""Operations that pool: averages, sums and maxima over windows and over axes."""
+"""Pooling operations: averages, sums and maxima over windows and over axes."""
 
 import dataclasses
 import math

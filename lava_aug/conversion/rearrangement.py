@@ -1,4 +1,4 @@
-"""Operations that move, drop and repeat elements, or do nothing at all."""
+"""Operations that move, drop and repeat elements, or have no effect."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What is said about operations that cannot be converted, and to whom it happens how often."""
+"""Messages about unsupported operations, and how often each kind occurs."""
 
 from typing import Any
 

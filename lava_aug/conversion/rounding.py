@@ -180,7 +180,7 @@ class Rounding:
         if largest <= coarse_limit(bits) and scaled.weight.any():
             self.remarks.append(
                 f"layer {layer.name!r}: its weights for what {source!r} sends lie within +-{largest:.0f}, of "
-                f"{bits} bits; larger ones would take its biases or potentials out of "
+                f"{bits} bits; larger ones would make its biases or potentials exceed "
                 f"{fixed_point.STATE_BITS} bits. "
                 "Use fewer time steps, a coarser (larger) resolution or, before the last layer, weight_scales='channel'"
             )

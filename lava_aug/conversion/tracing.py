@@ -1,7 +1,7 @@
-"""PyTorch model -> float layers: its operations are noted, and each has a handler (see `operations`).
+"""PyTorch model -> float layers: its operations are recorded, and each has a handler (see `operations`).
 
 The model itself is never touched: copies in evaluation mode are run. Everything that cannot be converted is reported at
-once, and what was noted is held against the model.
+once, and the recorded operations are checked against the model.
 """
 
 from collections.abc import Callable
@@ -78,12 +78,12 @@ def _check_noted(notes: Notes, wanted: dict[str, torch.Tensor]) -> None:
     tensors = {name: value for name, value in wanted.items() if isinstance(value, torch.Tensor)}
     apart = difference(tensors, found)
     if apart is not None:
-        raise ConversionError(f"{UNLIKE}: what was noted differs from it {apart}; {REASONS}")
+        raise ConversionError(f"{UNLIKE}: the recorded operations differ from it {apart}; {REASONS}")
 
 
-UNLIKE = "forward() does not do with the images what it did while its operations were noted"
+UNLIKE = "forward() behaves differently on the images than when its operations were recorded"
 REASONS = (
-    "likely reasons are code that asks what kind of object it was given (type(x), isinstance, torch.is_tensor), random "
+    "likely reasons are code that checks the type of its input (type(x), isinstance, torch.is_tensor), random "
     "numbers, and modules or hooks that change from call to call; write it without"
 )
 

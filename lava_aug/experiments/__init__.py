@@ -1,1 +1,1 @@
-"""Conversions measured: against the model, against each other, over resolutions, steps and whole test sets."""
+"""Measuring conversions: against the model, against each other, over resolutions, steps and whole test sets."""

@@ -1,4 +1,4 @@
-"""The ANN itself in a comparison: its logits, and what one pass of it costs."""
+"""The ANN itself in a comparison: its logits, and the cost of a forward pass."""
 
 import dataclasses
 import math

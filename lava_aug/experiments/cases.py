@@ -1,4 +1,4 @@
-"""What is compared: named sets of cases, each a conversion and how it is simulated."""
+"""Named sets of cases for comparisons, each a conversion and its simulation."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +27,11 @@ class Case:
     Attributes
     ----------
     title : str
-        What it is called, once in a comparison.
+        Its name, unique in a comparison.
     num_steps : int
         Time steps per image.
     convert : mapping
-        Arguments of `lava_aug.convert`, values that JSON has.
+        Arguments of `lava_aug.convert`, representable in JSON.
     simulate : mapping
         Arguments of `lava_aug.simulate`, likewise.
     """
@@ -49,23 +49,23 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which cases of a set are wanted.
+    """Which cases of a set to include.
 
     Attributes
     ----------
     methods : sequence of str
         Conversion methods.
     resolutions : sequence of float
-        Of AugMapping; the other methods have 1.
+        Of AugMapping; the other methods use 1.
     num_steps, augmapping_steps : int
-        Time steps; AugMapping takes the smaller one of the two.
+        Time steps; AugMapping uses the smaller of the two.
     weight_scales : "layer" or "channel"
-        As `lava_aug.convert` takes it, but with another default: comparisons show what 8 bits can do.
+        As for `lava_aug.convert`, but with a different default: comparisons show what 8 bits can achieve.
 
     Raises
     ------
     InputError
-        If a method or a kind of scales is not known, or there is no method.
+        If a method or a kind of scales is unknown, or there is no method.
     """
 
     methods: Sequence[str] = tuple(TITLES)
@@ -93,7 +93,7 @@ class Choice:
 
 
 def default_cases(num_steps: int = STEPS[-1]) -> list[Case]:
-    """Each method with the resolution that `lava_aug.convert` takes by default, all for as many steps."""
+    """Each method with the default resolution of `lava_aug.convert`, all for the same number of steps."""
     return [Case(title, num_steps, {"method": method}) for method, title in TITLES.items()]
 
 
@@ -120,7 +120,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
 
 
 def ablation_cases(choice: Choice) -> list[Case]:
-    """Every case of `method_cases` with finest resolution, as it is, and with one option changed at a time."""
+    """Every case of `method_cases` with the finest resolution, unchanged and with one option changed at a time."""
     finest = dataclasses.replace(choice, resolutions=[min(choice.resolutions)])
     cases = []
     for case in method_cases(finest):
@@ -144,7 +144,7 @@ def cases_named(name: str, choice: Choice | None = None) -> list[Case]:
     Raises
     ------
     InputError
-        If there is none of that name.
+        If the name is unknown.
     """
     if name not in CASES:
         raise InputError(f"cases: expected one of {', '.join(CASES)}, found {name!r}")

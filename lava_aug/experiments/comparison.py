@@ -1,4 +1,4 @@
-"""What a comparison of conversions found: accuracy, spikes, operations and energy over time steps, and its JSON."""
+"""The results of comparing conversions: accuracy, spikes, operations and energy over time steps, and their JSON."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -38,21 +38,21 @@ def powers_of_two(largest: int) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerStatistics:
-    """Of one layer, or of the input: means over all images, by time step (T of them).
+    """Statistics of one layer, or of the input: means over all images, for each of the T time steps.
 
     Attributes
     ----------
     neurons : int
-        How many it has.
+        The number of neurons.
     events : numpy.ndarray
-        Events in every step, ``(T,)``, not summed up.
+        Events in every step, ``(T,)``, not cumulative.
     spike_sum : numpy.ndarray
         Sum of ``|coefficient|`` in every step, ``(T,)``.
     synops : numpy.ndarray
         Synaptic operations *into* the layer in every step, ``(T,)``; zeros for the input.
     coefficients : mapping of int to float
-        Spikes of each coefficient over all steps. Without coefficient 0; empty for the input, whose spikes are
-        intensities.
+        The number of spikes with each coefficient over all steps, without coefficient 0; empty for the input, whose
+        spikes are intensities.
     """
 
     neurons: int
@@ -63,23 +63,23 @@ class LayerStatistics:
 
     @classmethod
     def read(cls, found: Fields, num_steps: int) -> Self:
-        """The inverse of what `Comparison.to_dict` makes of it."""
+        """The inverse of its part of `Comparison.to_dict`."""
         curves = {name: found.curve(name, num_steps) for name in ("events", "spike_sum", "synops")}
         return cls(found.count("neurons"), **curves, coefficients=found.fields("coefficients").coefficients())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-    """Accuracy and events of anything that takes time steps, ours or not.
+    """Accuracy and events of any network over time steps, ours or not.
 
     Attributes
     ----------
     title : str
-        What it is called in tables.
+        Its name in tables.
     accuracy : numpy.ndarray
         After every step, 0 .. 1.
     events : numpy.ndarray
-        Mean events per image up to every step, input left out.
+        Mean events per image up to every step, excluding the input.
     """
 
     title: str
@@ -92,7 +92,7 @@ class Curve:
         return len(self.accuracy)
 
     def first_step(self, accuracy: float) -> int | None:
-        """The first step from which on the accuracy is never below the given one; None if there is none."""
+        """The first step from which the accuracy is never below the given one; None if there is none."""
         below = np.flatnonzero(self.accuracy < accuracy)
         step = int(below[-1]) + 2 if len(below) else 1
         return step if step <= len(self.accuracy) else None
@@ -105,19 +105,19 @@ class Row(Curve):
     Attributes
     ----------
     options : mapping
-        What makes it: method, resolution, and further arguments of `convert` and `simulate`.
+        How it was made: method, resolution, and further arguments of `convert` and `simulate`.
     summary : str
         Of the network.
     spike_sum : numpy.ndarray
-        Mean sum of ``|coefficient|`` per image up to every step, input left out.
+        Mean sum of ``|coefficient|`` per image up to every step, excluding the input.
     synops : numpy.ndarray
-        Mean synaptic operations per image up to every step, those of the input's spikes among them.
+        Mean synaptic operations per image up to every step, including those of the input's spikes.
     energy : numpy.ndarray
         Estimate (`lava_aug.experiments.energy`) per image up to every step, in nJ.
     layers : mapping of str to LayerStatistics
-        By name, ``"input"`` among them, in the order of the network.
+        By name, including ``"input"``, in the order of the network.
     exits : tuple of Exit
-        What ending early, by the margin between the two largest logits, would give; may be empty.
+        The effect of early exit by the margin between the two largest logits; may be empty.
     overflows : int
         Potentials and coefficients that were clipped, over all images and steps.
     seconds : float
@@ -136,7 +136,7 @@ class Row(Curve):
 
     @classmethod
     def read(cls, found: Fields) -> Self:
-        """The inverse of what `Comparison.to_dict` makes of it."""
+        """The inverse of its part of `Comparison.to_dict`."""
         accuracy = found.curve("accuracy", high=1)
         curves = {name: found.curve(name, len(accuracy)) for name in ("events", "spike_sum", "synops", "energy")}
         layers, exits = found.fields("layers"), f"{found.where}/exits"
@@ -164,15 +164,15 @@ class Comparison:
     ann_accuracy : float
         0 .. 1.
     ann_macs : int
-        Multiply-accumulates of one pass of the ANN.
+        Multiply-accumulates of one forward pass of the ANN.
     ann_energy : float
         Estimate per image with 8-bit integers, in nJ.
     num_images : int
-        Images that all rows saw.
+        Number of images, the same for all rows.
     rows : tuple of Row
         The conversions.
     configuration : mapping
-        What it takes to repeat it: versions, command, options.
+        What is needed to reproduce it: versions, command, options.
     raster : mapping of str to numpy.ndarray
         Coefficients of the first neurons of every layer for one image, ``(T, k)`` by name; may be empty.
     """
@@ -188,10 +188,10 @@ class Comparison:
     raster: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def cells(self, steps: Sequence[int] = STEPS) -> list[list[str]]:
-        """The comparison as a table of texts, the first line being its head.
+        """The comparison as a table of texts, whose first line is the header.
 
-        Accuracies are in percent. The starred columns say after how many steps the accuracy has come within 0.5 points
-        of the ANN's and stays there, and how many events an image has cost by then; `STARS` says so below a table.
+        Accuracies are in percent. The starred columns are the number of steps after which the accuracy stays within 0.5
+        points of the ANN's, and the events per image up to then; `STARS` is the caption that says so.
         """
         goal = self.ann_accuracy - TOLERANCE
         head = ["accuracy (%)", *map(str, steps), "steps*", "events*"]
@@ -204,7 +204,7 @@ class Comparison:
         return [row.title, *(_percent(row.accuracy[step - 1]) if step <= last else "-" for step in steps), *until]
 
     def costs(self) -> list[list[str]]:
-        """What an image costs as a table of texts, the first line being its head; `UNTIL` says so below it.
+        """The cost of an image as a table of texts, whose first line is the header; `UNTIL` is its caption.
 
         Steps until the accuracy stays within 0.5 points of the ANN's, and events, synaptic operations and
         energy up to then. An operation of the ANN is a multiply-accumulate.
@@ -231,7 +231,7 @@ class Comparison:
         Raises
         ------
         InputError
-            If it is something else.
+            If it is not a comparison.
         """
         try:
             return cls._read(Fields(found, "comparison"))

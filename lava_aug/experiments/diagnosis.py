@@ -26,7 +26,7 @@ PARTS = ("clipping", "weights", "time")
 
 @dataclasses.dataclass(frozen=True)
 class LayerError:
-    """The error of one layer, as parts of the root mean square of the model's activations there.
+    """The error of one layer, as fractions of the root mean square of the model's activations there.
 
     Attributes
     ----------
@@ -35,15 +35,16 @@ class LayerError:
     size : float
         Root mean square of the model's activations.
     total : float
-        Of ``decoded spikes - activations``: what has come in from the layers before is in it.
+        Of ``decoded spikes - activations``, including the error propagated from previous layers.
     added : float
-        ``total``, less that of the worst layer that it takes spikes from.
+        ``total``, minus that of the worst of its source layers.
     clipping : float
-        Of what is lost since a neuron fires at most once per step, or a payload ends.
+        The part that is lost because a neuron fires at most once per step, or a payload is limited.
     weights : float
-        Of what rounded weights, biases and thresholds change.
+        The part caused by rounding weights, biases and thresholds.
     time : float
-        Of what the rest of the potentials after the last step makes: it falls with steps and with finer resolution.
+        The part that remains in the membrane potentials after the last step: it decreases with more steps and with a
+        finer resolution.
     """
 
     name: str
@@ -57,7 +58,7 @@ class LayerError:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """Errors of all layers; `str` makes a table of them, the worst first."""
+    """Errors of all layers; `str` returns a table of them, the worst first."""
 
     num_steps: int
     num_images: int
@@ -69,7 +70,7 @@ class Diagnosis:
         return tuple(sorted(self.layers, key=lambda layer: -layer.added))
 
     def cells(self) -> list[list[str]]:
-        """The diagnosis as a table of texts, the first line being its head; errors in percent."""
+        """The diagnosis as a table of texts, whose first line is the header; errors in percent."""
         head = ["layer", "added (%)", "total (%)", *(f"{part} (%)" for part in PARTS), "rms of activations"]
         return [head, *(self._row(layer) for layer in self.worst)]
 
@@ -97,10 +98,10 @@ def diagnose(
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """Compare decoded spikes with the model's activations, in every layer, and split the difference.
+    """Compare decoded spikes with the model's activations, in every layer, and split the error into its causes.
 
-    With ``x`` the model's activations, ``q`` those of the network's integer weights without clipping and in infinite
-    time, ``c`` the same with clipping, and ``d`` the decoded spikes ``n * quantum / num_steps``::
+    With ``x`` the model's activations, ``q`` those of the network's integer weights without clipping and after
+    infinitely many steps, ``c`` the same with clipping, and ``d`` the decoded spikes ``n * quantum / num_steps``::
 
         d - x = (q - x) + (c - q) + (d - c) = weights + clipping + time
 
@@ -109,7 +110,7 @@ def diagnose(
     net : Network
         From `lava_aug.convert`.
     model : torch.nn.Module
-        What it was converted from. It sees images normalised with ``net.normalize``.
+        The original model. Its images are normalised with ``net.normalize``.
     images : array or tensor, shape (B, *net.input_shape)
         As for `lava_aug.simulate`.
     num_steps : int, optional

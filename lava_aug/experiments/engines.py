@@ -1,4 +1,4 @@
-"""Who computes the parts of an experiment: this process, others on this machine, or an existing cluster.
+"""Where the parts of an experiment are computed: this process, others on this machine, or an existing cluster.
 
 A worker may die at any time. What it had not finished is given to another one, by the engine or here. What it had
 finished has already arrived, or is computed again, with the same result.

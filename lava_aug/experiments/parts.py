@@ -1,4 +1,4 @@
-"""Parts of an experiment: one network on some of the images, computed anywhere and kept in a folder.
+"""Parts of an experiment: one network on some of the images, computed anywhere and checkpointed in a folder.
 
 A part is known by a hash of all that it depends on, its key, which it holds, too. So a part that is found is the one
 that is wanted, whatever its file is called, and a part that came twice is there once.

@@ -1,4 +1,4 @@
-"""Values of comparisons' JSON, checked as they are taken: whatever a file holds, an error says where and what."""
+"""Validated access to the values of comparisons' JSON: whatever a file holds, errors say where and what."""
 
 import math
 from collections.abc import Iterator, Mapping

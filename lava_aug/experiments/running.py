@@ -52,9 +52,9 @@ def compare_cases(
 ) -> Comparison:
     """Convert a model in several ways and simulate all of them on the same images.
 
-    The images are cut into parts, which are computed by an engine and counted once each, so that the result does not
-    depend on who computed what, in which order, and how often it was interrupted. For fixed-point networks it is the
-    same bit for bit, all but the times.
+    The images are divided into parts, each of which is computed by an engine and counted once, so that the result does
+    not depend on where and in which order the parts were computed, or how often it was interrupted. For fixed-point
+    networks it is reproducible bit for bit, except for the times.
 
     Parameters
     ----------
@@ -67,25 +67,24 @@ def compare_cases(
     labels : array, shape (B,)
         True classes.
     cases : sequence of Case, optional
-        What is compared; default rate, TerMapping and AugMapping as they are by default, for 32 steps.
+        The cases to compare; default rate, TerMapping and AugMapping with default options, for 32 steps.
     title, data : str
-        What the comparison and its data are called.
+        Names of the comparison and of its data.
     normalize : (mean, std), optional
         As for `lava_aug.convert`.
     device : str
         A torch device for the simulation.
     parts : path, optional
-        A folder in which finished parts are kept, and looked for: with it, an interrupted comparison goes on where it
-        was.
+        A folder for checkpoints of finished parts: with it, an interrupted comparison resumes where it stopped.
     engine : {"serial", "loky", "dask", "ray"}
-        Who computes; see `lava_aug.experiments.engines.spread`. Only this process writes to ``parts``.
+        Where to compute; see `lava_aug.experiments.engines.spread`. Only this process writes to ``parts``.
     scheduler, jobs
         As for `lava_aug.experiments.engines.spread`.
     configuration : mapping, optional
-        More that is to be noted in the result.
+        Additional entries for the result's configuration.
     progress : callable, optional
-        Called with what is going on, and how much of it is finished, and there: of conversions, cases; of simulations,
-        images times steps.
+        Called with a description of the current stage, the number of finished units and their total: cases for
+        conversions, images times steps for simulations.
 
     Returns
     -------
@@ -95,7 +94,7 @@ def compare_cases(
     Raises
     ------
     ConversionError, InputError
-        As `convert` and `simulate`; or if titles of cases are not unique, or the model has no logits of classes.
+        As `convert` and `simulate`; or if titles of cases are not unique, or the model has no class logits.
     FileError
         If ``parts`` cannot be written to.
     BackendError

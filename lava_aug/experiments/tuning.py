@@ -1,4 +1,4 @@
-"""Finding the resolution and the number of steps: accuracy against events or steps, and the best that is allowed."""
+"""Finding the resolution and number of steps: accuracy against events or steps, and the best allowed network."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Point:
     accuracy : float
         0 .. 1.
     events : float
-        Mean events per image, input left out.
+        Mean events per image, excluding the input.
     """
 
     network: Network
@@ -65,9 +65,9 @@ def pareto_front(
     Parameters
     ----------
     points : iterable
-        What there is to choose from.
+        The candidates.
     cost : callable
-        Of a point: what it costs, and a second cost that decides between points that are equal otherwise.
+        Of a point: its cost, and a second cost as a tie-breaker.
     accuracy : callable
         Of a point.
 
@@ -85,16 +85,16 @@ def pareto_front(
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What `tune` found; `str` makes a table of the front.
+    """The result of `tune`; `str` returns a table of the front.
 
     Attributes
     ----------
     ann_accuracy : float
         The model's own accuracy on the same images.
     max_loss : float
-        What was allowed, in percentage points.
+        The allowed loss, in percentage points.
     objective : {"events", "steps"}
-        What was to be small.
+        What was minimised.
     points : tuple of Point
         Everything that was tried.
     """
@@ -115,13 +115,13 @@ class Tuned:
 
     @property
     def best(self) -> Point:
-        """The cheapest point that is allowed; the most accurate one, if none is."""
+        """The cheapest allowed point; if there is none, the most accurate one."""
         allowed = [p for p in self.points if self._is_allowed(p)]
         return min(allowed, key=self._cost) if allowed else max(self.points, key=lambda p: p.accuracy)
 
     @property
     def reached(self) -> bool:
-        """Whether `best` is as accurate as was asked for."""
+        """Whether `best` is as accurate as requested."""
         return self._is_allowed(self.best)
 
     def _is_allowed(self, point: Point) -> bool:
@@ -129,7 +129,7 @@ class Tuned:
 
     @property
     def network(self) -> Network:
-        """That of `best`, which takes its number of steps by default."""
+        """The network of `best`, with its number of steps as the default."""
         return self.best.network
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Tuned:
         }
 
     def cells(self) -> list[list[str]]:
-        """The front as a table of texts, the first line being its head."""
+        """The front as a table of texts, whose first line is the header."""
         head = ["resolution", "steps", "accuracy (%)", "events per image", ""]
         best = self.best
         return [
@@ -194,26 +194,26 @@ def tune(
     calibration : tensor, array or DataLoader
         As for `lava_aug.convert`.
     labels : array, shape (B,)
-        True classes of the images that the accuracy is measured on.
+        True classes of the images on which the accuracy is measured.
     images : array or tensor, shape (B, *shape), optional
         Those images; default the calibration images.
     max_loss : float
-        How far below the model's own accuracy the network may be, in percentage points: 0.5 of 99.0 % allows 98.5 %.
+        How far the network's accuracy may be below the model's, in percentage points: for 99.0 %, 0.5 allows 98.5 %.
     objective : {"events", "steps"}
-        What is to be small.
+        What to minimise.
     resolutions : sequence of float
-        What is tried.
+        The resolutions to try.
     num_steps : int
         Largest number of steps.
     per_layer : bool
-        Whether to go on from the best point layer by layer: each layer's resolution is made twice as coarse as long as
-        accuracy and objective allow it. Costs a conversion and a simulation for each try.
+        Whether to continue from the best point layer by layer: each layer's resolution is made twice as coarse as long
+        as accuracy and objective allow it. Each try takes a conversion and a simulation.
     normalize : (mean, std), optional
-        What the model's images were normalised with, as for `lava_aug.convert`.
+        The normalisation of the model's images, as for `lava_aug.convert`.
     progress : callable, optional
-        Called with what is being tried, the number of finished tries and of all tries.
+        Called with a description of the current try, the number of finished tries and their total.
     **options
-        More arguments for `lava_aug.convert`.
+        Additional arguments for `lava_aug.convert`.
 
     Returns
     -------
@@ -223,7 +223,7 @@ def tune(
     Raises
     ------
     InputError
-        If labels and images do not fit together, or options are not usable.
+        If labels and images do not match, or options are invalid.
     ConversionError
         As `convert`.
     """

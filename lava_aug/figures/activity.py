@@ -1,4 +1,4 @@
-"""Figures of what neurons do: the course of one, the spikes of many, and how large they are."""
+"""Figures of neural activity: one neuron over time, the spikes of many, and their coefficients."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ THRESHOLD_LINES = ((COLORS[1], "--"), (COLORS[3], ":"), (COLORS[4], "-."))
 
 
 def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
-    """Spikes of many neurons over time: discs for positive, triangles for negative ones, areas as their coefficients.
+    """Spikes of many neurons over time: discs for positive ones, triangles for negative ones, areas by coefficient.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
     Raises
     ------
     InputError
-        If the array does not have an axis of time and one of neurons.
+        If the array does not have a time axis and a neuron axis.
     """
     found = np.asarray(spikes)
     if found.ndim < 2:
@@ -72,12 +72,12 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
 def coefficient_histogram(
     counts: Mapping[str, Mapping[int, float]], ax: "Axes | None" = None, *, title: str | None = None
 ) -> "Axes":
-    """How many spikes of which coefficient an image makes in a layer, one line for each conversion.
+    """The number of spikes per coefficient that an image causes in a layer, one line for each conversion.
 
     Parameters
     ----------
     counts : mapping
-        Title to a mapping from coefficient to mean number of spikes per image, zeros left out.
+        Title to a mapping from coefficient to mean number of spikes per image, without zeros.
     ax : matplotlib Axes, optional
         Where to draw. Beyond coefficients of 16 its horizontal axis is linear up to 1 and logarithmic from there.
     title : str, optional
@@ -109,30 +109,29 @@ def neuron_trace(
     title: str | None = None,
     n_lim: tuple[float, float] | None = None,
 ) -> "Axes":
-    """Potential, thresholds, spikes and their sum ``n`` of one neuron over time.
+    """Membrane potential, thresholds, spikes and their sum ``n`` of one neuron over time.
 
-    Within a step the potential first moves to its peak, then the spike, if there is one, takes it up or down at once.
+    Within a step the potential first moves to its peak, then a spike, if there is one, resets it by subtraction.
 
     Parameters
     ----------
     trace : Trace or mapping
-        From `lava_aug.figures.traces.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or
-        ``(num_steps, 1)``. Or what was recorded of a Process by `lava_aug.testing.run_process` or Lava's Monitor, with
-        the parameters added: a mapping with the arrays ``v`` (at the end of every step) and ``s_out``, and the number
-        ``vth``. It may have the arrays ``n`` (default: sum of the spikes) and ``peak`` (default: ``v + s_out * vth``,
-        that of a soft reset), and the numbers ``vth_lo`` and ``v0``, where the potential starts. What else is in it is
-        not drawn.
+        From `lava_aug.figures.traces.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or ``(num_steps,
+        1)``. Or a recording of a Process by `lava_aug.testing.run_process` or Lava's Monitor, together with the
+        parameters: a mapping with the arrays ``v`` (at the end of every step) and ``s_out``, and the number ``vth``. It
+        may have the arrays ``n`` (default: sum of the spikes) and ``peak`` (default: ``v + s_out * vth``, that of a
+        soft reset), and the numbers ``vth_lo`` and ``v0``, the initial potential. Anything else is ignored.
     ax : matplotlib Axes, optional
         Where to draw.
     title : str, optional
-        Title; default the neuron's type, of a recording none.
+        Title; default the neuron's type, or none for a recording.
     n_lim : (float, float), optional
-        Limits of the right-hand axis, which is that of ``n``; for traces side by side.
+        Limits of the right-hand axis, that of ``n``; for traces side by side.
 
     Raises
     ------
     InputError
-        If a recording lacks something, or is of several neurons.
+        If a recording is incomplete, or of several neurons.
     """
     found = _of_trace(trace) if isinstance(trace, Trace) else _of_recording(trace)
     ax = axes_for(ax, (6, 3.5))

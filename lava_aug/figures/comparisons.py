@@ -1,4 +1,4 @@
-"""Figures of comparisons and searches: accuracy over what it costs, and errors layer by layer."""
+"""Figures of comparisons and searches: accuracy over cost, and errors layer by layer."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,7 +36,7 @@ ROOM = (0.06, 0.07)
 
 
 def accuracy_over_steps(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
-    """Accuracy of every row of a comparison over time steps; markers stand at powers of two, and at the last step.
+    """Accuracy of every row of a comparison over time steps, with markers at powers of two and at the last step.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def accuracy_and_events(comparison: Comparison, title: str | None = None) -> "Fi
 
 
 def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
-    """Accuracy of every row of a comparison over the mean events per image until then; markers as over steps.
+    """Accuracy of every row of a comparison over the mean events per image up to then; markers as over steps.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def curves(
 
 
 def early_exit(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
-    """Accuracy over the mean number of steps, where images leave as soon as the readout's margin suffices.
+    """Accuracy over the mean number of steps with early exit, as soon as the readout's margin suffices.
 
     A point is one margin; rows without such points are left out.
 
@@ -135,8 +135,8 @@ def pareto(found: Tuned | Comparison, ax: "Axes | None" = None, *, against: Cost
     Parameters
     ----------
     found : Tuned or Comparison
-        From `lava_aug.tune`, whose objective is the cost: events or steps. Or a comparison: every row after every step
-        is a point then, and those on the front bear their number of steps, as far as there is room.
+        From `lava_aug.tune`, whose objective is the cost: events or steps. Or a comparison: then every row after every
+        step is a point, and those on the front are labelled with their number of steps, as far as space permits.
     ax : matplotlib Axes, optional
         Where to draw.
     against : {"events", "energy"}
@@ -149,7 +149,7 @@ def pareto(found: Tuned | Comparison, ax: "Axes | None" = None, *, against: Cost
 def error_over_steps(
     errors: Mapping[str, Any], ax: "Axes | None" = None, *, bound: Any = None, unit: str = "quanta"
 ) -> "Axes":
-    """Errors that shrink with the number of time steps, both axes logarithmic; zeros have no place there.
+    """Errors that decrease with the number of time steps, on logarithmic axes; zeros are not drawn.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def error_over_steps(
     ax : matplotlib Axes, optional
         Where to draw.
     bound : array, shape (T,), optional
-        What theory allows: a dashed black line.
+        The theoretical bound: a dashed black line.
     unit : str
         Of the errors.
     """
@@ -182,12 +182,12 @@ def error_over_steps(
 
 
 def bars(values: Mapping[str, float], ax: "Axes | None" = None, *, xlabel: str = "") -> "Axes":
-    """A horizontal bar with its number for each of some values, such as times, the first one on top.
+    """A horizontal bar chart of labelled values, such as times, with the first one at the top.
 
     Parameters
     ----------
     values : mapping of str to float
-        Titles and values, which are not negative.
+        Titles and non-negative values.
     ax : matplotlib Axes, optional
         Where to draw.
     xlabel : str
@@ -205,7 +205,7 @@ def bars(values: Mapping[str, float], ax: "Axes | None" = None, *, xlabel: str =
 
 
 def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
-    """Errors of every layer, in the order of the network: their parts as bars, the whole as a line.
+    """Errors of every layer, in the order of the network: components as bars, the total as a line.
 
     Parameters
     ----------

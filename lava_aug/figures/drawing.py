@@ -1,4 +1,4 @@
-"""What all figures share: axes, colours, markers, and labels that are taken as they are."""
+"""Shared by all figures: axes, colours, markers, and labels that are shown literally."""
 
 from typing import TYPE_CHECKING, Any
 

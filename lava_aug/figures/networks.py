@@ -1,4 +1,4 @@
-"""The figure of a network: its layers by depth, and who takes whose spikes."""
+"""The figure of a network: its layers by depth, and their connections."""
 
 import math
 from textwrap import shorten
@@ -21,9 +21,9 @@ BULGE = 0.68
 
 
 def network_graph(net: Network, ax: "Axes | None" = None) -> "Axes":
-    """The layers of a network as boxes, one below the other by their depth, and their connections as lines.
+    """The layers of a network as boxes, arranged vertically by depth, and their connections as lines.
 
-    A connection that skips layers, such as that of a residual sum, swings out to the right and is dashed.
+    A connection that skips layers, such as that of a residual sum, curves out to the right and is dashed.
 
     Parameters
     ----------

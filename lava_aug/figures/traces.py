@@ -1,4 +1,4 @@
-"""The course of single neurons over time, for plots and explanations."""
+"""Individual neurons over time, for plots and explanations."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ class Trace:
     a : numpy.ndarray
         Input current.
     peak : numpy.ndarray
-        Potential before the spike was taken off, which is what the thresholds are compared with.
+        Membrane potential before the reset by subtraction, which is compared with the thresholds.
     v : numpy.ndarray
         Potential at the end of the step.
     s : numpy.ndarray
@@ -37,12 +37,12 @@ class Trace:
 
 
 def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
-    """Let neurons run from reset through a course of input currents.
+    """Run neurons from reset on a sequence of input currents.
 
     Parameters
     ----------
     neuron : Neuron
-        What to run; any neuron of `lava_aug.neurons`.
+        The neuron to run, any of `lava_aug.neurons`.
     a : array, shape (num_steps, *shape)
         Input current in every step; integers for fixed-point neurons.
     bias : number or array
@@ -51,7 +51,7 @@ def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
     Returns
     -------
     Trace
-        Potentials, spikes and sums.
+        Membrane potentials, spikes and sums.
 
     Examples
     --------

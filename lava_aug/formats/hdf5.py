@@ -1,4 +1,4 @@
-"""HDF5 files: read, whoever made them, with a look at members before they are followed.
+"""Reading untrusted HDF5 files, whose members are checked before they are followed.
 
 A few bytes of a file can claim any size, by a shape, by the size of a compressed block, or by the length of a text. So
 everything is asked for its size first, and a file gets as many bytes of arrays altogether as `readable_bytes` says.
@@ -50,7 +50,7 @@ PLAIN_FILTERS = {
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
 }
-"""Filters that HDF5 brings along; for others it would look for a library and load it."""
+"""Filters that are built into HDF5; for others it would look for a library and load it."""
 
 
 def readable_bytes(size: int) -> int:

@@ -1,4 +1,4 @@
-"""What HDF5 must not be asked about a file that nobody vouches for, read from its bytes, within bounds.
+"""Reads, within bounds, from a file's bytes what would make HDF5 hang if the file is damaged or hostile.
 
 HDF5 2.0 makes room for as many bytes as a text claims to have, up to 4 GB, and never returns from a global heap with
 one wrong byte. In that heap lie texts without a fixed length, and what virtual datasets are made of, which is read as
@@ -52,7 +52,7 @@ class RawFile:
         self._handle: int = file.id.get_vfd_handle()
 
     def at(self, address: int, size: int) -> bytes:
-        """So many bytes from an address; FileError if the file has not so many."""
+        """``size`` bytes from an address; FileError if the file is too short."""
         place = self._base + address
         found = os.pread(self._handle, size, place) if 0 <= place < 1 << 62 else b""
         if len(found) < size:

@@ -1,4 +1,4 @@
-"""HDF5 files of networks: written whole or not at all, and so that `lava_aug.formats.hdf5` reads what was written.
+"""Writing HDF5 files of networks atomically, and such that `lava_aug.formats.hdf5` can read them.
 
 A file is made in memory, and then written: on a full disk HDF5 fails only when the file is closed, cannot close it, and
 says so with an error of its own.

@@ -10,9 +10,9 @@
     /simulation/        Ts, tSample
 
 A layer with several connections has type "sum" and its synapses in ``synapse/<k>/``. A dense layer on a map is preceded
-by a layer of type "flatten", as netx's readers expect; it holds nothing that is not known anyway, and is only checked.
-So is ``delay``, the time steps that each input waits where paths of different length meet.
-Which dataset belongs to which parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
+by a layer of type "flatten", as netx's readers expect; it contains no new information, and is only checked. So is
+``delay``, the delay of each input, in time steps, where paths of different lengths meet. Which dataset belongs to which
+parameter is declared with the parameter (`lava_aug.spec`); there is no code per type.
 """
 
 import math
@@ -39,14 +39,14 @@ FORMAT_VERSION = 1
 
 
 def save(net: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to an HDF5 file: whole, or not at all.
+    """Write a network to an HDF5 file, atomically.
 
     Parameters
     ----------
     net : Network
         What to write.
     path : path
-        Where to; an existing file is replaced once the new one is complete.
+        The file; an existing one is replaced once the new one is complete.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Networks as graphs of NIR, the Neuromorphic Intermediate Representation, and graphs of NIR as networks."""
+"""Networks as NIR (Neuromorphic Intermediate Representation) graphs, and NIR graphs as networks."""

@@ -7,8 +7,8 @@
     /node/metadata/lava_aug/    metadata_version, lost, format, format_version, method, resolution, and the groups of
                                 one of our own files (`lava_aug.formats.netx`): what we read
 
-So a network comes back exactly, whatever the nodes can say. When it is read, the nodes have to be those that the
-metadata's network becomes: who changes them has to take the metadata off, or say that it does not count.
+So a network is restored exactly, whatever the nodes can express. When it is read, the nodes have to match the network
+in the metadata: if you change the nodes, remove the metadata, or read with ``metadata=False``.
 """
 
 import os
@@ -43,17 +43,17 @@ _HEADER = ("format", "format_version", "method", "resolution")
 
 
 def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGraph":
-    """A network as a graph of NIR, and as a file if a path is given: whole, or not at all.
+    """Export a network as a NIR graph, and, if a path is given, write it to a file, atomically.
 
-    Rate networks become plain ``IF`` graphs, for which NIR leaves open only how a neuron is reset, and from where it
-    starts (``convert(v0="zero")`` starts from 0). Of others the graph says what it can, and our metadata all the rest.
+    Rate networks become plain ``IF`` graphs, for which NIR leaves open only the reset and the initial potential (0 with
+    ``convert(v0="zero")``). For other networks, the graph holds what NIR can express, and our metadata the rest.
 
     Parameters
     ----------
     net : Network
         What to export.
     path : path, optional
-        Where to write it; an existing file is replaced once the new one is complete.
+        The file; an existing one is replaced once the new one is complete.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     Warns
     -----
     ExportWarning
-        What is lost on readers that leave the metadata alone; `lava_aug.nir.losses.losses` gives it as a list.
+        What readers that ignore the metadata lose; `lava_aug.nir.losses.losses` returns it as a list.
 
     Raises
     ------
@@ -86,31 +86,31 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     if path is not None:
         with whole_file(path) as partial:
             partial.write_bytes(encoded_by(lambda buffer: nir.write(buffer, found)))
-    warnings.warn(f"lost on readers that leave the metadata alone: {'; '.join(losses(net))}", ExportWarning, 2)
+    warnings.warn(f"lost in readers that ignore the metadata: {'; '.join(losses(net))}", ExportWarning, 2)
     return found
 
 
 def from_nir(
     graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = True, input_unit: float = 1.0, dt: float = 1.0
 ) -> Network:
-    """The network of a graph of NIR: exactly the one that `to_nir` was given, or one of other tools' graphs.
+    """Read a network from a NIR graph: exactly the one passed to `to_nir`, or one from another tool.
 
     Graphs without our metadata become floating-point networks of `RateNeuron`: ``IF`` nodes, and ``Affine``,
     ``Linear``, ``Conv1d``, ``Conv2d``, ``SumPool2d``, ``AvgPool2d``, ``Scale`` and ``Flatten`` between them; an ``I``
-    in front of the output is the readout. What is assumed of them is said in a warning. Nothing in a file is executed.
+    before the output is the readout. A warning lists the assumptions about them. Nothing in a file is executed.
 
     Parameters
     ----------
     graph : nir.NIRGraph or path
         A graph, or a file of one.
     metadata : bool
-        False reads the nodes of a graph of ours as those of any other.
+        False reads the nodes of our graphs like those of any other tool.
     input_unit : float
-        For graphs without our metadata: the value of the graph's input that one unit of our input payload stands for.
-        1 if it takes spikes, or levels from 0 to 255; 1/255 if it takes intensities from 0 to 1.
+        For graphs without our metadata: the value of the graph's input that one unit of our input payload represents. 1
+        if it takes spikes, or levels from 0 to 255; 1/255 if it takes intensities from 0 to 1.
     dt : float
-        For graphs without our metadata: a time step, in the graph's unit of time. In each, ``r * dt`` of the input
-        current is added to a neuron's potential. SpikingJelly writes ``r = 1 / dt`` (1e-4 unless told otherwise).
+        For graphs without our metadata: a time step, in the graph's unit of time. In each, ``r * dt`` times the input
+        current is added to a neuron's potential. SpikingJelly writes ``r = 1 / dt`` (by default with a ``dt`` of 1e-4).
 
     Returns
     -------
@@ -119,12 +119,12 @@ def from_nir(
     Warns
     -----
     ExportWarning
-        What is assumed of a graph without our metadata.
+        The assumptions about a graph without our metadata.
 
     Raises
     ------
     InputError
-        If ``input_unit`` or ``dt`` is no positive number.
+        If ``input_unit`` or ``dt`` is not a positive number.
     FileError
         If the file cannot be read, if nodes and metadata disagree, or if a node has no counterpart here; the message
         names it.
@@ -230,7 +230,7 @@ def _read_graph(group: Reader) -> Graph:
 def _read_node(group: Reader) -> Node:
     kind = group.text("type")
     if group.is_group("nodes"):
-        raise FileError(f"{group.where}: graphs inside of graphs are not read; flatten it")
+        raise FileError(f"{group.where}: nested graphs are not supported; flatten it")
     names = [name for name in group.names if name != "type" and not group.is_group(name)]
     return Node(kind, {name: _field(group, name) for name in names})
 

@@ -1,4 +1,4 @@
-"""Graphs of NIR that other tools wrote, as floating-point networks of rate neurons.
+"""NIR graphs written by other tools, as floating-point networks of rate neurons.
 
 Source: the nodes, their parameters and equations are those of nir 1.0.8, https://github.com/neuromorphs/NIR.
 """
@@ -75,11 +75,11 @@ def _in_order(graph: Graph) -> list[str]:
 
 
 def _assumptions(graph: Graph, input_unit: float, dt: float) -> list[str]:
-    found = [f"one unit of input payload stands for {input_unit:g} at the graph's input", *_gains(graph, dt)]
+    found = [f"one unit of input payload represents {input_unit:g} at the graph's input", *_gains(graph, dt)]
     if any(node.kind == "IF" for node in graph.nodes.values()):
-        found.append("IF neurons fire at v >= v_threshold, which is then taken off v")
+        found.append("IF neurons fire at v >= v_threshold, which is then subtracted from v")
     if any(node.kind == "Flatten" for node in graph.nodes.values()):
-        found.append("Flatten joins all dimensions of a sample")
+        found.append("Flatten flattens all dimensions of a sample")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the nodes of NIR leave out of a network."""
+"""What NIR nodes cannot express of a network."""
 
 from collections.abc import Callable
 
@@ -10,19 +10,19 @@ from lava_aug.nir.nodes import FIRING, Graph, graph_of
 
 
 def losses(net: Network) -> list[str]:
-    """What a reader does not know that runs the nodes and leaves our metadata alone: one line for each thing."""
+    """What readers that run the nodes and ignore our metadata lose, one line for each."""
     firing = [layer for layer in net if type(layer.neuron) in FIRING]
     found = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
     graph = graph_of(net)
     if not net.is_float:
         found.append("v stays within 24 bits")
-    found.append("the readout adds up over the time steps what comes out")
+    found.append("the readout sums its input over the time steps")
     if graph.nodes["input"].fields["shape"][0] > net.input_shape[0]:
-        found.append("the images have one channel more, the last one, which is 1 everywhere in every step")
+        found.append("the images have an additional last channel, which is 1 everywhere in every step")
     if net.heads:
         found.append("the output is several tensors, one after the other")
     if not type_checks(graph):
-        found.append("nir takes windows for square ones: read it with nir.read(path, type_check=False)")
+        found.append("nir assumes square windows: read it with nir.read(path, type_check=False)")
     return found
 
 
@@ -36,7 +36,7 @@ def _bounded(neuron: Neuron) -> bool:
 
 
 _LOSSES: tuple[tuple[str, Callable[[Neuron], bool]], ...] = (
-    ("a spike takes the threshold off v, which NIR leaves open (norse sets v to 0)", lambda neuron: True),
+    ("reset by subtraction, which NIR leaves open (norse sets v to 0)", lambda neuron: True),
     ("v starts from v0 instead of 0", lambda neuron: bool(np.any(neuron.initial()[0] != 0))),
     ("negative spikes at vth_lo", lambda neuron: neuron.negative),
     ("n may become negative (signed)", lambda neuron: not neuron.rectifies),

@@ -1,4 +1,4 @@
-"""What the nodes of another tool's graph send, in our terms.
+"""The outputs of the nodes of another tool's graph, in our terms.
 
 Signals are sums of terms: the spikes of a layer behind one synapse. Linear nodes change the synapses of all terms that
 reach them, and neurons make a layer of them.

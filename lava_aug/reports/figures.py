@@ -1,4 +1,4 @@
-"""The figures of a report: drawn by `lava_aug.plot`, as SVG that lies in the page and takes on its colours."""
+"""The figures of a report: drawn by `lava_aug.plot`, as SVG embedded in the page, in its colours."""
 
 import dataclasses
 import io

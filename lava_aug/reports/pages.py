@@ -1,4 +1,4 @@
-"""Reports of comparisons: one HTML file with everything in it, the same as JSON, and the curves as CSV."""
+"""Reports of comparisons: a self-contained HTML file, the same as JSON, and the curves as CSV."""
 
 import csv
 import io
@@ -25,26 +25,26 @@ COLUMNS = ("title", "data", "case", "step", "accuracy", "events", "spike_sum", "
 def write_report(
     comparisons: Comparison | Iterable[Comparison], directory: str | os.PathLike[str], *, name: str | None = None
 ) -> Path:
-    """Write a report: ``<name>.html``, ``<name>.json`` and ``<name>.csv``, each whole or not at all.
+    """Write a report: ``<name>.html``, ``<name>.json`` and ``<name>.csv``, each atomically.
 
     Parameters
     ----------
     comparisons : Comparison or iterable of Comparison
-        From `lava_aug.compare_cases`; several come into one report.
+        From `lava_aug.compare_cases`; several are combined into one report.
     directory : path
-        Made if it is not there.
+        Created if it does not exist.
     name : str, optional
-        Of the files; default the comparisons' titles.
+        Base name of the files; default the comparisons' titles.
 
     Returns
     -------
     Path
-        Of the HTML file.
+        The HTML file.
 
     Raises
     ------
     InputError
-        If there is no comparison, one without rows, or the name is not one of a file.
+        If there is no comparison, one without rows, or the name is not a valid file name.
     FileError
         If a file cannot be written.
     """
@@ -67,25 +67,24 @@ PAGES = (".html", ".htm", ".md")
 
 
 def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.PathLike[str]) -> list[Path]:
-    """Write one page with comparisons: HTML, with the curves as CSV beside it; or Markdown, with a figure each.
+    """Write one page with comparisons: HTML, with the curves as CSV next to it; or Markdown, with one figure each.
 
     Parameters
     ----------
     comparisons : Comparison or iterable of Comparison
-        What it shows, one below the other.
+        What to show, in this order.
     path : path
-        Of the page, which ends in ``.html``, or in ``.md`` for Markdown, with its figures in the folder ``images``
-        beside it.
+        The page, ending in ``.html``, or in ``.md`` for Markdown, with its figures in the folder ``images`` next to it.
 
     Returns
     -------
     list of Path
-        All that was written, the page first.
+        All files written, the page first.
 
     Raises
     ------
     InputError
-        If there is no comparison, or one without rows, or the path ends otherwise.
+        If there is no comparison, or one without rows, or the path has a different suffix.
     FileError
         If a file cannot be written.
     """
@@ -102,12 +101,12 @@ def write_page(comparisons: Comparison | Iterable[Comparison], path: str | os.Pa
 
 
 def report_html(comparisons: Comparison | Iterable[Comparison]) -> str:
-    """A page with tables, figures and configuration; it loads nothing, runs nothing, and needs no network.
+    """A page with tables, figures and configuration; it is self-contained and executes nothing.
 
     Parameters
     ----------
     comparisons : Comparison or iterable of Comparison
-        What it shows, one below the other.
+        What to show, in this order.
 
     Raises
     ------
@@ -130,13 +129,13 @@ def to_csv(comparisons: Comparison | Iterable[Comparison]) -> str:
     """One line for every row after every step.
 
     The columns: title and data of the comparison, the row's title, step, accuracy (0 .. 1), and means per image up to
-    the step: events and sum of ``|s|`` (input left out), synaptic operations, estimated energy in nJ. Floats are
+    the step: events and sum of ``|s|`` (excluding the input), synaptic operations, estimated energy in nJ. Floats are
     written so that reading them gives the same floats; texts that begin like a formula have an apostrophe before them.
 
     Parameters
     ----------
     comparisons : Comparison or iterable of Comparison
-        What it lists.
+        What to list.
 
     Raises
     ------
@@ -166,7 +165,7 @@ def _cell(text: str) -> str:
 
 
 def read_comparisons(paths: Iterable[str | os.PathLike[str]]) -> list[Comparison]:
-    """The comparisons in JSON files: those of ``lava-aug compare``, or of reports.
+    """Read the comparisons in JSON files: those of ``lava-aug compare``, or of reports.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ def read_comparisons(paths: Iterable[str | os.PathLike[str]]) -> list[Comparison
     Raises
     ------
     FileError
-        If a file cannot be read, or holds something else.
+        If a file cannot be read, or does not contain comparisons.
     """
     return [comparison for path in paths for comparison in _read(Path(path))]
 

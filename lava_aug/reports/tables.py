@@ -67,8 +67,8 @@ def cases(comparison: Comparison) -> Table:
     """How every row was made."""
     rows = [[row.title, _options(row), f"{row.overflows:,}", f"{row.seconds:,.1f}"] for row in comparison.rows]
     head = ["case", "options", "overflows", "simulation (s)"]
-    note = "Overflows: potentials and spikes that were cut to their width, over all images and steps."
-    return Table("cases", "How every case was made", head, rows, note, words=True)
+    note = "Overflows: membrane potentials and spikes that were clipped, over all images and steps."
+    return Table("cases", "Options of every case", head, rows, note, words=True)
 
 
 def _options(row: Row) -> str:
@@ -85,7 +85,7 @@ def configuration(comparison: Comparison) -> Table:
         ["ANN's energy", f"{number(comparison.ann_energy)} nJ per image, an estimate"],
         *([name, text(value)] for name, value in flat(comparison.configuration)),
     ]
-    return Table("configuration", "What was run, and with what", ["what", "value"], facts, words=True)
+    return Table("configuration", "Data and versions", ["what", "value"], facts, words=True)
 
 
 def flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

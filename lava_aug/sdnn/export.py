@@ -1,4 +1,4 @@
-"""A converted network as a stock Sigma-Delta network, in a file that unmodified netx of lava-dl loads.
+"""A converted network as a stock Sigma-Delta network, in a file that lava-dl's unmodified netx loads.
 
 What such a network computes is in `lava_aug.sdnn.sigma_delta`, how weights and scales follow in
 `lava_aug.sdnn.requantization`.
@@ -52,7 +52,7 @@ ATTEMPTS, LESS = 64, 0.95
 
 @dataclasses.dataclass(frozen=True)
 class RequantizedLayer:
-    """What became of one layer.
+    """The result of requantising one layer.
 
     Attributes
     ----------
@@ -61,14 +61,14 @@ class RequantizedLayer:
     gain : float
         Messages per unit of our spike coefficient (readout: per unit of ``v``).
     largest_weight, previous_weight : int
-        Largest magnitude of its integer weights now and before.
+        Largest magnitude of its integer weights after and before.
     weight_error, bias_error : float
         Root of the squared rounding error of the weights relative to them; largest error of a bias relative to the
         largest activation.
     largest_message : int
-        What there is room for: the largest activation as a message (readout: the largest sum).
+        The largest supported activation as a message (readout: the largest sum).
     threshold : int
-        ``vThMant``: changes of less than 64 times this are not sent.
+        ``vThMant``: changes smaller than 64 times this are not sent.
     """
 
     name: str
@@ -83,16 +83,16 @@ class RequantizedLayer:
 
 @dataclasses.dataclass(frozen=True)
 class SigmaDeltaExport:
-    """What `export_sdnn` wrote.
+    """The result of `export_sdnn`.
 
     Attributes
     ----------
     network : SigmaDeltaNetwork
-        The arithmetic of the file, which `simulate` gives bit for bit as netx on Lava.
+        The arithmetic of the file; its `simulate` agrees bit for bit with netx on Lava.
     layers : tuple of RequantizedLayer
-        What was requantised.
+        The requantised layers.
     notes : tuple of str
-        What to know about the file.
+        Remarks about the file.
     """
 
     network: SigmaDeltaNetwork
@@ -122,33 +122,33 @@ def export_sdnn(
 ) -> SigmaDeltaExport:
     """Write a network as a stock Sigma-Delta netx file, which ``lava.lib.dl.netx.hdf5.Network`` runs unmodified.
 
-    The spiking neurons are gone: each layer computes the ReLU that they stand for and sends its changes. So the method
-    and the number of steps that the network was converted for do not matter.
+    Each layer of spiking neurons is replaced by the ReLU that it represents, and sends only changes. So the conversion
+    method and the number of steps do not matter.
 
     Parameters
     ----------
     net : Network
-        A fixed-point network whose layers follow each other: convolutions, average pooling and dense layers.
+        A sequential fixed-point network: convolutions, average pooling and dense layers.
     path : path
-        The file to write, whole or not at all.
+        The file to write, atomically.
     images : array or tensor, shape (B, *net.input_shape), optional
-        Typical images, from which the ranges are taken. Without, they follow from the balanced thresholds of the
-        conversion (`HEADROOM` times those); of a network that was not converted, from the worst case.
+        Typical images, on which the ranges are measured. Without them, the ranges follow from the balanced thresholds
+        of the conversion (`HEADROOM` times those), or from the worst case if the network was not converted.
     threshold : float, optional
-        Changes of less than this part of a layer's largest activation are not sent (until they add up to it); from 0,
-        all changes, to below 1. The input sends all changes.
+        Changes smaller than this fraction of a layer's largest activation are not sent (until they add up to it); from
+        0, all changes, to below 1. The input sends all changes.
 
     Returns
     -------
     SigmaDeltaExport
-        The network that was written, and what requantisation did to each layer.
+        The network that was written, and the effect of requantisation on each layer.
 
     Raises
     ------
     NetworkError
         If stock netx cannot express the network; the message names the layer.
     InputError
-        If images or threshold are not usable.
+        If images or threshold are invalid.
     FileError
         If the file cannot be written.
     """
@@ -268,7 +268,7 @@ def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str
     late = counted(network.depth, "time step")
     return [
         f"an image's answer is there {late} after it; images can follow each other every step",
-        *([f"images have one channel more, the last one, which is {INPUT_LEVELS} everywhere"] * network.constant),
+        *([f"images have an additional last channel, which is {INPUT_LEVELS} everywhere"] * network.constant),
         f"pixels 0 .. {INPUT_LEVELS} go into net.in_layer.neuron.a_in, in Lava's order (width, height, channels)",
         source,
     ]

@@ -1,8 +1,8 @@
 """The layout of stock Sigma-Delta netx files.
 
-As in the pilotnet_sdnn that lava-dl's wheel brings along: ``/layer/<i>/`` with type (10 bytes), shape, weight
-and bias (float32 that hold integers), inFeatures, outFeatures or inChannels, outChannels, kernelSize, stride, padding,
-dilation, groups; ``/layer/<i>/neuron/`` with type "SDNN", activation "relu", vThMant, and sigma_output for the last.
+As in the pilotnet_sdnn that lava-dl's wheel contains: ``/layer/<i>/`` with type (10 bytes), shape, weight and bias
+(float32 that hold integers), inFeatures, outFeatures or inChannels, outChannels, kernelSize, stride, padding, dilation,
+groups; ``/layer/<i>/neuron/`` with type "SDNN", activation "relu", vThMant, and sigma_output for the last.
 """
 
 import math

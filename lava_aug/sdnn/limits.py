@@ -1,4 +1,4 @@
-"""Which networks stock Sigma-Delta netx can hold: layers one after the other, with ReLUs; others are refused."""
+"""Which networks stock Sigma-Delta netx supports: sequential ones with ReLUs; others are rejected."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def refused(layer: Layer, found: str) -> NetworkError:
 def _check_place(net: Network, layer: Layer, before: str) -> None:
     connection, *more = layer.connections
     if more:
-        raise refused(layer, f"it adds up {1 + len(more)} connections")
+        raise refused(layer, f"it sums {1 + len(more)} connections")
     if connection.source != before:
         raise refused(layer, f"it takes spikes of {connection.source!r} instead of {before!r}")
 
@@ -73,7 +73,7 @@ def _check_neuron(net: Network, layer: Layer) -> None:
 def _check_threshold(net: Network, layer: Layer) -> None:
     vth = layer.neuron.threshold
     if vth is not None and differs_by_place(vth, net.current_shapes[layer.name]):
-        raise refused(layer, "its threshold differs from place to place")
+        raise refused(layer, "its threshold varies with the position")
 
 
 def by_channel(value: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Integer weights and scales of Sigma-Delta networks, which have a fixed shift where ours divide by a threshold.
+"""Integer weights and scales of Sigma-Delta networks, which use a fixed shift where ours divide by a threshold.
 
 In units of the spike coefficient, one of our layers computes (``lava_aug.neurons``, the limit of many steps)::
 

@@ -1,4 +1,4 @@
-"""Running stock Sigma-Delta files on unmodified netx of lava-dl, safely, and noting what every layer sends."""
+"""Running stock Sigma-Delta files on lava-dl's unmodified netx, safely, and recording what every layer sends."""
 
 import os
 import time
@@ -39,22 +39,22 @@ def run_sdnn(
     images : array, shape (N, *input_shape)
         uint8, in our axes; without the constant channel, if the file has one.
     steps_per_image : int
-        Time steps for which each image is shown. One is enough: netx's layers all work at the same time, and what one
-        step brings passes the network like a train.
+        Time steps for which each image is shown. One is enough: netx's layers form a pipeline, in which each step's
+        messages advance by one layer per step.
     fast : bool
         Whether `lava_aug.FastSimCfg` replaces Lava's models of Conv and Dense; the result is equal, bit for bit.
     timeout : float, optional
-        Seconds that the run may take.
+        Time limit in seconds.
 
     Returns
     -------
     SigmaDeltaOutput
-        Layers are named "1", "2", …; ``seconds`` is what Lava took, its start included.
+        Layers are named "1", "2", …; ``seconds`` is the time that Lava took, including its start.
 
     Raises
     ------
     InputError
-        If images or the number of steps are not usable.
+        If images or the number of steps are invalid.
     FileError
         If the file cannot be read.
     BackendError

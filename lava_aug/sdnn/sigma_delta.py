@@ -14,8 +14,8 @@ Sources, in those wheels: ``lava/proc/sdn/models.py`` (neurons), ``lava/proc/con
                send sent >> 6
     readout    sigma = sigma + a;  send sigma
 
-Everything starts at 0, and nothing is ever reset. What ``>> 6`` rounds off is not kept in the residue: each message
-for a change that is no multiple of 64 leaves the receiver's sum up to 1 too small, for good (`docs/sdnn.md`).
+Everything starts at 0, and nothing is ever reset. What ``>> 6`` rounds off is not kept in the residue: each message for
+a change that is no multiple of 64 leaves the receiver's sum permanently up to 1 too small (`docs/sdnn.md`).
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ class SigmaDeltaLayer:
     threshold : int
         ``vThMant``.
     shape : tuple of int
-        What it sends, in our axes.
+        The shape of what it sends, in our axes.
     """
 
     name: str
@@ -67,19 +67,19 @@ class SigmaDeltaLayer:
 
 @dataclasses.dataclass(frozen=True)
 class SigmaDeltaOutput:
-    """What a stock network gave. N images follow each other every ``steps_per_image`` time steps.
+    """The output of a stock network. N images follow each other every ``steps_per_image`` time steps.
 
     Attributes
     ----------
     readout : numpy.ndarray
         What the last layer sent in each of Lava's steps, int64 ``(steps, outputs)``.
     events : dict of str to numpy.ndarray
-        Non-zero messages of the input and of each layer but the last, in order, in each of Lava's steps, int64
+        Non-zero messages of the input and of each layer except the last, in order, in each of Lava's steps, int64
         ``(steps,)``.
     num_images, steps_per_image, depth : int
         The last step of image i, from 0, reaches the readout in step ``(i + 1) * steps_per_image + depth``, from 1.
     seconds : float
-        What it took; 0 if that was not measured.
+        Its run time; 0 if that was not measured.
     """
 
     readout: np.ndarray
@@ -101,7 +101,7 @@ class SigmaDeltaOutput:
 
     @property
     def events_per_image(self) -> float:
-        """Messages of all layers without the input's, per image; those that turn off the last image are left out."""
+        """Messages of all layers except the input, per image; those that turn off the last image are excluded."""
         steps = self.num_images * self.steps_per_image
         counts = [found[: steps + depth].sum() for depth, found in enumerate(self.events.values()) if depth]
         return float(sum(counts)) / self.num_images
@@ -109,12 +109,12 @@ class SigmaDeltaOutput:
 
 @dataclasses.dataclass(frozen=True)
 class SigmaDeltaNetwork:
-    """A stock network: layers one after the other, the last a readout.
+    """A sequential stock network whose last layer is a readout.
 
     Attributes
     ----------
     input_shape : tuple of int
-        Shape of the input, in our axes, a constant channel included.
+        Shape of the input, in our axes, including a constant channel.
     layers : tuple of SigmaDeltaLayer
         In order.
     constant : bool
@@ -159,11 +159,11 @@ class SigmaDeltaNetwork:
 
     @property
     def depth(self) -> int:
-        """By how many of Lava's steps the readout works later than the input."""
+        """The number of Lava's steps that the readout lags behind the input."""
         return len(self.layers)
 
     def simulate(self, images: Any, steps_per_image: int = 1) -> SigmaDeltaOutput:
-        """What unmodified netx gives on Lava for images that follow each other without reset, bit for bit.
+        """Compute what unmodified netx computes on Lava, bit for bit, for images that follow each other without reset.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class SigmaDeltaNetwork:
         Raises
         ------
         InputError
-            If images or the number of steps are not usable.
+            If images or the number of steps are invalid.
         """
         x = np.repeat(self.pixels(images, steps_per_image), steps_per_image, axis=0)
         x = np.concatenate([x, np.zeros((self.depth, *self.input_shape), np.int64)])
@@ -215,7 +215,7 @@ def encoded(act: np.ndarray, threshold: int) -> np.ndarray:
 
 
 def currents(synapse: Conv | Dense, s: np.ndarray) -> np.ndarray:
-    """What a synapse hands on in every step: the sum over the step before, int64."""
+    """What a synapse forwards in every step: the sum over the previous step, int64."""
     import torch
 
     late = np.zeros_like(s)

@@ -1,6 +1,6 @@
 """A time step of whole populations in one pass over memory: the neurons of `lava_aug.neurons`, compiled by numba.
 
-This is a second implementation of the same specification, for speed; the conformance tests hold it against the first,
+This is a second implementation of the same specification, for speed; the conformance tests check it against the first,
 bit for bit. Max pooling is in `lava_aug.simulation.compiled_pooling`; the three threshold neurons are one function::
 
     x    = min(max(v + a + b, low), high)

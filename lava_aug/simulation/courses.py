@@ -1,4 +1,4 @@
-"""What `simulate` is asked for: how long, how images are presented, what ends them, and what is kept of it all."""
+"""The options of `simulate`: number of steps, presentation of images, early exit, and what is recorded."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Ending early: an image whose answer is clear after few steps need not be presented for all of them."""
+"""Early exit: an image whose prediction is clear after a few steps need not be presented for all of them."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

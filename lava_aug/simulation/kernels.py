@@ -1,4 +1,4 @@
-"""Exact sums on floating-point hardware: which float a sum of integers may be computed in, and who computes it."""
+"""Exact sums on floating-point hardware: the dtype in which a sum of integers is exact, and the kernel."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Collecting what a simulation gives, step by step."""
+"""Collecting the results of a simulation, step by step."""
 
 from typing import TYPE_CHECKING, Any
 

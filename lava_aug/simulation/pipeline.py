@@ -1,4 +1,4 @@
-"""A whole network, one sample at a time, in the time of Lava: a layer works one step behind the deepest of its sources.
+"""A whole network, one sample at a time, with Lava's timing: a layer lags one step behind its deepest source.
 
 This is what the Lava Processes of a network do together, without Lava: in every time step each layer takes the input
 current that was added up in the step before, fires, and then all synapses add up what was sent. Currents of shorter

@@ -1,4 +1,4 @@
-"""The neurons of a layer, in torch, for a batch: compiled on a CPU, by `Neuron.step` wherever else.
+"""The neurons of a layer, in torch, for a batch: compiled on a CPU, otherwise by `Neuron.step`.
 
 Both kinds take the input current of a step and give the spikes, together with the counts of
 `lava_aug.simulation.counting`.

@@ -1,4 +1,4 @@
-"""What makes torch's sums of products inexact, switched off while any thread computes with integers in floats."""
+"""Disables what makes torch's sums of products inexact, while any thread computes with integers in floats."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,9 +1,9 @@
-"""The answer of an AugMapping network after T steps, for the price of one forward pass.
+"""The readout of an AugMapping network after T steps, at the cost of one forward pass.
 
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
-proof). So what a layer has sent in all follows from what the layer before has sent in all, and the images count T
-times. Signed neurons leave out the maximum, and ``n_max * T`` is a minimum. Max pooling takes maxima of sums.
+proof). So the total that a layer has sent follows from the total that the previous layer has sent, and the images count
+T times. Signed neurons omit the maximum, and ``n_max * T`` adds a minimum. Max pooling takes maxima of sums.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class Settled:
 
     @property
     def heads(self) -> dict[str, np.ndarray]:
-        """`logits` of each head of a network with several: ``(B, *head's shape)`` by name."""
+        """`logits` of each head, if there are several: ``(B, *head's shape)`` by name."""
         return split_heads(self.network, self.logits)
 
     @property
@@ -62,7 +62,7 @@ class Settled:
         return self.v.argmax(axis=1)
 
     def accuracy(self, labels: Any) -> float:
-        """Fraction of right predictions; InputError if there is not one integer label per image."""
+        """Fraction of correct predictions; InputError if there is not one integer label per image."""
         return float((self.predictions == check_labels(labels, self.predictions.shape)).mean())
 
 
@@ -86,12 +86,12 @@ def settle(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
-        Images computed together; by default as many as make about 8 million neurons. Images in a memory-mapped file are
-        read batch by batch.
+        Images per batch; by default for about 8 million neurons in total. Images in a memory-mapped file are read batch
+        by batch.
     device : str or torch.device
         Where to compute.
     progress : callable, optional
-        Called after every batch with the number of finished images and of all images.
+        Called after every batch with the number of finished images and their total.
 
     Returns
     -------
@@ -101,9 +101,9 @@ def settle(
     Raises
     ------
     NetworkError
-        If the theorem does not hold for the network, or potentials or spikes come so near to their limits on these
-        images that some may have been clipped on the way. The message names the layer and the reason; `simulate`
-        takes any network.
+        If the theorem does not hold for the network, or potentials or spikes come so close to their limits on these
+        images that some may have been clipped in between. The message names the layer and the reason; `simulate`
+        accepts any network.
     InputError
         As `simulate`.
     """
@@ -163,8 +163,8 @@ class _Settler:
         steady = all(source == INPUT for source, _ in self.kernels[layer.name])
         if layer.neuron.swing(total, n, self.num_steps, steady=steady) > (1 << (fixed_point.STATE_BITS - 1)) / MARGIN:
             raise NetworkError(
-                f"settle: potentials of layer {layer.name!r} come near the {fixed_point.STATE_BITS}-bit limit within "
-                f"{counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
+                f"settle: potentials of layer {layer.name!r} come close to the {fixed_point.STATE_BITS}-bit limit "
+                f"within {counted(self.num_steps, 'step')}, so some may have been clipped; use fewer steps, or simulate"
             )
         largest = largest_magnitude(n)
         if layer.neuron.fires:
@@ -176,6 +176,6 @@ class _Settler:
         if mean > limit / MARGIN:
             raise NetworkError(
                 f"settle: layer {layer.name!r} sends up to {mean:.0f} per step, and {layer.neuron.payload_bits}-bit "
-                f"payloads end at {limit}: spikes may have been capped; "
+                f"payloads hold up to {limit}: spikes may have been capped; "
                 "use more message bits or a coarser resolution, or simulate"
             )

@@ -4,10 +4,10 @@ It takes the steps of `lava_aug.neurons` for whole batches and whole layers. Wit
 a layer reach the next one at once; on Lava they take a step per layer, and the windows are shifted by as much, so that
 both see the same spikes in the same step of a window.
 
-Integers travel in float32, which torch is fastest at. That is exact: a sum of products is computed in float32 only if
-``weight_sum * max|s| <= 2**24``, in float64 otherwise, and input currents beyond ``2**24`` stay in float64. Potentials
-stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded, the exact ``v + a + b`` would have been clipped to
-the same 24-bit limit, since ``|b| <= 2**23``.
+Integers are carried in float32, which torch is fastest with. That is exact: a sum of products is computed in float32
+only if ``weight_sum * max|s| <= 2**24``, in float64 otherwise, and input currents beyond ``2**24`` stay in float64.
+Potentials stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded, the exact ``v + a + b`` would have been
+clipped to the same 24-bit limit, since ``|b| <= 2**23``.
 """
 
 import functools
@@ -64,46 +64,47 @@ def simulate(
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     record : bool, str or iterable of str
-        Layers whose spikes to keep (True: all, the input too). Costs 4 bytes per neuron, image and step.
+        Layers whose spikes to record (True: all, including the input). Costs 4 bytes per neuron, image and step.
     presentation : "constant" or "first"
         The image in every step, or ``num_steps`` times the image in the first step and nothing afterwards. The sum of
-        the inputs is the same, and with it the readout of an AugMapping network after the last step; before it, logits
-        are of no scale.
+        the inputs is the same, and therefore the readout of an AugMapping network after the last step; before that, the
+        scale of the logits is undefined.
     stop_when : float, optional
-        Early exit: an image is done once its largest logit is ahead of the second by so much, in the ANN's units. It
-        costs no events from then on, and less time. ``Output.steps`` says how many steps each image took.
+        Early exit: an image stops once its largest logit exceeds the second by at least this margin, in the ANN's
+        units. From then on it costs no events, which also saves time. ``Output.steps`` is the number of steps of each
+        image.
     counts : "image" or "sum"
-        What the statistics of the result are: for each image, which takes 8 bytes for every count, step and image, or
-        summed over the images.
+        Whether the statistics are per image, which takes 8 bytes per count, step and image, or summed over the images.
     readouts : "all", "last" or iterable of int
-        After which steps to keep the readout, counted from 1, ascending: each takes 8 bytes for every output and image.
+        After which steps to keep the readout, counted from 1, ascending: each takes 8 bytes per output and image.
     batch_size : int, optional
-        Images computed together, by default as many as make about 8 million neurons; about 40 bytes for each neuron and
-        image are taken meanwhile. The result comes on top of that: with many images and steps it is the larger part,
-        unless ``counts="sum"`` and ``readouts="last"``. Images in a memory-mapped file are read batch by batch.
+        Images per batch, by default for about 8 million neurons in total; about 40 bytes per neuron and image are
+        allocated during the computation. The result takes additional memory: with many images and steps it is the
+        larger part, unless ``counts="sum"`` and ``readouts="last"``. Images in a memory-mapped file are read batch by
+        batch.
     device : str or torch.device
         Where to compute.
     progress : callable, optional
-        Called after every batch with the number of finished images and of all images.
+        Called after every batch with the number of finished images and their total.
     look : callable, optional
         Called after every step of every layer; see `Look`.
 
     Returns
     -------
     Output
-        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point. `run` presents images in the
-        constant way and for all steps.
+        Equal to that of `lava_aug.run`, bit for bit if the network is fixed-point. `run` always presents constant
+        images for all steps.
 
     Raises
     ------
     InputError
-        If images, number of steps, recorded names, presentation, margin, batch size or device are not usable.
+        If images, number of steps, recorded names, presentation, margin, batch size or device are invalid.
 
     Warns
     -----
     OverflowWarning
-        If potentials were clipped or spikes cut: the readout has room for as many steps as `convert` was asked for, and
-        for more where its weights leave some. Silent neurons that images push down in every step do not count.
+        If potentials were clipped or spikes capped: the readout has headroom for the number of steps passed to
+        `convert`, and often for more. Silent neurons with a steadily negative input do not count.
     """
     x = Payloads(net, images)
     size = images_per_batch(net, batch_size)
@@ -116,7 +117,7 @@ def simulate(
 
 
 def batches(x: np.ndarray | Payloads, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
-    """Successive images, so many at a time; tells about it once a batch is done."""
+    """Successive batches of images; reports progress once a batch is done."""
     check_callable("progress", progress)
     for start in range(0, len(x), size):
         yield x[start : start + size]

@@ -1,1 +1,1 @@
-"""Networks that lava-dl exports: read, checked, and run with fast models."""
+"""Networks that lava-dl exports: reading, validating, and running them with fast models."""

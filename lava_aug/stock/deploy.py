@@ -1,4 +1,4 @@
-"""Running networks of lava-dl's on Lava's CPU backend: built by stock netx, with fast models, under supervision."""
+"""Running lava-dl's networks on Lava's CPU backend: built by stock netx, with fast models, under supervision."""
 
 import tempfile
 from pathlib import Path

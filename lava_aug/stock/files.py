@@ -1,8 +1,7 @@
-"""Files that lava-dl exports: read, checked, shown, and run as stock netx runs them.
+"""Files that lava-dl exports: reading, validating, summarising and running them as stock netx does.
 
-What is read here is what stock netx (lava-dl 0.6.0, ``lava/lib/dl/netx/hdf5.py``) understands of a file. Where it would
-drop something without a word, clip it, or crash, there is an error that names the layer. docs/file-format.md lists all
-datasets.
+This module reads what stock netx (lava-dl 0.6.0, ``lava/lib/dl/netx/hdf5.py``) understands of a file. Where stock netx
+would silently drop something, clip it, or crash, an error names the layer. docs/file-format.md lists all datasets.
 """
 
 import dataclasses
@@ -30,14 +29,14 @@ SIGMA_DELTA = "netx-sdnn"
 def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "StockNetwork":
     """Read a network that lava-dl exported; everything in it is checked, and nothing in it is executed.
 
-    It takes layers of type input, dense, conv and flatten, with neurons CUBA, LOIHI and SDNN, delays included.
+    It supports layers of type input, dense, conv and flatten, with neurons CUBA, LOIHI and SDNN, including delays.
 
     Parameters
     ----------
     path : path
-        An HDF5 file, as the ``export_hdf5`` of lava-dl's slayer writes it.
+        An HDF5 file, as written by ``export_hdf5`` of lava-dl's slayer.
     num_layers : int, optional
-        Read only so many groups of ``/layer``, as the option of that name of stock netx; default all.
+        Read only the first ``num_layers`` groups of ``/layer``, like stock netx's option of that name; default all.
 
     Returns
     -------
@@ -48,7 +47,7 @@ def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "S
     ------
     FileError
         If the file cannot be read, or holds something that stock netx would drop, clip or crash on: an unknown layer or
-        neuron, fractional weights, values that do not fit, something missing; the message names file and layer.
+        neuron, non-integer weights, values out of range, something missing; the message names file and layer.
 
     Examples
     --------
@@ -65,19 +64,19 @@ def load_netx(path: str | os.PathLike[str], num_layers: int | None = None) -> "S
 
 
 class StockNetwork(Spec):
-    """A network of lava-dl's, layer after layer.
+    """A sequential network exported by lava-dl.
 
     Raises
     ------
     NetworkError
-        If the layers do not fit each other; the message names the layer by its number in the file.
+        If the layers do not match; the message names the layer by its number in the file.
 
     Attributes
     ----------
     layers : tuple of StockLayer
         As in the file.
     shapes : tuple of tuple of int
-        What each of them sends, (C, H, W) or (features,).
+        The shape of what each of them sends, (C, H, W) or (features,).
     """
 
     shapes: ClassVar[tuple[Shape, ...]]
@@ -197,7 +196,7 @@ class StockNetwork(Spec):
         return run_stock(self, inputs, num_steps, **options)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it in the layout that stock netx reads: whole, or not at all.
+        """Write it in the layout that stock netx reads, atomically.
 
         Raises
         ------

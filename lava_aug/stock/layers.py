@@ -58,7 +58,7 @@ class StockLayer(Spec):
 class StockInput(StockLayer):
     """With a neuron, values go to it and its spikes to the next layer; without one, spikes go to the next layer.
 
-    ``weight`` and ``bias`` are for whoever prepares the values, ``weight * x + bias``: netx does not apply them.
+    ``weight`` and ``bias`` are for preparing the input, ``weight * x + bias``: netx does not apply them.
     """
 
     type_name = "input"

@@ -1,4 +1,4 @@
-"""Tests of Lava Processes: arrays in, arrays out, in one line, bounded in time.
+"""Testing kit for Lava Processes: arrays in, arrays out, in one line, with a time limit.
 
 >>> from lava_aug.processes import AugmentedIF
 >>> from lava_aug.testing import run_process
@@ -6,9 +6,9 @@
 >>> trace.s_out.tolist()
 [[4, 1], [-4, 1]]
 
-Works for any Lava Process with in and out ports, Lava's own included. pytest loads `lava_aug.testing.plugin` by itself:
-the marker ``lava``, fixtures, a time limit for each test, and a check that nothing is left behind. Names are imported
-when they are first used, so that neither Lava nor torch is loaded by the plugin.
+Works for any Lava Process with in and out ports, including Lava's own. pytest loads `lava_aug.testing.plugin`
+automatically: the marker ``lava``, fixtures, a time limit for each test, and a check that nothing is left behind. Names
+are imported lazily, so that the plugin loads neither Lava nor torch.
 """
 
 from importlib import import_module

@@ -29,23 +29,23 @@ def assert_models_agree(
     Parameters
     ----------
     process : AbstractProcess, a sequence of them, or a function that makes one of these
-        What has not run. Each run has a forked process of its own, in which it starts afresh, so that one Process does
-        for all of them; none of them changes anything here.
+        A Process that has not run yet. Each run is in a separate forked process, so that one Process serves all of
+        them, and nothing changes in this process.
     inputs : mapping of str to array, shape (T, *shape)
         As for `run_process`.
     tags, models, run_cfgs : iterables
-        Which models to compare: each is one run with this option of `run_process`. The first of all is the standard.
+        Which models to compare: each is one run with this option of `run_process`. The very first is the reference.
     rtol, atol : float
         As for `assert_traces_equal`.
     timeout : float
-        Seconds for each run.
+        Time limit of each run, in seconds.
     **options
         Other options of `run_process`, such as ``num_steps`` and ``probe``.
 
     Returns
     -------
     Trace
-        That of the first run.
+        The trace of the first run.
 
     Raises
     ------

@@ -47,50 +47,50 @@ def run_process(
     timeout: float | None = TIMEOUT,
     **ports: Any,
 ) -> Trace:
-    """Run a Process with arrays for its InPorts, and return what it sent, and stop it whatever happens.
+    """Run a Process with arrays for its InPorts, return what it sent, and stop it whatever happens.
 
     Parameters
     ----------
     process : AbstractProcess or sequence of them
-        Any Process with ports, which has not run. Those of a sequence are connected one after the other, unless they
-        are already. What is connected to them runs along.
+        Any Process with ports that has not run yet. A sequence is connected in order, unless it already is. Other
+        connected Processes run as well.
     inputs : mapping of str to array, shape (T, *shape), optional
-        What InPorts get, step by step; zeros afterwards. InPorts that are left out stay unconnected and read zeros.
+        The input of InPorts, step by step; zeros afterwards. Other InPorts stay unconnected and read zeros.
     num_steps : int, optional
-        Time steps; default those of the longest input.
+        Time steps; default the length of the longest input.
     probe : iterable of str
-        Names of Vars, and of OutPorts besides those of the last process, which always are in the trace. Vars can only
-        be read while Lava pauses, so with any of them it pauses after every step.
+        Names of Vars to record, and of OutPorts in addition to those of the last process, which are always in the
+        trace. Vars can only be read while Lava is paused, so if any are named, it pauses after every step.
     tag : str, optional
-        Which ProcessModels to take; default ``"fixed_pt"`` if all processes have one, otherwise what Lava takes.
+        Which ProcessModels to use; default ``"fixed_pt"`` if all processes have one, otherwise Lava's choice.
     model : ProcessModel class, or mapping of Process class to ProcessModel class, optional
-        Which ProcessModel to take for the process (of a sequence: the last one), or for each class.
+        Which ProcessModel to use for the process (the last one of a sequence), or for each class.
     run_cfg : RunConfig, optional
         Instead of ``tag``, for instance `lava_aug.FastSimCfg`.
     before : mapping of int to callable, optional
-        Called before the step, counted from 0, while Lava pauses: here Vars can be set.
+        Called before the step, counted from 0, while Lava is paused, for example to set Vars.
     timeout : float, optional
-        Seconds that it all may take; None for no limit.
+        Time limit in seconds; None for no limit.
     **ports
         As ``inputs``: ``a_in=array``.
 
     Returns
     -------
     Trace
-        What every OutPort sent in, and every Var was after, each step, by name.
+        What every OutPort sent in each step, and the value of every Var after it, by name.
 
     Raises
     ------
     InputError
-        If a name, a shape or a number does not fit.
+        If a name, a shape or a number is invalid.
     BackendError
         If a ProcessModel raises (with its traceback), dies, does not send, or is not found.
 
     Notes
     -----
-    Of several processes, inputs go to the first that has an unconnected port of the name, and probes to the last;
-    ``"name.port"``, with the name of a Process, says which one is meant. Ports must be dense. A Process can run once:
-    make a new one for the next run.
+    With several processes, inputs go to the first that has an unconnected port of that name, and probes to the last;
+    ``"name.port"``, with the name of a Process, selects a specific one. Ports must be dense. A Process can run only
+    once: create a new one for the next run.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What Lava may leave behind: child processes, and segments of shared memory. Linux; elsewhere nothing is seen."""
+"""What Lava may leave behind: child processes, and segments of shared memory. Only detected on Linux."""
 
 import contextlib
 import multiprocessing
@@ -70,7 +70,7 @@ def nothing_left(patience: float | None = None) -> Iterator[None]:
     Parameters
     ----------
     patience : float, optional
-        Seconds that they may take to disappear; default `PATIENCE`.
+        How long to wait for them to disappear, in seconds; default `PATIENCE`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which ProcessModel runs, and what kind of number it has at a port or in a Var."""
+"""Which ProcessModel runs, and its number format at a port or in a Var."""
 
 import copy
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
-"""What `lava_aug.testing` adds to pytest, which loads it by itself.
+"""The pytest plugin of `lava_aug.testing`, which pytest loads automatically.
 
-- ``@pytest.mark.lava`` or ``@pytest.mark.lava(timeout=20)``: the test runs Lava. It is skipped where Lava is not
-  installed, ends after its time limit (default: the ini option ``lava_timeout``, 60 seconds; with pytest-timeout its
-  own marker and options come first), and must leave no child process and no shared memory behind.
-- the fixture ``run_process``: `lava_aug.testing.run_process`, with the same care for a test without the marker;
-- the fixture ``nothing_left``: the check for leftovers alone.
+- ``@pytest.mark.lava`` or ``@pytest.mark.lava(timeout=20)``: the test runs Lava. It is skipped if Lava is not
+  installed, has a time limit (default: the ini option ``lava_timeout``, 60 seconds; pytest-timeout's own marker and
+  options take precedence), and must leave no child process and no shared memory behind.
+- the fixture ``run_process``: `lava_aug.testing.run_process`, with the same checks for a test without the marker;
+- the fixture ``nothing_left``: only the check for leftovers.
 
-Tests without these are left alone. Loading the plugin imports neither Lava nor torch.
+Other tests are not affected. Loading the plugin imports neither Lava nor torch.
 """
 
 import signal

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Trace(Mapping[str, np.ndarray]):
-    """What every probed port sent in, and every probed Var was after, each time step.
+    """What every probed port sent in each time step, and the value of every probed Var after it.
 
     A mapping of names to arrays ``(num_steps, *shape)``, integers as int64, floats as float64. Names that are
     identifiers are attributes as well: ``trace["s_out"]`` is ``trace.s_out``.
@@ -60,11 +60,11 @@ def assert_traces_equal(
     Parameters
     ----------
     found, expected : Trace, or mapping of str to array, shape (num_steps, *shape)
-        All that is in ``expected`` must be in ``found``; what else is there is not looked at.
+        Everything in ``expected`` must be in ``found``; anything else in ``found`` is ignored.
     rtol, atol : float
         Allowed: ``|found - expected| <= atol + rtol * |expected|``. NaN equals NaN.
     names : (str, str)
-        What the two are called in the message.
+        Names of the two in the message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Augmented neurons: graded spikes that stand for several double-threshold spikes of one time step."""
+"""Augmented neurons: graded spikes that represent several double-threshold spikes of one time step."""
 
 from lava_aug.neurons import AugmentedNeuron
 from lava_aug.processes.neuron_process import SpikingProcess

@@ -1,4 +1,4 @@
-"""A source that presents one image after the other."""
+"""A source that presents images one after the other."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Max pooling: what it has sent in all is the maximum, over each window, of the inputs' running sums."""
+"""Max pooling: the total that it has sent is the maximum, over each window, of the inputs' running sums."""
 
 from lava_aug.neurons import MaxPoolNeuron
 from lava_aug.processes.neuron_process import SpikingProcess

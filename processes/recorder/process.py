@@ -1,4 +1,4 @@
-"""A sink that keeps what it receives where the program that started Lava can read it."""
+"""A sink that stores what it receives where the program that started Lava can read it."""
 
 from lava.magma.core.process.ports.ports import InPort
 from lava.magma.core.process.process import LogConfig
@@ -8,14 +8,14 @@ from lava_aug.simulation.recording import Recording
 
 
 class Recorder(Process):
-    """Notes spikes and overflow counts of every time step in a `Recording`.
+    """Writes spikes and overflow counts of every time step to a `Recording`.
 
-    Reading a Var of Lava takes 12 microseconds per element; a `Recording` lies in shared memory and takes none.
+    Reading a Var of Lava takes 12 microseconds per element; a `Recording` is in shared memory, which avoids this.
 
     Parameters
     ----------
     recording : Recording
-        Where to; it also says the shape.
+        Where to write; it also defines the shape.
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional

@@ -12,10 +12,10 @@ from lava_aug.simulation.recording import Recording
 
 
 class SpikingNetwork(Process):
-    """Images in, readout out. It has two kinds of ProcessModels, which agree in every layer, step and neuron:
+    """Images in, readout out. It has two kinds of ProcessModels, which agree for every layer, step and neuron:
 
     - fused: all layers in one Lava process, tags ``fixed_pt`` and ``floating_pt``. The default.
-    - hierarchical: every layer is Lava Processes of its own; ``run_cfg=Loihi2SimCfg(select_sub_proc_model=True)``.
+    - hierarchical: every layer has separate Lava Processes; ``run_cfg=Loihi2SimCfg(select_sub_proc_model=True)``.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class SpikingNetwork(Process):
         Time steps per image. The layer at depth d has its windows start d + 1, d + 1 + num_steps, … (Lava counts time
         steps from 1), so that images can follow each other every ``num_steps`` steps.
     recordings : mapping of str to Recording, optional
-        What to note, by name of the layer (``"input"`` for the images).
+        What to record, by name of the layer (``"input"`` for the images).
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional
@@ -36,7 +36,7 @@ class SpikingNetwork(Process):
     s_in : InPort
         Payloads, ``network.input_shape``.
     v_out : OutPort
-        Potential of the readout after every step. It answers what came in ``network.depth`` steps ago.
+        Membrane potential of the readout after every step, for the input ``network.depth`` steps earlier.
     """
 
     def __init__(

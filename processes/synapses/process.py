@@ -19,11 +19,11 @@ class Synapses(Process):
     Parameters
     ----------
     synapse : Synapse
-        What adds up the spikes (`lava_aug.layers`).
+        How the spikes are summed (`lava_aug.layers`).
     shape : tuple of int
         Shape of the spikes.
     delay : int
-        Time steps that the current waits: where paths of different length meet, for the longest.
+        Additional delay in time steps, for the shorter paths where paths of different lengths meet.
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional
@@ -34,15 +34,15 @@ class Synapses(Process):
     s_in : InPort
         Spike coefficients, ``shape``.
     a_out : OutPort
-        Input current, ``synapse.output_shape(shape)``, in 64 bits: 8-bit weights and 16-bit payloads can make more than
-        32, and currents of several Synapses can cancel.
+        Input current, ``synapse.output_shape(shape)``, in 64 bits: products of 8-bit weights and 16-bit payloads can
+        add up to more than 32, and currents of several Synapses can cancel.
     a_buf : Var
         Current that will be sent in the next time step.
 
     Raises
     ------
     SpecError
-        If the synapse is none or does not fit the shape, or the delay is not an integer of at least 0.
+        If the synapse is not a `Synapse` or does not fit the shape, or the delay is not an integer of at least 0.
     """
 
     def __init__(

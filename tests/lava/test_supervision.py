@@ -55,7 +55,7 @@ def test_a_healthy_network_runs_pauses_and_goes_on() -> None:
 
 RAISED = {
     "raise": r"Lava process 'middle' \(Middle\) raised ValueError: wrong in step 5[\s\S]*Traceback[\s\S]*in run_spk",
-    "init": r"a ProcessModel could not be made:[\s\S]*ValueError: cannot be made",
+    "init": r"a ProcessModel could not be created:[\s\S]*ValueError: cannot be made",
     "kill": r"Lava process 'middle' \(Middle\) was killed by signal 9 \(SIGKILL\)",
     "exit": r"Lava process 'middle' \(Middle\) ended unexpectedly with exit code 3",
     "shape": r"'middle' \(Middle\) raised AssertionError: data.shape=\(3,\)",

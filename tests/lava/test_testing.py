@@ -161,7 +161,7 @@ def test_a_model_that_raises_gives_its_traceback() -> None:
 
 
 def test_a_model_that_cannot_be_made() -> None:
-    with pytest.raises(BackendError, match=r"could not be made:[\s\S]*ValueError: cannot be made"):
+    with pytest.raises(BackendError, match=r"could not be created:[\s\S]*ValueError: cannot be made"):
         run_process(Middle("init"), s_in=TEN)
 
 
