@@ -106,21 +106,21 @@ def check_range(found: np.ndarray, where: str) -> None:
     if low < 0 or high > 1:
         raise InputError(
             f"{where}: floating-point images must be in [0, 1], found {low:g} to {high:g}; divide by the largest "
-            "intensity; for a model of normalised images take plain ones, and convert(normalize=(mean, std))"
+            "intensity; for a model of normalised images pass raw ones, and use convert(normalize=(mean, std))"
         )
 
 
 def check_network(net: Any) -> None:
     """InputError if something is no network."""
     if not isinstance(net, Network):
-        raise InputError(f"net: expected a Network, as convert and load give it, found {type(net).__name__}")
+        raise InputError(f"net: expected a Network, as convert and load return it, found {type(net).__name__}")
 
 
 def _unlike(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
     """What is wrong with the shape of some images, and what to do about the usual mistakes."""
     cures = {
         (*wanted[1:], wanted[0]): "; channels come first: images.transpose(0, 3, 1, 2)",
-        wanted[1:]: "; the axis of channels is missing: images[:, None]",
+        wanted[1:]: "; the channel axis is missing: images[:, None]",
     }
     cure = cures.get(found[1:], "") if len(wanted) == 3 else ""
     cure = "; a single image is a batch of one: images[None]" if found == wanted else cure

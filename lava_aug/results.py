@@ -227,7 +227,7 @@ def _difference(where: str, one: np.ndarray | None, other: np.ndarray | None) ->
     return f"{where}: {len(unequal)} of {one.size} differ, first at {first}: {one[first]} and {other[first]}"
 
 
-CLIPPED, CUT = f"potentials clipped to {fixed_point.STATE_BITS} bits in", "spikes cut to their payload in"
+CLIPPED, CUT = f"potentials clipped to {fixed_point.STATE_BITS} bits in", "spikes capped to their payload in"
 
 
 def warn_of_overflows(out: Output) -> Output:

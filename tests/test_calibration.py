@@ -108,12 +108,12 @@ def with_value(value: float) -> torch.Tensor:
         (
             torch.tensor([[-0.42, 2.8]]),
             "calibration: floating-point images must be in [0, 1], found -0.42 to 2.8; divide by the largest "
-            "intensity; for a model of normalised images take plain ones, and convert(normalize=(mean, std))",
+            "intensity; for a model of normalised images pass raw ones, and use convert(normalize=(mean, std))",
         ),
         (
             torch.tensor([[0.0, 255.0]]),
             "calibration: floating-point images must be in [0, 1], found 0 to 255; divide by the largest "
-            "intensity; for a model of normalised images take plain ones, and convert(normalize=(mean, std))",
+            "intensity; for a model of normalised images pass raw ones, and use convert(normalize=(mean, std))",
         ),
         (BYTES.long(), "calibration: expected uint8 or floating point in [0, 1], found int64"),
         (

@@ -226,7 +226,7 @@ def test_more_steps_than_a_network_is_made_for_are_warned_about() -> None:
 def test_cut_spikes_are_warned_about() -> None:
     with pytest.warns(ConversionWarning):
         net = convert(classes(1), EIGHT, message_bits=3)
-    with pytest.warns(OverflowWarning, match=r"^spikes cut to their payload in '1': use a coarser "):
+    with pytest.warns(OverflowWarning, match=r"^spikes capped to their payload in '1': use a coarser "):
         simulate(net, EIGHT)
 
 

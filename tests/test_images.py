@@ -93,7 +93,7 @@ def test_simulate_takes_all_of_them() -> None:
 
 TYPES = "images: expected uint8 or floating point in [0, 1], found"
 HINT = (
-    "divide by the largest intensity; for a model of normalised images take plain ones, and "
+    "divide by the largest intensity; for a model of normalised images pass raw ones, and use "
     "convert(normalize=(mean, std))"
 )
 
@@ -138,7 +138,7 @@ def test_impossible_images(net: Network, images: Any, message: str) -> None:
     ("shape", "cure"),
     [
         ((2, 5, 4, 3), "; channels come first: images.transpose(0, 3, 1, 2)"),
-        ((2, 5, 4), "; the axis of channels is missing: images[:, None]"),
+        ((2, 5, 4), "; the channel axis is missing: images[:, None]"),
         ((3, 5, 4), "; a single image is a batch of one: images[None]"),
         ((2, 3, 4, 5), ""),
     ],

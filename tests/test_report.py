@@ -318,7 +318,7 @@ def test_command_shows_the_page(
     assert opened == [(folder / "report.html").as_uri()]
     assert "no browser" not in capsys.readouterr().err
     assert run("report", "a.json", "--open") == 0
-    assert "no browser was found" in capsys.readouterr().err
+    assert "no browser found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

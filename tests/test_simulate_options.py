@@ -282,5 +282,5 @@ def test_a_device_of_torch_is_one_too() -> None:
 
 @pytest.mark.parametrize("function", [simulate, settle, verify])
 def test_what_is_no_network_is_refused(function: Any) -> None:
-    with pytest.raises(InputError, match=r"^net: expected a Network, as convert and load give it, found str$"):
+    with pytest.raises(InputError, match=r"^net: expected a Network, as convert and load return it, found str$"):
         function("digits.net", np.zeros((1, 6), np.uint8))

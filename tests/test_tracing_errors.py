@@ -19,7 +19,7 @@ LIST = "docs/conversion.md lists what is"
 USE_RELU = "train the network with ReLU instead"
 NO_SIGMOID = "remove it: the order of the logits is the same, and 1/2 becomes 0"
 INNER_SOFTMAX = (
-    "it divides by a sum that depends on the image, and spikes only add up; only as the last step it can be left out"
+    "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
 )
 NO_SOFTMAX = "remove it: the argmax of the logits is the same"
 USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"

@@ -17,9 +17,9 @@ def test_the_backend_says_why_in_one_sentence(name: str) -> None:
     with pytest.raises(la.BackendError) as caught:
         getattr(la, name)
     assert str(caught.value) == (
-        "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) exist for Python 3.10 only; "
-        f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which gives the same, "
-        "or install Lava by hand as the README says under Limits."
+        "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) support Python 3.10 only; "
+        f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which is equivalent, "
+        "or install Lava by hand as described in the README under Limits."
     )
 
 

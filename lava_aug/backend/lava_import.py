@@ -28,7 +28,7 @@ def import_lava() -> None:
     if method not in (None, "fork"):
         raise BackendError(
             f"Lava needs multiprocessing's start method 'fork', but it has been set to {method!r}; "
-            "import lava_aug.backend.deploy before whatever sets it, or leave it alone"
+            "import lava_aug.backend.deploy before whatever sets it, or do not set it"
         )
     try:
         if method is not None:
@@ -38,9 +38,9 @@ def import_lava() -> None:
             import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
     except ImportError as error:
         raise BackendError(
-            "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) exist for Python 3.10 only; "
-            f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which gives the same, "
-            "or install Lava by hand as the README says under Limits."
+            "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) support Python 3.10 only; "
+            f"this is Python {platform.python_version()}. Use Python 3.10, or lava_aug.simulate, which is equivalent, "
+            "or install Lava by hand as described in the README under Limits."
         ) from error
     finally:
         if multiprocessing.get_start_method(allow_none=True) is None and method is not None:

@@ -13,7 +13,7 @@ GENERAL_ADVICE = "docs/conversion.md lists what is"
 
 _USE_RELU = "train the network with ReLU instead"
 _NO_SOFTMAX = (
-    "it divides by a sum that depends on the image, and spikes only add up; only as the last step it can be left out"
+    "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
 )
 _USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
 _NO_ATTENTION = (

@@ -74,7 +74,7 @@ class Engine(NamedTuple):
 @contextlib.contextmanager
 def _processes(scheduler: str | None) -> Iterator[str]:
     if scheduler is not None:
-        raise InputError(f"engine 'loky': expected no scheduler, as it stays on this machine, found {scheduler!r}")
+        raise InputError(f"engine 'loky': expected no scheduler, as it runs on this machine, found {scheduler!r}")
     yield "loky"
 
 
