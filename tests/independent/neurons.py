@@ -30,7 +30,7 @@ class Neurons:
 
     def step(self, a: list[int]) -> Sent:
         self.t += 1
-        exact = [v + current + b for v, current, b in zip(self.v, a, self.bias, strict=True)]
+        exact = [self.integrate(v) + current + b for v, current, b in zip(self.v, a, self.bias, strict=True)]
         self.v = [min(max(v, -(2**23)), 2**23 - 1) for v in exact]
         saturated = differing(exact, self.v)
         wanted = self.fire()
@@ -38,6 +38,10 @@ class Neurons:
         self.n = [n + x for n, x in zip(self.n, s, strict=True)]
         self.reset(s)
         return Sent(s, saturated, differing(wanted, s))
+
+    def integrate(self, v: int) -> int:
+        """What is left of a potential from the last step."""
+        return v
 
     def fire(self) -> list[int]:
         return [0] * len(self.n)
