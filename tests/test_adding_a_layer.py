@@ -96,7 +96,7 @@ def test_the_layer_is_counted_verified_and_converted(copy: Path) -> None:
     [pytest.param(GENERIC, 25, id="here"), pytest.param(ON_LAVA, 2, id="Lava", marks=pytest.mark.lava(timeout=250))],
 )
 def test_the_tests_of_all_types_pass_with_the_layer(copy: Path, files: tuple[str, ...], least: int) -> None:
-    out = outcome(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", "negate or Negate")
+    out = outcome(copy, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files, "-k", "negate or Negate")
     count = re.search(r"^(\d+) passed, \d+ deselected", out, re.MULTILINE)
     assert count is not None, out
     assert int(count[1]) >= least, out

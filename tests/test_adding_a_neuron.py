@@ -156,5 +156,5 @@ GENERIC = [
 def test_every_generic_test_passes_with_the_new_neuron(project: Path) -> None:
     files = [f"tests/{name}.py" for name in GENERIC]
     chosen = "LEAKY or Leaky or every_registered or every_type or test_limits or may_be_compiled"
-    text = output_of(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files)
+    text = output_of(project, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", chosen, *files)
     assert int(re.findall(r"(\d+) passed", text)[0]) >= 15, text

@@ -220,6 +220,7 @@ def command_pages() -> Iterator[Any]:
             yield with_lava(page, "from lava" if uses else "")
 
 
+@pytest.mark.slow
 @TORCHVISION
 @pytest.mark.parametrize("page", list(command_pages()))
 def test_commands_run(page: Path, folder: Path) -> None:

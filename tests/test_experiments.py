@@ -351,6 +351,7 @@ def cluster() -> Iterator[Any]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_dask_worker_is_killed_in_the_middle(
     compared: Callable[..., la.Comparison], cluster: Any, tmp_path: Path
@@ -403,6 +404,7 @@ def dask_worker(address: str) -> Iterator[None]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
     compared: Callable[..., la.Comparison], tmp_path: Path

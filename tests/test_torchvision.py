@@ -54,6 +54,7 @@ def correlation(found: np.ndarray, model: nn.Module, images: torch.Tensor) -> fl
     return float(np.corrcoef((found - found.mean(0)).ravel(), (wanted - wanted.mean(0)).ravel())[0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_float_weights_decode_to_the_models_logits(name: str) -> None:
     model, images = made(name), images_for(name)
@@ -62,6 +63,7 @@ def test_float_weights_decode_to_the_models_logits(name: str) -> None:
     assert correlation(out.logits[-1], model, images[:6]) > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_eight_bits_decode_to_the_models_logits_and_settle(name: str) -> None:
     model, images = made(name), images_for(name)

@@ -62,6 +62,7 @@ def test_is_stored_as_it_should_be(path: Path) -> None:
 
 
 @notebooks
+@pytest.mark.slow
 @pytest.mark.lava
 @pytest.mark.skipif(not HAS_LAVA, reason="needs Lava")
 def test_gives_what_is_stored(path: Path, tmp_path: Path) -> None:

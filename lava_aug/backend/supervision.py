@@ -293,7 +293,7 @@ class SupervisedRuntime(Runtime):
 
     def _await_cause(self) -> None:
         """A service reports an error: the child that caused it says more about it in a moment."""
-        end = time.monotonic() + 1
+        end = time.monotonic() + STOP_SECONDS
         while time.monotonic() < end:
             self.check_children()
             time.sleep(POLL_SECONDS / 10)

@@ -14,6 +14,7 @@ def test_several_heads(fused: bool) -> None:
     assert list(found.heads) == ["logits", "map", "pooled", "active"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "hierarchical"])
 def test_resnet18(fused: bool) -> None:
     pytest.importorskip("torchvision")

@@ -229,6 +229,7 @@ sys.exit(not result.wasSuccessful())
 with_lava_dl = pytest.mark.skipif(not any(distributions(name="lava-dl")), reason="lava-dl is not installed")
 
 
+@pytest.mark.slow
 @with_lava_dl
 def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     """Networks built by stock netx, compared by lava-dl with its ground truths."""
@@ -245,6 +246,7 @@ def test_lava_dls_own_tests_pass_under_it(tmp_path: Path) -> None:
     assert "fast models: ['PyFastConvFixed', 'PyFastDenseFixed']" in done.stdout
 
 
+@pytest.mark.slow
 @with_lava_dl
 def test_pilotnet_lif_equals_its_ground_truth(tmp_path: Path) -> None:
     """Currents and potentials of seven layers, half-way through an image and at its end."""

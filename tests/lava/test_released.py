@@ -151,7 +151,7 @@ def script(body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.lava
+@pytest.mark.slow
 def test_many_calls_need_few_file_descriptors() -> None:
     done = script("""
         import resource
