@@ -74,8 +74,8 @@ def test_large_biases_limit_the_scale() -> None:
     with pytest.warns(ConversionWarning) as caught:
         net = convert(by_hand(idle_bias=-1000.0, output_bias=2.0**15), WHITE, percentile=100)
     assert [str(warning.message) for warning in caught] == [
-        "layer '2': its weights for what '0' sends lie within +-6, of 8 bits; larger ones would take its biases or "
-        "potentials out of 24 bits. Use fewer time steps, a coarser (larger) resolution or, before the last layer, "
+        "layer '2': its weights for what '0' sends lie within +-6, of 8 bits; larger ones would make its biases or "
+        "potentials exceed 24 bits. Use fewer time steps, a coarser (larger) resolution or, before the last layer, "
         "weight_scales='channel'"
     ]
     # -1000 is 8000 thresholds, and 1048 * 8000 the most that 24 bits hold; the weights are 1048 * 8/255 * W.
