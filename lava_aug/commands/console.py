@@ -53,7 +53,7 @@ def show_warning(message: Warning | str, category: type[Warning], *_: Any) -> No
 
 def fail(text: str) -> None:
     """Print an error."""
-    err.print(Text.assemble(("Error:", "bold red"), f" {printable(text)}"))
+    err.print(Text.assemble(("Error:", "bold red"), f" {printable(text)}"), soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
