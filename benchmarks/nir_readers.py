@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import lava_aug as la
-from lava_aug.digits import load_digits, train
+from lava_aug.examples.digits import load_digits, train
 
 Spikes = dict[str, np.ndarray]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lava_aug.core.texts import table
 from lava_aug.experiments.comparison import TOLERANCE, Curve
-from lava_aug.texts import table
 
 BEST = "*"
 EVENTS = "pooling is computed in floats, and does not count, with SpikingJelly and sinabs"

@@ -193,7 +193,7 @@ def main() -> None:
 def prepared(arguments: argparse.Namespace) -> tuple[torch.nn.Module, Task]:
     """The trained model in evaluation mode, and what is to be done with it."""
     if arguments.model == "digits":
-        from lava_aug.digits import load_digits, train
+        from lava_aug.examples.digits import load_digits, train
 
         digits = load_digits()
         model: torch.nn.Module = train(digits)

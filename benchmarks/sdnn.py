@@ -19,7 +19,7 @@ import numpy as np
 
 import lava_aug as la
 from lava_aug.commands.inputs import read_images
-from lava_aug.texts import table
+from lava_aug.core.texts import table
 
 TIMED = 1000
 """Images that are timed: those there are, over and over."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import lava_aug as la
-from lava_aug.digits import load_digits, train
+from lava_aug.examples.digits import load_digits, train
 
 
 def state() -> tuple[float, int, int, int]:

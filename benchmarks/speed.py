@@ -30,12 +30,12 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 import lava_aug as la
-from lava_aug.backend.deploy import Deployment
+from lava_aug.core.layers import Conv, Dense, SumPool
+from lava_aug.core.network import INPUT
 from lava_aug.experiments.ann import ann_logits
-from lava_aug.layers import Conv, Dense, SumPool
-from lava_aug.network import INPUT
+from lava_aug.kernels.dispatch import SampleKernel, TorchKernel
+from lava_aug.lava.deploy import Deployment
 from lava_aug.processes import PROCESSES, ImageSource
-from lava_aug.simulation.kernels import SampleKernel, TorchKernel
 
 STEPS = 4
 CONV_LAYERS = ((1, 28, 16, 5), (32, 14, 64, 3), (64, 16, 128, 3), (128, 8, 256, 3))

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 import lava_aug as la
-from lava_aug.datasets import load_images, split
-from lava_aug.zoo import ZOO
+from lava_aug.examples.datasets import load_images, split
+from lava_aug.examples.zoo import ZOO
 
 T = TypeVar("T")
 

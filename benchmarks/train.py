@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lava_aug.datasets import load_images, split
-from lava_aug.errors import InputError
-from lava_aug.zoo import WEIGHTS, ZOO
+from lava_aug.core.errors import InputError
+from lava_aug.examples.datasets import load_images, split
+from lava_aug.examples.zoo import WEIGHTS, ZOO
 
 
 def deform(x: Tensor, _: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from typing import Any
 
 from lava.magma.core.process.process import AbstractProcess
 
-from lava_aug.errors import SpecError
-from lava_aug.spec import is_int
+from lava_aug.core.errors import SpecError
+from lava_aug.core.spec import is_int
 
 
 class Process(AbstractProcess):

@@ -22,9 +22,10 @@ from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseMo
 from lava.proc.dense.process import DelayDense, Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
-from lava_aug import layers, winograd
-from lava_aug.compiled_synapses import convolve_events_last, gather_rows
-from lava_aug.simulation.kernels import ExactKernel, SampleKernel
+from lava_aug.core import layers
+from lava_aug.kernels import winograd
+from lava_aug.kernels.compiled_synapses import convolve_events_last, gather_rows
+from lava_aug.kernels.dispatch import ExactKernel, SampleKernel
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 

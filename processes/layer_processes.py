@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import Neuron
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.neurons import Neuron
 from lava_aug.processes.neuron_process import NeuronProcess
 from lava_aug.processes.recorder.process import Recorder
 from lava_aug.processes.synapses.process import Synapses

@@ -1,4 +1,4 @@
-"""What the neurons' Processes and ProcessModels share. The arithmetic is not here, but in `lava_aug.neurons`."""
+"""What the neurons' Processes and ProcessModels share. The arithmetic is not here, but in `lava_aug.core.neurons`."""
 
 from typing import Any, ClassVar
 
@@ -10,11 +10,11 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
-from lava_aug.errors import SpecError
-from lava_aug.fixed_point import STATE_BITS, signed_range
-from lava_aug.neurons import Neuron, State
+from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import STATE_BITS, signed_range
+from lava_aug.core.neurons import Neuron, State
+from lava_aug.core.spec import is_int
 from lava_aug.processes.base import Process, check_fixed, checked_shape
-from lava_aug.spec import is_int
 
 
 class NeuronProcess(Process):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lava_aug import cli
+from lava_aug.commands import cli
 
 
 def run(*arguments: str) -> int:

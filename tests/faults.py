@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from nets import layer
 
-from lava_aug.checks.mismatch import Mismatch
-from lava_aug.layers import Dense
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, Neuron, ReadoutNeuron
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, Neuron, ReadoutNeuron
+from lava_aug.verification.mismatch import Mismatch
 
 VTH = 30
 

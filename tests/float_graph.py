@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer, Term
 from lava_aug.conversion.tracing import trace
-from lava_aug.network import INPUT
+from lava_aug.core.network import INPUT
 
 ModelType = TypeVar("ModelType", bound=nn.Module)
 

@@ -16,16 +16,16 @@ import nir
 import numpy as np
 from nets import SKIPS, layer, skip_net
 
-from lava_aug.errors import ExportWarning, LavaAugError
-from lava_aug.formats.hdf5 import MAX_FILE_BYTES
-from lava_aug.formats.netx import load, save
-from lava_aug.layers import Conv, ConvTranspose, Dense, Scale, Sparse, SumPool
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.core.errors import ExportWarning, LavaAugError
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Sparse, SumPool
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.netx.hdf5 import MAX_FILE_BYTES
+from lava_aug.netx.networks import load, save
+from lava_aug.netx.stock_files import StockNetwork, load_netx
+from lava_aug.netx.stock_layers import StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.netx.stock_neurons import Cuba, SigmaDelta
 from lava_aug.nir.files import from_nir, to_nir
-from lava_aug.stock.files import StockNetwork, load_netx
-from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.stock.neurons import Cuba, SigmaDelta
 
 
 def read_nir(path: Path) -> Network:

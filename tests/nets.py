@@ -6,9 +6,9 @@ import numpy as np
 from examples import gather, random_sparse, weights
 from hypothesis import strategies as st
 
-from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
-from lava_aug.neurons import (
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
+from lava_aug.core.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
     MaxPoolNeuron,

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import MaxPoolNeuron
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import MaxPoolNeuron
 
 
 def _max_pooled(neuron: MaxPoolNeuron, total: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ NETWORK = """
 import numpy as np, torch
 from lava_aug import check, convert, simulate, verify
 from lava_aug.experiments.energy import prices
-from lava_aug.matrices import Dense, Negate
-from lava_aug.network import INPUT, Connection, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, ReadoutNeuron
+from lava_aug.core.matrices import Dense, Negate
+from lava_aug.core.network import Connection, INPUT, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
 
 hidden = Layer(name="h", connections=((INPUT, Negate()),), neuron=AugmentedNeuron(vth=9, signed=True), quantum=1.0)
 behind = Layer(name="out", connections=(("h", Dense(weight=[[1] * 6])),), neuron=ReadoutNeuron(), quantum=1.0)
@@ -65,12 +65,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     layer, example, _, handler = blocks()
-    enter(folder / "lava_aug/matrices.py", "@registered(SYNAPSES)\nclass Scale", f"{layer}\n\n\n")
+    enter(folder / "lava_aug/core/matrices.py", "@registered(SYNAPSES)\nclass Scale", f"{layer}\n\n\n")
     examples, handlers = folder / "tests/examples.py", folder / "lava_aug/conversion/elementwise.py"
     enter(examples, "    (Dense(weight=weights(5, 7)), (7,)),", f"    {example}\n")
     enter(handlers, "@converts(torch.neg,", f"{handler}\n\n\n", after="\n\n\n")
     for path in (examples, handlers):
-        enter(path, "from lava_aug.", "from lava_aug.matrices import Negate\n")
+        enter(path, "from lava_aug.", "from lava_aug.core.matrices import Negate\n")
     return folder
 
 

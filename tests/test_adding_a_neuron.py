@@ -75,7 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(text, encoding="utf-8")
     examples = root / "tests" / "examples.py"
     insert(examples, "    ReadoutNeuron(),\n", f"    {example}\n")
-    insert(examples, "\nDEVICES =", "from lava_aug.neurons import LeakyNeuron\n")
+    insert(examples, "\nDEVICES =", "from lava_aug.core.neurons import LeakyNeuron\n")
     table = output_of(root, "-c", TABLE)
     insert(root / "docs" / "file-format.md", "### Neuron AUGIF\n", f"### Neuron LEAKY\n\nA leaky neuron.\n\n{table}\n")
     reader = root / "tests" / "independent" / "neurons.py"
@@ -87,13 +87,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 QUESTIONS = """
 import numpy as np
 import lava_aug as la
-from lava_aug import neurons
-from lava_aug.checks.mismatch import first_mismatch
-from lava_aug.checks.reference import interpret
+from lava_aug.core import neurons
+from lava_aug.verification.mismatch import first_mismatch
+from lava_aug.verification.reference import interpret
 from lava_aug.experiments.energy import prices
-from lava_aug.figures.traces import trace
-from lava_aug.layers import Dense
-from lava_aug.network import Layer, Network
+from lava_aug.plot.traces import trace
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import Layer, Network
 
 leaky = neurons.LeakyNeuron(vth=10, leak=2)
 plain = neurons.DoubleThresholdNeuron(vth=10)

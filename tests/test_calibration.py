@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lava_aug.conversion.calibration import Calibration, Range, TopValues, as_intensity, calibration_images, measure
 from lava_aug.conversion.tracing import trace
-from lava_aug.errors import ConversionError
+from lava_aug.core.errors import ConversionError
 
 IMAGES = torch.rand(7, 1, 2, 3, generator=torch.Generator().manual_seed(0))
 BYTES = torch.arange(42, dtype=torch.uint8).reshape(7, 1, 2, 3)

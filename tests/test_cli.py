@@ -15,7 +15,7 @@ from rich.console import Console
 import lava_aug as la
 from lava_aug.commands import console
 from lava_aug.commands.console import print_table
-from lava_aug.digits import DigitsNet, load_digits
+from lava_aug.examples.digits import DigitsNet, load_digits
 from lava_aug.simulation.early_exit import margins
 
 
@@ -94,7 +94,7 @@ def test_json_of_searches_and_diagnoses(folder: Path, capsys: pytest.CaptureFixt
     torch.manual_seed(0)
     model = DigitsNet()
     torch.save(model.state_dict(), "digits.pt")
-    named = ("lava_aug.digits:DigitsNet", "-w", "digits.pt")
+    named = ("lava_aug.examples.digits:DigitsNet", "-w", "digits.pt")
     assert run("tune", *named, "-c", "calibration.npz", "-o", "best.net", "-T", "2", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     tuned = la.tune(model, digits.train_images[:60], digits.train_labels[:60], num_steps=2)
@@ -136,7 +136,9 @@ def test_convert_writes_the_network_of_the_public_function(folder: Path) -> None
     model = DigitsNet()
     torch.save(model.state_dict(), "digits.pt")
     options = ("--weights", "digits.pt", "-c", "calibration.npy", "-o", "d.net", "-m", "termapping", "-T", "7")
-    assert run("convert", "lava_aug.digits:DigitsNet", *options, "--percentile", "99", "--weight-bits", "6") == 0
+    assert (
+        run("convert", "lava_aug.examples.digits:DigitsNet", *options, "--percentile", "99", "--weight-bits", "6") == 0
+    )
     images = digits.train_images[:100]
     assert la.load("d.net") == la.convert(model, images, "termapping", None, 7, percentile=99, weight_bits=6)
 
@@ -148,7 +150,7 @@ def test_convert_for_the_chip(folder: Path) -> None:
     model = DigitsNet()
     torch.save(model.state_dict(), "digits.pt")
     options = ("-w", "digits.pt", "-c", "calibration.npy", "-o", "d.net", "--power-of-two-vth", "--message-bits", "12")
-    assert run("convert", "lava_aug.digits:DigitsNet", *options) == 0
+    assert run("convert", "lava_aug.examples.digits:DigitsNet", *options) == 0
     net = la.load("d.net")
     assert net == la.convert(model, images, power_of_two_vth=True, message_bits=12)
     vths = [layer.neuron.vth for layer in net.layers[:-1]]  # pyright: ignore[reportAttributeAccessIssue]
@@ -183,7 +185,7 @@ def test_convert_takes_every_option(folder: Path) -> None:
         "--bias-correction",
     )
     scales = ("--weight-scales", "channel", "--thresholds", "channel", "--balance", "search")
-    assert run("convert", "lava_aug.digits:DigitsNet", *arguments, *scales) == 0
+    assert run("convert", "lava_aug.examples.digits:DigitsNet", *arguments, *scales) == 0
     assert la.load("d.net") == la.convert(
         model,
         images,
@@ -197,21 +199,21 @@ def test_convert_takes_every_option(folder: Path) -> None:
 
 def test_plan_as_table_and_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info", "small.net", "--plan", "--images", "images.npy") == 0
-    plan = small_net().plan(np.load("images.npy"))
+    plan = la.plan(small_net(), np.load("images.npy"))
     assert str(plan) in capsys.readouterr().out
     assert run("info", "small.net", "--plan", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(small_net().plan().to_dict()))
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(la.plan(small_net()).to_dict()))
 
 
 def test_tune_writes_the_best_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, images, labels = digits_files()
     options = ("-w", "digits.pt", "-c", "digits.npz", "-o", "t.net", "--max-loss", "5", "-T", "2", "--figure", "p.png")
-    assert run("tune", "lava_aug.digits:DigitsNet", *options) == 0
+    assert run("tune", "lava_aug.examples.digits:DigitsNet", *options) == 0
     tuned = la.tune(model, images, labels, max_loss=5, num_steps=2)
     assert la.load("t.net") == tuned.network
     assert f"{100 * tuned.best.accuracy:.2f}" in capsys.readouterr().out
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
-    assert run("tune", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "t.net") == 2
+    assert run("tune", "lava_aug.examples.digits:DigitsNet", "-c", "images.npy", "-o", "t.net") == 2
     assert "expected labels with the images" in capsys.readouterr().err
 
 
@@ -220,16 +222,16 @@ def test_diagnose_names_the_layers(folder: Path, capsys: pytest.CaptureFixture[s
     net = la.convert(model, images)
     la.save(net, "d.net")
     options = ("-w", "digits.pt", "--images", "digits.npz", "--figure", "e.svg")
-    assert run("diagnose", "d.net", "lava_aug.digits:DigitsNet", *options) == 0
+    assert run("diagnose", "d.net", "lava_aug.examples.digits:DigitsNet", *options) == 0
     printed = capsys.readouterr().out
     for layer in la.diagnose(net, model, images).layers:
         assert f"{100 * layer.total:.2f}" in printed
     assert "<svg" in (folder / "e.svg").read_text()
-    assert run("diagnose", "d.net", "lava_aug.digits:DigitsNet", *options[:-1], "no/e.png") == 2
+    assert run("diagnose", "d.net", "lava_aug.examples.digits:DigitsNet", *options[:-1], "no/e.png") == 2
     assert "cannot write 'no/e.png'" in capsys.readouterr().err
 
 
-GOOD = ("convert", "lava_aug.digits:DigitsNet", "-c", "images.npy", "-o", "x.net")
+GOOD = ("convert", "lava_aug.examples.digits:DigitsNet", "-c", "images.npy", "-o", "x.net")
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "mean is no number": ((*GOOD, "--mean", "grey"), "--mean, --std: expected comma-separated numbers"),
@@ -252,7 +254,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         "MNIST",
     ),
     "no module": (("convert", "no_such_module:Net", *GOOD[2:]), "No module named 'no_such_module'"),
-    "no such factory": (("convert", "lava_aug.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
+    "no such factory": (("convert", "lava_aug.examples.digits:Nope", *GOOD[2:]), "has no attribute 'Nope'"),
     "no weights": ((*GOOD, "-w", "none.pt"), "weights 'none.pt'"),
     "no such weights": ((*GOOD, "-w", "images.npy"), "weights 'images.npy'"),
     "wrong calibration": (GOOD, "does not take calibration images of shape (6,)"),
@@ -339,7 +341,7 @@ def test_events_are_those_so_far_as_everywhere(folder: Path, capsys: pytest.Capt
 
 def test_resolutions_as_the_docs_write_them(folder: Path) -> None:
     digits_files()
-    named = ("convert", "lava_aug.digits:DigitsNet", "-w", "digits.pt", "-c", "digits.npz", "-o", "d.net")
+    named = ("convert", "lava_aug.examples.digits:DigitsNet", "-w", "digits.pt", "-c", "digits.npz", "-o", "d.net")
     for text, value in (("1/8", 0.125), ("0.25", 0.25), ("1", 1.0)):
         assert run(*named, "-r", text) == 0
         assert la.load("d.net").resolution == value
@@ -347,11 +349,11 @@ def test_resolutions_as_the_docs_write_them(folder: Path) -> None:
 
 def test_random_weights_are_not_taken_in_silence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     digits_files()
-    named = ("convert", "lava_aug.digits:DigitsNet", "-c", "digits.npz", "-o", "d.net")
+    named = ("convert", "lava_aug.examples.digits:DigitsNet", "-c", "digits.npz", "-o", "d.net")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert run(*named) == 0
-    assert "'lava_aug.digits:DigitsNet' has random weights; give trained ones" in capsys.readouterr().err
+    assert "'lava_aug.examples.digits:DigitsNet' has random weights; give trained ones" in capsys.readouterr().err
     assert run(*named, "-w", "digits.pt") == 0  # where warnings are errors, in tests
     seeded = (named[0], f"{Path(__file__).stem}:seeded", *named[2:])
     assert run(*seeded) == 0

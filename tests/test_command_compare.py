@@ -10,10 +10,10 @@ from command_line import run
 
 import lava_aug as la
 from lava_aug.commands import experiments
-from lava_aug.digits import DigitsNet, load_digits
+from lava_aug.examples.digits import DigitsNet, load_digits
 from lava_aug.experiments.comparison import Comparison
 
-MODEL = "lava_aug.digits:DigitsNet"
+MODEL = "lava_aug.examples.digits:DigitsNet"
 GOOD = ("-w", "d.pt", "--data", "d.npz", "-c", "c.npy", "-o", "out")
 
 
@@ -35,7 +35,7 @@ def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixtu
     arguments = (MODEL, *GOOD, *options, "--num-images", "20", "--num-calibration", "30")
     assert run("compare", *arguments) == 0
     printed = capsys.readouterr().out
-    found = Comparison.from_dict(json.loads((folder / "out" / "lava_aug.digits-DigitsNet.json").read_text()))
+    found = Comparison.from_dict(json.loads((folder / "out" / "lava_aug.examples.digits-DigitsNet.json").read_text()))
     assert [(row.title, row.num_steps) for row in found.rows] == [
         ("rate", 5),
         ("AugMapping 1", 3),
@@ -59,7 +59,7 @@ def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixtu
 def test_ablations_have_a_file_of_their_own(folder: Path) -> None:
     options = ("--cases", "ablations", "--methods", "termapping", "--num-steps", "2", "--num-images", "5")
     assert run("compare", MODEL, *GOOD, *options) == 0
-    found = json.loads((folder / "out" / "lava_aug.digits-DigitsNet-ablations.json").read_text())
+    found = json.loads((folder / "out" / "lava_aug.examples.digits-DigitsNet-ablations.json").read_text())
     titles = [row["title"] for row in found["rows"]]
     assert titles[:2] == ["TerMapping", "TerMapping, vth_lo = -vth"]
     assert "TerMapping, float" in titles

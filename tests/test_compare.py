@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
 from lava_aug.experiments.comparison import STEPS, Comparison, LayerStatistics, Row, powers_of_two
 from lava_aug.simulation.early_exit import Exit
 

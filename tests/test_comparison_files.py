@@ -16,7 +16,7 @@ import pytest
 from comparisons import example
 
 import lava_aug as la
-from lava_aug.errors import FileError, InputError
+from lava_aug.core.errors import FileError, InputError
 from lava_aug.reports.markdown import escaped, write_markdown
 from lava_aug.reports.pages import read_comparisons
 

@@ -8,9 +8,9 @@ from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from lava_aug.errors import SpecError
-from lava_aug.layers import Shape, Synapse
-from lava_aug.neurons import (
+from lava_aug.core.errors import SpecError
+from lava_aug.core.layers import Shape, Synapse
+from lava_aug.core.neurons import (
     MAX_N_MAX,
     NEURONS,
     AugmentedNeuron,
@@ -21,14 +21,14 @@ from lava_aug.neurons import (
     State,
     initial_state,
 )
-from lava_aug.simulation.compiled import (
+from lava_aug.kernels.compiled import (
     COMPILED,
     CompiledPopulation,
     compiled_population,
     is_compiled,
 )
-from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
-from lava_aug.simulation.kernels import SampleKernel
+from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
+from lava_aug.kernels.dispatch import SampleKernel
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float and type(neuron) in COMPILED]
 BATCH, SIZE = 2, 16

@@ -16,11 +16,11 @@ from rich.console import Console
 import lava_aug as la
 from lava_aug.commands import console
 from lava_aug.commands.console import print_json, print_table, tell, warn
-from lava_aug.errors import BackendError, ConversionWarning, FileError, InputError
-from lava_aug.layers import Dense
-from lava_aug.network import INPUT, Head
-from lava_aug.neurons import AugmentedNeuron
-from lava_aug.texts import printable, table
+from lava_aug.core.errors import BackendError, ConversionWarning, FileError, InputError
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import INPUT, Head
+from lava_aug.core.neurons import AugmentedNeuron
+from lava_aug.core.texts import printable, table
 
 EVIL = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe \x9b31m [bold red]a[/b] :smile: \r"
 SHOWN = r"\x1b[2J\x1b]0;owned\x07 \u202egnp.exe \x9b31m [bold red]a[/b] :smile: \r"

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lava_aug import ConversionWarning, Network, convert, simulate
-from lava_aug.layers import Conv, Dense, Relay, Sparse, SumPool
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.layers import Conv, Dense, Relay, Sparse, SumPool
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 ALL = pytest.mark.parametrize("name", MODELS)
 

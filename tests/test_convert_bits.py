@@ -13,8 +13,8 @@ from torch import nn
 
 from lava_aug import ConversionWarning, Network, OverflowWarning, convert, settle, simulate
 from lava_aug.conversion.rounding import _by_size
-from lava_aug.layers import Conv, Dense
-from lava_aug.neurons import AugmentedNeuron
+from lava_aug.core.layers import Conv, Dense
+from lava_aug.core.neurons import AugmentedNeuron
 
 
 def smooth(shape: tuple[int, ...], count: int = 24) -> torch.Tensor:

@@ -18,8 +18,8 @@ from lava_aug.conversion.calibration import Calibration, measure
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.quantize import searched_scale
 from lava_aug.conversion.tracing import trace
-from lava_aug.neurons import MaxPoolNeuron
-from lava_aug.normalization import normalization
+from lava_aug.core.neurons import MaxPoolNeuron
+from lava_aug.core.normalization import normalization
 
 METHOD = pytest.mark.parametrize("method", METHODS)
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from lava_aug import ConversionError, ConversionWarning, Network, convert, simulate
 from lava_aug.conversion import pooling
-from lava_aug.layers import Conv, Dense, SumPool
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
+from lava_aug.core.layers import Conv, Dense, SumPool
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
 
 METHODS = pytest.mark.parametrize("method", ["augmapping", "termapping", "rate"])
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lava_aug.datasets import Images, load_images, split
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.examples.datasets import Images, load_images, split
 
 pytest.importorskip("torchvision", reason="reads the data sets")
 

@@ -9,8 +9,8 @@ from float_graph import Model, lively
 from torch import nn
 
 import lava_aug as la
-from lava_aug.layers import Dense
-from lava_aug.network import Connection
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import Connection
 
 IMAGES = (torch.rand(40, 2, 7, 6, generator=torch.Generator().manual_seed(0)) * 255).round().to(torch.uint8)
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lava_aug import eight_bit
-from lava_aug.layers import Conv
-from lava_aug.simulation.kernels import TorchKernel
+from lava_aug.core.layers import Conv
+from lava_aug.kernels import eight_bit
+from lava_aug.kernels.dispatch import TorchKernel
 
 CPU = torch.device("cpu")
 needs_products = pytest.mark.skipif(not eight_bit.is_available(), reason="this torch has no 8-bit products")

@@ -6,6 +6,9 @@ import torch
 from nets import layer, skip_net
 from torch import nn
 
+from lava_aug.core.layers import Conv, Dense, Relay, Scale, SumPool, Synapse
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron
 from lava_aug.experiments.ann import ann_cost, ann_logits
 from lava_aug.experiments.energy import (
     FLOAT_ADDITION,
@@ -15,9 +18,6 @@ from lava_aug.experiments.energy import (
     prices,
     product,
 )
-from lava_aug.layers import Conv, Dense, Relay, Scale, SumPool, Synapse
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron
 
 
 def test_products_agree_with_the_source_where_it_has_them() -> None:

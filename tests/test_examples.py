@@ -25,8 +25,9 @@ from doc_examples import MARK, NEEDS_LAVA, PAGES, ROOT, blocks, commands, python
 from torch import nn
 
 import lava_aug as la
-from lava_aug import cli, digits
-from lava_aug.errors import BackendError
+from lava_aug.commands import cli
+from lava_aug.core.errors import BackendError
+from lava_aug.examples import digits
 
 HAS_LAVA_NC = any(distributions(name="lava-nc"))
 HAS_LAVA = HAS_LAVA_NC and any(distributions(name="lava-dl"))

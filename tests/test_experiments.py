@@ -18,13 +18,13 @@ from nets import SKIPS, images_for, skip_net
 from workers import die, die_once, import_what_is_not_there, not_three, process_id
 
 import lava_aug as la
-from lava_aug.digits import Digits, DigitsNet, load_digits
-from lava_aug.errors import BackendWarning
+from lava_aug.core.errors import BackendWarning
+from lava_aug.core.network import INPUT
+from lava_aug.examples.digits import Digits, DigitsNet, load_digits
 from lava_aug.experiments import engines, parts
 from lava_aug.experiments import running as experiments
 from lava_aug.experiments.cases import Case, Choice, ablation_cases, cases_named, default_cases
 from lava_aug.experiments.parts import Store, Tally, run_unit, units
-from lava_aug.network import INPUT
 from lava_aug.simulation.early_exit import margins
 
 CASES = [

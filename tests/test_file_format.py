@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from fuzz import network, stock_network
 
-from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO, MAX_TEXTS
-from lava_aug.formats.netx import save
-from lava_aug.layers import SYNAPSES
-from lava_aug.network import MAX_NEURONS, Layer
-from lava_aug.neurons import NEURONS
-from lava_aug.spec import MAX_TEXT_BYTES, Spec
-from lava_aug.stock.files import StockNetwork
-from lava_aug.stock.layers import STOCK_LAYERS
-from lava_aug.stock.neurons import STOCK_NEURONS, Cuba, SigmaDelta
+from lava_aug.core.layers import SYNAPSES
+from lava_aug.core.network import MAX_NEURONS, Layer
+from lava_aug.core.neurons import NEURONS
+from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
+from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO, MAX_TEXTS
+from lava_aug.netx.networks import save
+from lava_aug.netx.stock_files import StockNetwork
+from lava_aug.netx.stock_layers import STOCK_LAYERS
+from lava_aug.netx.stock_neurons import STOCK_NEURONS, Cuba, SigmaDelta
 
 PAGE = (Path(__file__).parent.parent / "docs" / "file-format.md").read_text(encoding="utf-8")
 

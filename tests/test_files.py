@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from nets import small_net
 
 import lava_aug as la
-from lava_aug.errors import FileError
+from lava_aug.core.errors import FileError
+from lava_aug.core.files import MAX_NAME_BYTES, PARTIAL, STALE_SECONDS, write_arrays, write_figure, write_text
 from lava_aug.experiments.parts import Store
-from lava_aug.files import MAX_NAME_BYTES, PARTIAL, STALE_SECONDS, write_arrays, write_figure, write_text
+from lava_aug.netx.sdnn_export import export_sdnn
 from lava_aug.nir.files import from_nir, to_nir
-from lava_aug.sdnn.export import export_sdnn
 
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "a.net": lambda path: la.save(small_net(), path),
@@ -36,7 +36,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 }
 """Everything that writes files, by the name that it may write to."""
 
-pytestmark = pytest.mark.filterwarnings("ignore::lava_aug.errors.ExportWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::lava_aug.core.errors.ExportWarning")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -197,7 +197,7 @@ def test_commands_that_read_names_of_no_file(name: str, capsys: pytest.CaptureFi
     for command in (("info", name), ("simulate", name, "--images", name), ("report", name)):
         assert run(*command) == 2
     assert run("compare", "mnist-lenet", "--data", f"CIFAR10:{name}") == 2
-    assert run("compare", "lava_aug.digits:DigitsNet", "--data", name) == 2
+    assert run("compare", "lava_aug.examples.digits:DigitsNet", "--data", name) == 2
     printed = capsys.readouterr().err
     assert printed.count("Error: ") == 5
     assert "Traceback" not in printed
@@ -220,10 +220,10 @@ def test_graphs_that_are_written_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("convert", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o"),
-        ("tune", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o"),
-        ("tune", "lava_aug.digits:DigitsNet", "-c", "none.npy", "-o", "a.net", "--figure"),
-        ("diagnose", "none.net", "lava_aug.digits:DigitsNet", "--images", "none.npy", "--figure"),
+        ("convert", "lava_aug.examples.digits:DigitsNet", "-c", "none.npy", "-o"),
+        ("tune", "lava_aug.examples.digits:DigitsNet", "-c", "none.npy", "-o"),
+        ("tune", "lava_aug.examples.digits:DigitsNet", "-c", "none.npy", "-o", "a.net", "--figure"),
+        ("diagnose", "none.net", "lava_aug.examples.digits:DigitsNet", "--images", "none.npy", "--figure"),
         ("simulate", "none.net", "--images", "none.npy", "-o"),
         ("run", "none.net", "--images", "none.npy", "-o"),
         ("export", "small.net", "--to", "nir", "-o"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
-from lava_aug.fixed_point import (
+from lava_aug.core.fixed_point import (
     MAX_MESSAGE_BITS,
     MESSAGE_BITS,
     PORT_BITS,

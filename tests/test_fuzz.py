@@ -13,17 +13,17 @@ import h5py
 import numpy as np
 import pytest
 
-from lava_aug.errors import FileError
-from lava_aug.formats.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
-from lava_aug.formats.hdf5_raw import RawFile
-from lava_aug.formats.netx import load
-from lava_aug.layers import ConvTranspose, Dense, Sparse
-from lava_aug.network import INPUT, Network
-from lava_aug.spec import every, offending
-from lava_aug.stock.files import load_netx
-from lava_aug.stock.neurons import Cuba
-from lava_aug.synapse import absolute_sum
-from lava_aug.texts import brief
+from lava_aug.core.errors import FileError
+from lava_aug.core.layers import ConvTranspose, Dense, Sparse
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.spec import every, offending
+from lava_aug.core.synapse import absolute_sum
+from lava_aug.core.texts import brief
+from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
+from lava_aug.netx.hdf5_raw import RawFile
+from lava_aug.netx.networks import load
+from lava_aug.netx.stock_files import load_netx
+from lava_aug.netx.stock_neurons import Cuba
 
 SEEDS = 120
 """Files in this test; `benchmarks/fuzz_files.py` has them by the thousand, and measures memory."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import lava_aug as la
-from lava_aug.network import Head
+from lava_aug.core.network import Head
 
 SHAPE = (2, 7, 6)
 IMAGES = (images_of(SHAPE, 12) * 255).round().to(torch.uint8)

@@ -9,16 +9,17 @@ import torch
 from nets import small_net
 from PIL import Image
 
-from lava_aug.checks.structure import differences
-from lava_aug.checks.verification import verify
 from lava_aug.conversion.converter import convert
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import as_numpy, payloads
+from lava_aug.core.network import Network
 from lava_aug.experiments.diagnosis import diagnose
 from lava_aug.experiments.tuning import tune
-from lava_aug.images import as_numpy, payloads
-from lava_aug.network import Network
+from lava_aug.simulation import planning
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
+from lava_aug.verification.structure import differences
+from lava_aug.verification.verifying import verify
 
 LEVELS = np.arange(252).reshape(42, 6).astype(np.uint8)
 
@@ -131,7 +132,7 @@ def masked() -> Any:
 
 
 def plan(net: Network, images: Any) -> Any:
-    return net.plan(images)
+    return planning.plan(net, images)
 
 
 def verify_simulator(net: Network, images: Any) -> Any:

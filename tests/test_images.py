@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nets import layer, small_net
 
-from lava_aug.errors import InputError
-from lava_aug.images import payloads
-from lava_aug.layers import Dense
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import ReadoutNeuron
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import payloads
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import ReadoutNeuron
 from lava_aug.simulation.simulator import simulate
 
 LEVELS = np.arange(252).reshape(42, 6).astype(np.uint8)

@@ -20,10 +20,10 @@ from independent.neurons import NEURONS
 from nets import METHODS, SKIPS, images_for, layer, networks, payloads_for, skip_net, three_methods
 
 import lava_aug as la
-from lava_aug.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, Head, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
-from lava_aug.results import COUNTS
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, Head, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.core.results import COUNTS
 
 FOLDER = Path(independent.__file__).parent
 PAGE = (FOLDER.parent.parent / "docs" / "file-format.md").read_text(encoding="utf-8")

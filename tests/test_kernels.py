@@ -8,8 +8,8 @@ import pytest
 import torch
 from examples import DEVICES, EXAMPLE_SYNAPSES, INTEGER_SYNAPSES, weights
 
-from lava_aug.layers import Conv, Dense, Shape, Synapse
-from lava_aug.simulation.kernels import SampleKernel, TorchKernel, largest_magnitude
+from lava_aug.core.layers import Conv, Dense, Shape, Synapse
+from lava_aug.kernels.dispatch import SampleKernel, TorchKernel, largest_magnitude
 
 each_example = pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=lambda x: str(x)[:70])
 each_integer = pytest.mark.parametrize(("synapse", "shape"), INTEGER_SYNAPSES, ids=lambda x: str(x)[:70])

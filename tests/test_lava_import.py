@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lava_aug.backend.lava_import import MENDED, _hashable_defaults
+from lava_aug.lava.lava_import import MENDED, _hashable_defaults
 
 SOURCE = """
 from dataclasses import dataclass

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 
 from lava_aug.conversion.composition import scale_columns, scale_rows
-from lava_aug.errors import SpecError
-from lava_aug.layers import SYNAPSES, Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.errors import SpecError
+from lava_aug.core.layers import SYNAPSES, Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 
 each_example = pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=lambda x: str(x)[:70])
 

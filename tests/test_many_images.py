@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nets import METHODS, images_for, layer, networks, payloads_for, small_net
 
-from lava_aug.errors import InputError
-from lava_aug.layers import Dense
-from lava_aug.network import INPUT, Network
-from lava_aug.results import COUNTS, Output, joined
+from lava_aug.core.errors import InputError
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.results import COUNTS, Output, joined
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

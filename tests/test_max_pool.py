@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from nets import images_for, layer
 from reference import theorem
 
-from lava_aug.checks.reference import interpret
-from lava_aug.errors import NetworkError, SpecError
-from lava_aug.formats.netx import load, save
-from lava_aug.images import payloads
-from lava_aug.layers import Conv, Dense, Relay
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State, initial_state
+from lava_aug.core.errors import NetworkError, SpecError
+from lava_aug.core.images import payloads
+from lava_aug.core.layers import Conv, Dense, Relay
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State, initial_state
+from lava_aug.netx.networks import load, save
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
+from lava_aug.verification.reference import interpret
 
 TOP = 2**23 - 1
 

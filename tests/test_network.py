@@ -7,10 +7,10 @@ import pytest
 from examples import weights
 from nets import layer
 
-from lava_aug.errors import NetworkError, SpecError
-from lava_aug.layers import Conv, Dense, Relay, SumPool
-from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import NetworkError, SpecError
+from lava_aug.core.layers import Conv, Dense, Relay, SumPool
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 
 TOP = 2**23 - 1
 BOTTOM = -(2**23)

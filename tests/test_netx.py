@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nets import METHODS, SKIPS, layer, networks, skip_net, small_net
 
-from lava_aug.errors import FileError
-from lava_aug.formats.netx import load, save
-from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import FileError
+from lava_aug.core.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.netx.networks import load, save
 
 
 def conv_net() -> Network:
@@ -229,7 +229,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("lava_aug.formats.netx._write_layer", fail)
+    monkeypatch.setattr("lava_aug.netx.networks._write_layer", fail)
     with pytest.raises(FileError, match=r"cannot write .*disk full"):
         save(conv_net(), target)
     assert target.read_bytes() == before

@@ -10,10 +10,10 @@ from examples import DEVICES, EXAMPLE_NEURONS, EXAMPLE_POPULATIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lava_aug.errors import SpecError
-from lava_aug.fixed_point import saturate, signed_range
-from lava_aug.layers import Shape
-from lava_aug.neurons import (
+from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import saturate, signed_range
+from lava_aug.core.layers import Shape
+from lava_aug.core.neurons import (
     AugmentedNeuron,
     Cost,
     DoubleThresholdNeuron,
@@ -24,7 +24,7 @@ from lava_aug.neurons import (
     State,
     initial_state,
 )
-from lava_aug.simulation.compiled import COMPILED
+from lava_aug.kernels.compiled import COMPILED
 
 TOP = 2**23 - 1
 BOTTOM = -(2**23)

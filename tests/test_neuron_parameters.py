@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lava_aug.errors import SpecError
-from lava_aug.neurons import NEURONS, AugmentedNeuron, DoubleThresholdNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import SpecError
+from lava_aug.core.neurons import NEURONS, AugmentedNeuron, DoubleThresholdNeuron, RateNeuron, ReadoutNeuron
 
 TOP = 2**23 - 1
 BOTTOM = -(2**23)

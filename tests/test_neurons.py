@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from examples import EXAMPLE_NEURONS, EXAMPLE_POPULATIONS
 
-from lava_aug.neurons import (
+from lava_aug.core.neurons import (
     NEURONS,
     AugmentedNeuron,
     DoubleThresholdNeuron,

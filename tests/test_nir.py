@@ -22,10 +22,17 @@ from nets import METHODS, SKIPS, images_for, layer, networks, skip_net, small_ne
 from torch.nn import functional as F
 
 import lava_aug as la
-from lava_aug.errors import ExportError, ExportWarning, FileError
-from lava_aug.layers import Conv, Dense, Relay, Shape, Synapse
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import ExportError, ExportWarning, FileError
+from lava_aug.core.layers import Conv, Dense, Relay, Shape, Synapse
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import (
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    MaxPoolNeuron,
+    Neuron,
+    RateNeuron,
+    ReadoutNeuron,
+)
 from lava_aug.nir import nodes as nir_nodes
 from lava_aug.nir.losses import losses
 from lava_aug.nir.nodes import FIRING, Node, graph_of, threshold

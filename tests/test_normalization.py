@@ -13,10 +13,10 @@ from test_nir import export, read_nodes
 from torch import nn
 
 import lava_aug as la
-from lava_aug.constant_channel import with_constant_channel
-from lava_aug.network import INPUT, Network
-from lava_aug.normalization import normalization
-from lava_aug.sdnn.export import requantized
+from lava_aug.core.constant_channel import with_constant_channel
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.normalization import normalization
+from lava_aug.netx.sdnn_export import requantized
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 IMAGES = np.random.default_rng(3).integers(0, 256, (24, 3, 12, 10), np.uint8)
@@ -128,8 +128,8 @@ def test_networks_without_such_biases_stay_as_they_are() -> None:
 
 def test_other_layers_leave_the_constant_out() -> None:
     """The images go to a residual sum, a pool, a scale and a dense layer, too."""
-    from lava_aug.layers import Conv, Dense, Relay, Scale, SumPool
-    from lava_aug.neurons import AugmentedNeuron, ReadoutNeuron
+    from lava_aug.core.layers import Conv, Dense, Relay, Scale, SumPool
+    from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
 
     rng = np.random.default_rng(0)
     aug = AugmentedNeuron(vth=50, signed=True)

@@ -19,8 +19,8 @@ from peer_results import Found, Result, merged, report
 from torch import nn
 from torch.nn import functional as F
 
-from lava_aug.digits import DigitsNet
-from lava_aug.zoo import LeNet, ResNet
+from lava_aug.examples.digits import DigitsNet
+from lava_aug.examples.zoo import LeNet, ResNet
 
 BENCHMARKS = Path(peers.__file__).parent
 

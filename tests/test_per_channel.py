@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import images_for, layer
 
-from lava_aug.errors import NetworkError, SpecError
-from lava_aug.figures.traces import trace
-from lava_aug.formats.netx import load, save
-from lava_aug.layers import Conv, Dense, Relay, Shape
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import (
+from lava_aug.core.errors import NetworkError, SpecError
+from lava_aug.core.layers import Conv, Dense, Relay, Shape
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
     Neuron,
@@ -26,7 +24,9 @@ from lava_aug.neurons import (
     State,
     initial_state,
 )
-from lava_aug.simulation.compiled import CompiledPopulation
+from lava_aug.kernels.compiled import CompiledPopulation
+from lava_aug.netx.networks import load, save
+from lava_aug.plot.traces import trace
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

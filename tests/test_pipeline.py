@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, SKIPS, images_for, layer, networks, skip_net, small_net
 
-from lava_aug.delays import DelayLine
-from lava_aug.layers import Relay
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron
-from lava_aug.simulation.pipeline import Pipeline
+from lava_aug.core.layers import Relay
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron
+from lava_aug.simulation.pipeline import DelayLine, Pipeline
 from lava_aug.simulation.recording import Recording
 from lava_aug.simulation.simulator import simulate
 

@@ -18,16 +18,16 @@ from nets import small_net
 
 import lava_aug as la
 from lava_aug import plot
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.layers import Dense, Relay
+from lava_aug.core.network import Connection, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
 from lava_aug.experiments.comparison import Curve
 from lava_aug.experiments.diagnosis import Diagnosis, LayerError
 from lava_aug.experiments.tuning import Point, Tuned, pareto_front
-from lava_aug.figures import drawing
-from lava_aug.figures.networks import layer_places
-from lava_aug.figures.traces import trace
-from lava_aug.layers import Dense, Relay
-from lava_aug.network import Connection, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, ReadoutNeuron
+from lava_aug.plot import drawing
+from lava_aug.plot.networks import layer_places
+from lava_aug.plot.traces import trace
 
 DIAGNOSIS = Diagnosis(4, 10, (LayerError("a", 1.0, 0.3, 0.3, 0.1, 0.2, 0.05),))
 

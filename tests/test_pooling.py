@@ -15,7 +15,7 @@ import lava_aug as la
 from lava_aug.conversion import pooling
 from lava_aug.conversion.float_layers import Needs
 from lava_aug.conversion.pooling import folded_synapse
-from lava_aug.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.core.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
 
 Pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

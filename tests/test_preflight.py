@@ -14,12 +14,12 @@ from nets import layer, small_net
 from test_cli import run
 
 import lava_aug as la
-from lava_aug.checks.loihi2 import LIMITS, NOT_PUBLIC, SOURCES
-from lava_aug.checks.preflight import Preflight
-from lava_aug.errors import InputError, NetworkError
-from lava_aug.layers import Conv, Dense, Relay, Sparse, SumPool
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import InputError, NetworkError
+from lava_aug.core.layers import Conv, Dense, Relay, Sparse, SumPool
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.loihi2.limits import LIMITS, NOT_PUBLIC, SOURCES
+from lava_aug.loihi2.preflight import Preflight
 
 PAGE = Path(__file__).parent.parent / "docs" / "loihi2.md"
 MEMORY = 192 * 1024

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lava_aug.conversion.quantize import MAX_SCALE, check_scale, integer_scale, power_of_two, rounded
-from lava_aug.errors import ConversionError
+from lava_aug.core.errors import ConversionError
 
 BIAS_LIMIT = 2**23 - 1
 

@@ -12,8 +12,8 @@ from command_line import run
 from matplotlib import pyplot as plt
 
 import lava_aug as la
-from lava_aug.checks.reference import interpret
-from lava_aug.network import INPUT
+from lava_aug.core.network import INPUT
+from lava_aug.verification.reference import interpret
 
 METHODS = ("augmapping", "termapping", "rate")
 
@@ -70,7 +70,7 @@ def test_all_that_looks_at_networks(method: Any, tmp_path: Path) -> None:
     tuned = la.tune(model, IMAGES, LABELS, num_steps=2, per_layer=True, **options)
     assert (tuned.best.accuracy, tuned.best.events, tuned.best.num_steps) == (1.0, 0.0, 1)
     assert "READOUT" in net.summary()
-    assert net.plan(IMAGES).layers[0].payload == (0, 0)
+    assert la.plan(net, IMAGES).layers[0].payload == (0, 0)
     assert la.verify(net, IMAGES, lava=False, model=model).ok
     assert [layer.name for layer in la.check(net, IMAGES).layers] == ["fc"]
     la.save(net, tmp_path / "my.net")

@@ -16,8 +16,8 @@ from comparisons import example
 from markupsafe import Markup
 
 import lava_aug as la
+from lava_aug.core.files import write_text
 from lava_aug.experiments.comparison import powers_of_two
-from lava_aug.files import write_text
 from lava_aug.reports import figures, tables
 from lava_aug.reports.pages import COLUMNS
 

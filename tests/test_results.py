@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from nets import images_for, layer, small_net
 
-from lava_aug.errors import InputError
-from lava_aug.layers import Conv
-from lava_aug.network import INPUT, Network
-from lava_aug.results import Output, joined
+from lava_aug.core.errors import InputError
+from lava_aug.core.layers import Conv
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.results import Output, joined
 from lava_aug.simulation.simulator import simulate
 
 

@@ -14,13 +14,13 @@ from nets import layer, small_net
 
 import lava_aug as la
 from lava_aug.conversion import building
-from lava_aug.errors import FileError, NetworkError, SpecError
-from lava_aug.formats import hdf5
-from lava_aug.formats.hdf5 import Reader, readable_bytes, size_on_disk
-from lava_aug.layers import Dense, Relay
-from lava_aug.network import INPUT, Head, Network
-from lava_aug.neurons import AugmentedNeuron
-from lava_aug.spec import MAX_TEXT_BYTES, check_text
+from lava_aug.core.errors import FileError, NetworkError, SpecError
+from lava_aug.core.layers import Dense, Relay
+from lava_aug.core.network import INPUT, Head, Network
+from lava_aug.core.neurons import AugmentedNeuron
+from lava_aug.core.spec import MAX_TEXT_BYTES, check_text
+from lava_aug.netx import hdf5
+from lava_aug.netx.hdf5 import Reader, readable_bytes, size_on_disk
 
 
 def one_layer(weight: np.ndarray, **options: Any) -> Network:
@@ -162,7 +162,7 @@ def too_many_synapses(count: int) -> Network:
     ],
 )
 def test_counts(make: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lava_aug.formats.hdf5_writing.MAX_GROUPS", 4)
+    monkeypatch.setattr("lava_aug.netx.hdf5_writing.MAX_GROUPS", 4)
     with pytest.raises(FileError, match=message):
         la.save(make(), tmp_path / "a.net")
     assert not list(tmp_path.iterdir())

@@ -16,12 +16,12 @@ from hypothesis.extra import numpy as arrays
 from nets import images_for, layer, skip_net, small_net
 
 import lava_aug as la
-from lava_aug.digits import load_digits, train
-from lava_aug.layers import Conv, Dense, Relay, SumPool
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, ReadoutNeuron
-from lava_aug.sdnn.export import requantized
-from lava_aug.sdnn.requantization import (
+from lava_aug.core.layers import Conv, Dense, Relay, SumPool
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, ReadoutNeuron
+from lava_aug.examples.digits import load_digits, train
+from lava_aug.netx.sdnn_export import requantized
+from lava_aug.netx.sdnn_requantization import (
     INPUT_GAIN,
     MAX_MESSAGE,
     MAX_STATE,
@@ -34,7 +34,7 @@ from lava_aug.sdnn.requantization import (
     readout_scale,
     rounding_error,
 )
-from lava_aug.sdnn.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork, encoded
+from lava_aug.netx.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork, encoded
 
 
 def map_net(**conv: Any) -> Network:

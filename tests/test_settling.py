@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from nets import images_for, layer, networks, small_net
 from reference import theorem
 
-from lava_aug.errors import InputError, NetworkError
-from lava_aug.layers import Dense, Relay
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import InputError, NetworkError
+from lava_aug.core.layers import Dense, Relay
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, RateNeuron, ReadoutNeuron
 from lava_aug.simulation.settling import check_theorem, settle
 from lava_aug.simulation.simulator import simulate
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from nets import METHODS, images_for, layer, networks, payloads_for, small_net
 from reference import theorem
 
-from lava_aug.checks.reference import interpret
-from lava_aug.layers import Conv, Dense, SumPool
-from lava_aug.network import INPUT, Connection, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
-from lava_aug.results import Output
+from lava_aug.core.layers import Conv, Dense, SumPool
+from lava_aug.core.network import INPUT, Connection, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
+from lava_aug.core.results import Output
 from lava_aug.simulation.simulator import simulate
+from lava_aug.verification.reference import interpret
 
 TOP = 2**23 - 1
 BOTTOM = -(2**23)

@@ -13,20 +13,20 @@ import pytest
 import torch
 from nets import images_for, small_net
 
-from lava_aug.checks.reference import interpret
-from lava_aug.checks.verification import verify
 from lava_aug.conversion.converter import convert
-from lava_aug.digits import load_digits, train
-from lava_aug.errors import InputError
-from lava_aug.layers import Dense
-from lava_aug.network import MAX_STEPS, Connection, Layer, Network
-from lava_aug.neurons import ReadoutNeuron
-from lava_aug.results import COUNTS
+from lava_aug.core.errors import InputError
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import MAX_STEPS, Connection, Layer, Network
+from lava_aug.core.neurons import ReadoutNeuron
+from lava_aug.core.results import COUNTS
+from lava_aug.examples.digits import load_digits, train
+from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.early_exit import margins
-from lava_aug.simulation.precision import exact_arithmetic
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import Simulator, simulate
+from lava_aug.verification.reference import interpret
+from lava_aug.verification.verifying import verify
 
 
 def test_number_of_steps() -> None:
@@ -125,7 +125,7 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.simulation.precision import exact_arithmetic
+from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

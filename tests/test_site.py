@@ -16,9 +16,9 @@ LISTED = ("lava_aug", "lava_aug.plot", "lava_aug.testing", "lava_aug.processes")
 """Public modules that say in `__all__` what is public."""
 
 OTHERS = {
-    "lava_aug.datasets": {"Images", "load_images", "split"},
-    "lava_aug.digits": {"Digits", "DigitsNet", "load_digits", "train"},
-    "lava_aug.zoo": {"LeNet", "ResNet", "VGG"},
+    "lava_aug.examples.datasets": {"Images", "load_images", "split"},
+    "lava_aug.examples.digits": {"Digits", "DigitsNet", "load_digits", "train"},
+    "lava_aug.examples.zoo": {"LeNet", "ResNet", "VGG"},
 }
 """Public names of other modules."""
 
@@ -115,7 +115,7 @@ def test_a_tutorial_becomes_a_page_with_its_pictures() -> None:
 
 
 def test_the_command_line_has_a_section_for_each_command() -> None:
-    from lava_aug.cli import COMMANDS
+    from lava_aug.commands.cli import COMMANDS
 
     text = hook("site_pages").command_line()
     for command, _ in COMMANDS:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from lava_aug.errors import LavaAugError, SpecError
-from lava_aug.spec import Spec, array, boolean, integer, number, numbers, pair, registered, shape, text
+from lava_aug.core.errors import LavaAugError, SpecError
+from lava_aug.core.spec import Spec, array, boolean, integer, number, numbers, pair, registered, shape, text
 
 
 class Bounded(Spec):

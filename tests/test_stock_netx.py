@@ -11,13 +11,13 @@ import pytest
 from fuzz import stock_network
 from typer.testing import CliRunner
 
-from lava_aug.cli import app
-from lava_aug.errors import FileError, InputError, NetworkError
-from lava_aug.formats.netx import load, save
-from lava_aug.reading import read_network
-from lava_aug.stock.files import StockNetwork, load_netx
-from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
-from lava_aug.stock.neurons import Cuba, SigmaDelta
+from lava_aug.commands.cli import app
+from lava_aug.core.errors import FileError, InputError, NetworkError
+from lava_aug.formats import read_network
+from lava_aug.netx.networks import load, save
+from lava_aug.netx.stock_files import StockNetwork, load_netx
+from lava_aug.netx.stock_layers import StockConv, StockDense, StockFlatten, StockInput, stock_weights
+from lava_aug.netx.stock_neurons import Cuba, SigmaDelta
 
 
 @pytest.fixture

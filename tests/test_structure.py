@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, networks, skip_net, small_net
 
-from lava_aug.checks.structure import differences
-from lava_aug.layers import Relay
-from lava_aug.network import Connection, Head, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, RateNeuron
+from lava_aug.core.layers import Relay
+from lava_aug.core.network import Connection, Head, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, RateNeuron
+from lava_aug.verification.structure import differences
 
 
 def with_hidden(**changes: Any) -> Network:

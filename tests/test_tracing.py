@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from float_graph import Model, lively, the_term, traced
 from torch import nn
 
-from lava_aug.layers import Conv, Dense, SumPool
+from lava_aug.core.layers import Conv, Dense, SumPool
 
 Forward = Callable[[Any, Any], Any]
 

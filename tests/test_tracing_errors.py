@@ -11,7 +11,7 @@ from float_graph import Model, images_of
 from torch import nn
 
 from lava_aug.conversion.tracing import trace
-from lava_aug.errors import ConversionError
+from lava_aug.core.errors import ConversionError
 
 SHAPE = (2, 6, 8)
 

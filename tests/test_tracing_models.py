@@ -12,7 +12,7 @@ from float_graph import SHAPE, Model, images_of, lively, the_term, traced
 from torch import nn
 
 from lava_aug.conversion.tracing import trace
-from lava_aug.layers import Relay
+from lava_aug.core.layers import Relay
 
 
 class Block(nn.Module):

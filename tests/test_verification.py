@@ -18,16 +18,16 @@ from test_heads import IMAGES as HEAD_IMAGES
 from test_heads import converted
 
 import lava_aug as la
-from lava_aug.backend import lava_import
-from lava_aug.checks import verification
-from lava_aug.checks.verification import verify
-from lava_aug.digits import DigitsNet, load_digits
-from lava_aug.images import random_images
-from lava_aug.layers import Dense, Relay, Shape, Synapse
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import Neuron
-from lava_aug.results import Output
-from lava_aug.simulation import compiled
+from lava_aug.core.images import random_images
+from lava_aug.core.layers import Dense, Relay, Shape, Synapse
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import Neuron
+from lava_aug.core.results import Output
+from lava_aug.examples.digits import DigitsNet, load_digits
+from lava_aug.kernels import compiled
+from lava_aug.lava import lava_import
+from lava_aug.verification import verifying as verification
+from lava_aug.verification.verifying import verify
 
 INTEGER_POPULATIONS = [(neuron, shape) for neuron, shape in EXAMPLE_POPULATIONS if not neuron.is_float]
 
@@ -88,7 +88,7 @@ def test_without_lava_the_result_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     def missing() -> None:
         raise la.BackendError("there is no Lava here")
 
-    monkeypatch.delitem(sys.modules, "lava_aug.backend.deploy", raising=False)
+    monkeypatch.delitem(sys.modules, "lava_aug.lava.deploy", raising=False)
     monkeypatch.setattr(lava_import, "import_lava", missing)
     found = verify(small_net())
     assert not found.ok
@@ -198,7 +198,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
     torch.save(model.state_dict(), "digits.pt")
     net = la.convert(model, digits.train_images[:60], normalize=(0.3, 0.5))
     la.save(net, "digits.net")
-    options = ("--model", "lava_aug.digits:DigitsNet", "-w", "digits.pt")
+    options = ("--model", "lava_aug.examples.digits:DigitsNet", "-w", "digits.pt")
     assert run("verify", "digits.net", "--no-lava", "--num-images", "1", *options) == 0
     expected = la.diagnose(net, model, random_images(net, 1))
     assert str(expected) in capsys.readouterr().out
@@ -212,7 +212,7 @@ def test_the_command_shows_the_distance_to_the_model(folder: Path, capsys: pytes
         (("ladder.net", "-w", "digits.pt"), "--weights: expected the model that they belong to"),
         (("ladder.net", "--images", "images.npy", "--num-images", "0"), "--num-images: expected at least 1, found 0"),
         (("ladder.net", "--num-images", "-1"), "num_images: expected an integer of at least 0, found -1"),
-        (("ladder.net", "--model", "lava_aug.digits:DigitsNet"), "diagnose: expected a network from convert"),
+        (("ladder.net", "--model", "lava_aug.examples.digits:DigitsNet"), "diagnose: expected a network from convert"),
         (("ladder.net", "-T", "0"), "num_steps: expected an integer from 1 to 65536"),
     ],
 )

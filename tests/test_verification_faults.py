@@ -13,18 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, SKIPS, layer, networks, payloads_for, skip_net, small_net
 
-from lava_aug.checks import verification
-from lava_aug.checks.mismatch import FIELDS, Mismatch, first_mismatch, misfit
-from lava_aug.checks.reference import interpret
-from lava_aug.checks.verification import Pair, verify
-from lava_aug.formats import hdf5_writing, netx
-from lava_aug.layers import Dense, Relay
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, MaxPoolNeuron
-from lava_aug.results import Output
-from lava_aug.simulation import compiled, simulator
-from lava_aug.simulation.kernels import TorchKernel
+from lava_aug.core.layers import Dense, Relay
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron
+from lava_aug.core.results import Output
+from lava_aug.kernels import compiled
+from lava_aug.kernels.dispatch import TorchKernel
+from lava_aug.netx import hdf5_writing
+from lava_aug.netx import networks as netx
+from lava_aug.simulation import simulator
 from lava_aug.simulation.simulator import simulate
+from lava_aug.verification import verifying as verification
+from lava_aug.verification.mismatch import FIELDS, Mismatch, first_mismatch, misfit
+from lava_aug.verification.reference import interpret
+from lava_aug.verification.verifying import Pair, verify
 
 
 def without_lava(net: Network, images: Any = None, num_steps: int | None = None) -> dict[str, Pair]:

@@ -6,9 +6,16 @@ from examples import weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lava_aug.layers import Conv
-from lava_aug.simulation.kernels import SampleKernel
-from lava_aug.winograd import largest_payload, merge_products, suits, tiled_convolution, transform_tiles, warm_up
+from lava_aug.core.layers import Conv
+from lava_aug.kernels.dispatch import SampleKernel
+from lava_aug.kernels.winograd import (
+    largest_payload,
+    merge_products,
+    suits,
+    tiled_convolution,
+    transform_tiles,
+    warm_up,
+)
 
 PRODUCTS = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 KERNELS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import lava_aug as la
-from lava_aug import zoo
+from lava_aug.examples import zoo
 
 HERE = sorted(path.stem for path in zoo.WEIGHTS.glob("*.pt"))
 

@@ -123,7 +123,7 @@ def command_line() -> str:
     import typer
     from typer.cli import get_docs_for_click
 
-    from lava_aug.cli import app
+    from lava_aug.commands.cli import app
 
     command: Any = typer.main.get_command(app)
     context = typer.Context(command, info_name="lava-aug")

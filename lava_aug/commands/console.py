@@ -1,7 +1,7 @@
 """Console output of the commands: lines, tables, progress bars, figures.
 
 Nearly every line holds a path, a name or a note that is somebody else's. So nothing here is read as rich's markup, and
-all of it goes through `lava_aug.texts.printable`.
+all of it goes through `lava_aug.core.texts.printable`.
 """
 
 import json
@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lava_aug import files
-from lava_aug.texts import plain, printable
+from lava_aug.core import files
+from lava_aug.core.texts import plain, printable
 
 UNLIMITED = 1000
 """Columns that no table needs."""
@@ -47,7 +47,7 @@ def warn(text: str, console: Console = out) -> None:
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     """Print a warning of ours as a line; others, which users of commands can do nothing about, are left out."""
-    if category.__module__ == "lava_aug.errors":
+    if category.__module__ == "lava_aug.core.errors":
         warn(str(message), progress_console)
 
 

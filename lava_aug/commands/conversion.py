@@ -24,8 +24,8 @@ from lava_aug.commands.inputs import (
     read_model,
     read_spiking,
 )
-from lava_aug.errors import InputError
-from lava_aug.texts import counted
+from lava_aug.core.errors import InputError
+from lava_aug.core.texts import counted
 
 
 def convert(

@@ -12,7 +12,7 @@ def demo(
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the output files")] = Path(),
 ) -> None:
     """Train a small CNN on digits, convert it with all methods, compare the results, and run one on Lava."""
-    from lava_aug.demo import demo as run_demo
+    from lava_aug.examples.demo import demo as run_demo
     from lava_aug.experiments.comparison import STARS
 
     found = run_demo(directory, say=lambda text: tell(f"{text} …", progress_console))

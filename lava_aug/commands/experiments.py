@@ -21,10 +21,10 @@ from lava_aug.commands.inputs import (
     read_images,
     read_model,
 )
-from lava_aug.datasets import LOADERS
-from lava_aug.errors import InputError
-from lava_aug.files import check_output, is_file
-from lava_aug.texts import counted
+from lava_aug.core.errors import InputError
+from lava_aug.core.files import check_output, is_file
+from lava_aug.core.texts import counted
+from lava_aug.examples.datasets import LOADERS
 
 
 def compare(
@@ -141,7 +141,7 @@ def _resolutions(text: str) -> list[float]:
 
 def _source(model: str, data: str) -> str:
     """What `read_images` takes: a file, or a data set and its folder."""
-    from lava_aug.zoo import ZOO
+    from lava_aug.examples.zoo import ZOO
 
     name, colon, _ = data.partition(":")
     if (colon and name in LOADERS) or is_file(data):

@@ -9,7 +9,7 @@ import typer
 
 from lava_aug.commands.console import print_table, tell
 from lava_aug.commands.inputs import NetworkArgument, read_images, read_spiking
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
 
 
 class Format(NamedTuple):

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from lava_aug.arrays import has_array, read_array
-from lava_aug.datasets import HELD_OUT, LOADERS, load_images, split
-from lava_aug.errors import ConversionWarning, InputError
-from lava_aug.texts import brief
+from lava_aug.core.arrays import has_array, read_array
+from lava_aug.core.errors import ConversionWarning, InputError
+from lava_aug.core.texts import brief
+from lava_aug.examples.datasets import HELD_OUT, LOADERS, load_images, split
 
 IMAGES_HELP = (
     ".npy with images (B, C, H, W), uint8 or in [0, 1]; or .npz with 'images'; or a data set and its folder, as in "
@@ -22,7 +22,7 @@ IMAGES_HELP = (
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        help="a pretrained network, such as mnist-lenet, or module:factory, such as lava_aug.digits:DigitsNet"
+        help="a pretrained network, such as mnist-lenet, or module:factory, such as lava_aug.examples.digits:DigitsNet"
     ),
 ]
 WeightsOption = Annotated[
@@ -110,7 +110,7 @@ def _is_random(model: Any, again: Any) -> bool:
 
 
 def _from_zoo(name: str) -> Any:
-    from lava_aug.zoo import ZOO, pretrained
+    from lava_aug.examples.zoo import ZOO, pretrained
 
     if name not in ZOO:
         raise InputError(f"model {name!r}: expected one of {', '.join(ZOO)}, or module:factory")
@@ -120,7 +120,7 @@ def _from_zoo(name: str) -> Any:
 def _from_factory(name: str) -> Any:
     module, _, factory = name.partition(":")
     if not module or not factory:
-        raise InputError(f"model {name!r}: expected module:factory, for example lava_aug.digits:DigitsNet")
+        raise InputError(f"model {name!r}: expected module:factory, for example lava_aug.examples.digits:DigitsNet")
     sys.path.insert(0, "")
     try:
         return getattr(importlib.import_module(module), factory)()

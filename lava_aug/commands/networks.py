@@ -17,10 +17,10 @@ from lava_aug.commands.inputs import (
     read_images,
     read_spiking,
 )
-from lava_aug.errors import InputError
-from lava_aug.files import write_arrays
-from lava_aug.results import check_labels
-from lava_aug.texts import counted
+from lava_aug.core.errors import InputError
+from lava_aug.core.files import write_arrays
+from lava_aug.core.results import check_labels
+from lava_aug.core.texts import counted
 
 SHOWN_STEPS = 32
 """Time steps of a long run that are listed."""
@@ -47,7 +47,7 @@ def info(
         return
     net = read_spiking(network)
     with bar("planning") as progress:
-        found = net.plan(None if images is None else read_images(images)[0], num_steps, progress=progress)
+        found = la.plan(net, None if images is None else read_images(images)[0], num_steps, progress=progress)
     show(found.to_dict, found.__str__, json)
 
 

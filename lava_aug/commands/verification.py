@@ -15,7 +15,7 @@ from lava_aug.commands.inputs import (
     read_model,
     read_spiking,
 )
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
 
 
 def verify(

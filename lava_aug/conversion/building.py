@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug import fixed_point
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.quantize import MAX_SCALE
 from lava_aug.conversion.rounding import Room, Rounding
-from lava_aug.layers import Relay, Shape, Sparse, SumPool, Synapse
-from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Layer
-from lava_aug.neurons import MaxPoolNeuron, ReadoutNeuron
-from lava_aug.synapse import per_channel
+from lava_aug.core import fixed_point
+from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
+from lava_aug.core.neurons import MaxPoolNeuron, ReadoutNeuron
+from lava_aug.core.synapse import per_channel
 
 FINEST_CHANNEL = 16
 """A channel that is hardly ever active has a tiny threshold of its own; so many of them is the most that one unit of

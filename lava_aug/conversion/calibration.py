@@ -10,9 +10,9 @@ import torch
 
 from lava_aug.conversion.faithful import difference
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
-from lava_aug.errors import ConversionError, InputError
-from lava_aug.images import Progress, as_numpy, check_range
-from lava_aug.network import INPUT, INPUT_LEVELS
+from lava_aug.core.errors import ConversionError, InputError
+from lava_aug.core.images import Progress, as_numpy, check_range
+from lava_aug.core.network import INPUT, INPUT_LEVELS
 
 
 def calibration_images(calibration: Any) -> torch.Tensor:

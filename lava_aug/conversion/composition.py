@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from lava_aug.layers import Conv, ConvTranspose, Dense, Scale, Shape, Sparse, SumPool, Synapse
-from lava_aug.synapse import Weighted, per_channel
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.synapse import Weighted, per_channel
 
 Factors = float | np.ndarray
 """One factor, or an array that broadcasts to the shape it is meant for."""

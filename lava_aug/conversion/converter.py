@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from lava_aug import fixed_point
 from lava_aug.conversion.building import Builder
 from lava_aug.conversion.calibration import (
     Calibration,
@@ -20,11 +19,13 @@ from lava_aug.conversion.calibration import (
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.tracing import trace
-from lava_aug.errors import ConversionError, ConversionWarning, SpecError
-from lava_aug.images import Progress
-from lava_aug.network import INPUT, Head, Layer, Network
-from lava_aug.normalization import Normalization, normalization
-from lava_aug.spec import is_int, is_number
+from lava_aug.core import fixed_point
+from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
+from lava_aug.core.images import Progress
+from lava_aug.core.network import INPUT, Head, Layer, Network
+from lava_aug.core.normalization import Normalization, normalization
+from lava_aug.core.spec import is_int, is_number
+from lava_aug.simulation.planning import plan
 
 Method = Literal["augmapping", "termapping", "rate"]
 
@@ -195,7 +196,7 @@ def _overflows(net: Network, images: torch.Tensor) -> tuple[str, ...]:
         return ()
     steps = min(net.num_steps, TRIED_STEPS)
     chosen = np.unique(np.linspace(0, len(images) - 1, TRIED_STEPS // steps).astype(np.int64))
-    problems = net.plan(images[torch.from_numpy(chosen)], steps).problems
+    problems = plan(net, images[torch.from_numpy(chosen)], steps).problems
     return tuple(f"on calibration images, {problem}" for problem in problems)
 
 

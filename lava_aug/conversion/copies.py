@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from lava_aug.conversion.nodes import first_line
-from lava_aug.errors import ConversionError
+from lava_aug.core.errors import ConversionError
 
 TIED = ("_modules", "_parameters", "_buffers")
 """What a module's dictionary holds of other modules and tensors."""

@@ -16,9 +16,9 @@ from torch import nn
 
 from lava_aug.conversion.faithful import outputs
 from lava_aug.conversion.nodes import first_line, place_of_error
-from lava_aug.errors import ConversionError
-from lava_aug.layers import Shape, Synapse
-from lava_aug.network import INPUT
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Shape, Synapse
+from lava_aug.core.network import INPUT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Activation:
     ceiling : float or None
         Upper limit (ReLU6).
     max_pool : dict or None
-        Parameters of the pooling, as `lava_aug.neurons.MaxPoolNeuron` takes them.
+        Parameters of the pooling, as `lava_aug.core.neurons.MaxPoolNeuron` takes them.
     """
 
     relu: bool = False

@@ -10,10 +10,10 @@ import numpy as np
 from lava_aug.conversion.composition import compact, compose, composes, is_nothing, placed, scale_rows
 from lava_aug.conversion.float_layers import RELU, SIGNED, Activation, FloatLayer, Needs, Signal, Term
 from lava_aug.conversion.pooling import FOLDS, folded_synapse, worth_folding
-from lava_aug.errors import ConversionError
-from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
-from lava_aug.network import INPUT
-from lava_aug.neurons import MaxPoolNeuron
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.network import INPUT
+from lava_aug.core.neurons import MaxPoolNeuron
 
 NEGATIVE = ".negative"
 """What is added to the name of a layer that sends the negative part of something."""

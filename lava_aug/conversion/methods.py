@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from lava_aug.conversion.float_layers import Needs
-from lava_aug.errors import ConversionError
-from lava_aug.network import POSSIBLE_STEPS, is_steps
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
-from lava_aug.spec import is_int, is_number
-from lava_aug.texts import brief
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.network import POSSIBLE_STEPS, is_steps
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
+from lava_aug.core.spec import is_int, is_number
+from lava_aug.core.texts import brief
 
 _CHOICES = {
     "thresholds": ("layer", "channel"),

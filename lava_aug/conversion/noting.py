@@ -28,7 +28,7 @@ from lava_aug.conversion.nodes import (
     versions,
     where,
 )
-from lava_aug.errors import ConversionError
+from lava_aug.core.errors import ConversionError
 
 ASKS = {
     *("size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "element_size", "get_device"),

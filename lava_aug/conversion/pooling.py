@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.layers import Conv, Dense, Shape, SumPool, Synapse
-from lava_aug.sliding import as_map
+from lava_aug.core.layers import Conv, Dense, Shape, SumPool, Synapse
+from lava_aug.core.sliding import as_map
 
 MAX_GROWTH = 4
 """Folding may multiply the synapses of the next layer by this (a 2x2 window does)."""

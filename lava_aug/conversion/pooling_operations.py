@@ -13,8 +13,8 @@ from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.steps import Step, converts, converts_modules
-from lava_aug.layers import Sparse, SumPool
-from lava_aug.sliding import as_map
+from lava_aug.core.layers import Sparse, SumPool
+from lava_aug.core.sliding import as_map
 
 MAX_DENOMINATOR = 1 << 12
 """Averages over windows of different sizes stay exact sums up to this common denominator."""

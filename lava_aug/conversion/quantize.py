@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from lava_aug import fixed_point
-from lava_aug.errors import ConversionError
+from lava_aug.core import fixed_point
+from lava_aug.core.errors import ConversionError
 
 MAX_SCALE = 1 << 20
 """Largest threshold that is chosen at resolution 1: it leaves 3 of the state's 23 magnitude bits for the coefficient

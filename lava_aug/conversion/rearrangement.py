@@ -13,7 +13,7 @@ from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.steps import Step, converts, converts_modules
-from lava_aug.layers import Scale, Sparse
+from lava_aug.core.layers import Scale, Sparse
 
 
 @converts(

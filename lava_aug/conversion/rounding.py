@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from lava_aug import fixed_point
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.float_layers import FloatLayer, Term
@@ -19,10 +18,11 @@ from lava_aug.conversion.quantize import (
     rounded,
     searched_scale,
 )
-from lava_aug.errors import ConversionError
-from lava_aug.layers import Dense, Shape, Sparse
-from lava_aug.network import Connection
-from lava_aug.synapse import Weighted
+from lava_aug.core import fixed_point
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Dense, Shape, Sparse
+from lava_aug.core.network import Connection
+from lava_aug.core.synapse import Weighted
 
 
 class Room(NamedTuple):

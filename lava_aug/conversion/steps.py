@@ -12,8 +12,8 @@ from torch import nn
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.nodes import evaluated
-from lava_aug.errors import ConversionError
-from lava_aug.layers import Shape
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Shape
 
 Handler = Callable[..., Any]
 """Gets the step and the arguments of the operation, signals among them, and gives a signal, or a tuple of them."""

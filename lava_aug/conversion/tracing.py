@@ -21,11 +21,11 @@ from lava_aug.conversion.noting import Notes
 from lava_aug.conversion.operations import OPERATIONS
 from lava_aug.conversion.refusals import Refusals, advice
 from lava_aug.conversion.steps import Step
-from lava_aug.errors import ConversionError, SpecError
-from lava_aug.layers import Shape
-from lava_aug.network import INPUT
-from lava_aug.normalization import Normalization
-from lava_aug.texts import brief
+from lava_aug.core.errors import ConversionError, SpecError
+from lava_aug.core.layers import Shape
+from lava_aug.core.network import INPUT
+from lava_aug.core.normalization import Normalization
+from lava_aug.core.texts import brief
 
 READOUT = "readout"
 """Name of the layer that is added when a model ends in an activation."""

@@ -13,7 +13,7 @@ from torch import nn
 from lava_aug.conversion.float_layers import Signal
 from lava_aug.conversion.rearrangement import rearranged
 from lava_aug.conversion.steps import Step, converts, is_signal, kept_name, numpy_of
-from lava_aug.layers import Conv, ConvTranspose, Dense, Shape
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Shape
 
 
 @converts(nn.Linear)

@@ -12,11 +12,11 @@ from lava_aug.conversion.calibration import as_intensity, calibration_images
 from lava_aug.conversion.converter import checked_normalization
 from lava_aug.conversion.float_layers import FloatLayer
 from lava_aug.conversion.tracing import trace
+from lava_aug.core.images import Progress
+from lava_aug.core.layers import Shape
+from lava_aug.core.network import INPUT
+from lava_aug.core.normalization import Normalization
 from lava_aug.experiments.energy import ann_energy
-from lava_aug.images import Progress
-from lava_aug.layers import Shape
-from lava_aug.network import INPUT
-from lava_aug.normalization import Normalization
 
 
 def ann_logits(

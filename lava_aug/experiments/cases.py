@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.network import POSSIBLE_STEPS, is_steps
+from lava_aug.core.texts import brief
 from lava_aug.experiments.comparison import STEPS
-from lava_aug.network import POSSIBLE_STEPS, is_steps
-from lava_aug.texts import brief
 
 NUM_STEPS = 64
 AUGMAPPING_STEPS = 16

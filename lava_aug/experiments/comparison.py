@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.texts import plain
 from lava_aug.experiments.reading import Fields, triple
 from lava_aug.simulation.early_exit import Exit
-from lava_aug.texts import plain
 
 STEPS = (1, 2, 4, 8, 16, 32)
 

@@ -13,12 +13,12 @@ from lava_aug.conversion.calibration import as_intensity
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.tracing import trace
-from lava_aug.errors import InputError
-from lava_aug.images import Progress, check_num_steps, payloads
-from lava_aug.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import Progress, check_num_steps, payloads
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.core.texts import counted, plain, table
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
-from lava_aug.texts import counted, plain, table
 
 PARTS = ("clipping", "weights", "time")
 """What an error is made of."""

@@ -36,8 +36,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lava_aug.network import INPUT, INPUT_LEVELS, Connection, Network
-from lava_aug.neurons import Cost
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Network
+from lava_aug.core.neurons import Cost
 
 ADDITION = 0.1
 """pJ, 32-bit integer."""

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from lava_aug.errors import BackendError, BackendWarning, InputError
+from lava_aug.core.errors import BackendError, BackendWarning, InputError
 
 EngineName = Literal["serial", "loky", "dask", "ray"]
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Network
 from lava_aug.experiments.cases import Case
 from lava_aug.experiments.comparison import LayerStatistics, Row
 from lava_aug.experiments.energy import prices
 from lava_aug.experiments.parts import Part
-from lava_aug.network import INPUT, INPUT_LEVELS, Network
 from lava_aug.simulation.early_exit import early_exits, margins_to_try
 
 

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug.errors import BackendError, FileError, InputError
-from lava_aug.files import write_bytes
-from lava_aug.formats.netx import encoded
-from lava_aug.images import payloads
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import Output
-from lava_aug.simulation.counting import coefficient_counts
+from lava_aug.core.errors import BackendError, FileError, InputError
+from lava_aug.core.files import write_bytes
+from lava_aug.core.images import payloads
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.results import Output
+from lava_aug.kernels.counting import coefficient_counts
+from lava_aug.netx.networks import encoded
 from lava_aug.simulation.early_exit import margins
 from lava_aug.simulation.simulator import images_per_batch, simulate
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.errors import InputError
-from lava_aug.texts import brief
+from lava_aug.core.errors import InputError
+from lava_aug.core.texts import brief
 
 MOST = 1e30
 """Largest number: sums of such, and what figures make of them, are finite."""

@@ -12,17 +12,17 @@ from torch import nn
 
 from lava_aug.conversion.calibration import calibration_images
 from lava_aug.conversion.converter import convert
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import as_numpy, payloads
+from lava_aug.core.network import Network
+from lava_aug.core.normalization import Normalization
+from lava_aug.core.results import check_labels
 from lava_aug.experiments.ann import ann_cost, ann_logits
 from lava_aug.experiments.cases import Case, default_cases
 from lava_aug.experiments.comparison import Comparison
 from lava_aug.experiments.engines import EngineName, spread
 from lava_aug.experiments.merging import row
 from lava_aug.experiments.parts import VERSION, Part, Store, Unit, run_unit, units
-from lava_aug.images import as_numpy, payloads
-from lava_aug.network import Network
-from lava_aug.normalization import Normalization
-from lava_aug.results import check_labels
 from lava_aug.simulation.simulator import simulate
 
 Report = Callable[[str, int, int], None]

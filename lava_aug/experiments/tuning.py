@@ -9,14 +9,14 @@ from torch import nn
 
 from lava_aug.conversion.calibration import calibration_images
 from lava_aug.conversion.converter import convert
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
+from lava_aug.core.network import Network
+from lava_aug.core.normalization import Normalization
+from lava_aug.core.results import check_labels
+from lava_aug.core.spec import is_number
+from lava_aug.core.texts import table
 from lava_aug.experiments.ann import ann_logits
-from lava_aug.network import Network
-from lava_aug.normalization import Normalization
-from lava_aug.results import check_labels
 from lava_aug.simulation.simulator import simulate
-from lava_aug.spec import is_number
-from lava_aug.texts import table
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 

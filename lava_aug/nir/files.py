@@ -5,7 +5,7 @@
     /version                    nir's
     /node/                      type "NIRGraph", nodes, edges: what every tool reads (`lava_aug.nir.nodes`)
     /node/metadata/lava_aug/    metadata_version, lost, format, format_version, method, resolution, and the groups of
-                                one of our own files (`lava_aug.formats.netx`): what we read
+                                one of our own files (`lava_aug.netx.networks`): what we read
 
 So a network is restored exactly, whatever the nodes can express. When it is read, the nodes have to match the network
 in the metadata: if you change the nodes, remove the metadata, or read with ``metadata=False``.
@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from lava_aug.errors import ExportWarning, FileError, InputError
-from lava_aug.files import check_output, whole_file
-from lava_aug.formats.hdf5 import Reader, opened
-from lava_aug.formats.hdf5_writing import encoded_by
-from lava_aug.formats.netx import header, read_network, write_network
-from lava_aug.network import Network
+from lava_aug.core.errors import ExportWarning, FileError, InputError
+from lava_aug.core.files import check_output, whole_file
+from lava_aug.core.network import Network
+from lava_aug.core.spec import is_number
+from lava_aug.core.texts import brief
+from lava_aug.netx.hdf5 import Reader, opened
+from lava_aug.netx.hdf5_writing import encoded_by
+from lava_aug.netx.networks import header, read_network, write_network
 from lava_aug.nir.foreign import network_of
 from lava_aug.nir.losses import losses, type_checks
 from lava_aug.nir.nodes import Graph, Node, graph_of
-from lava_aug.spec import is_number
-from lava_aug.texts import brief
 
 if TYPE_CHECKING:
     from nir import NIRGraph

@@ -12,13 +12,13 @@ import numpy as np
 import scipy.sparse
 
 from lava_aug.conversion.composition import compact, per_channel
-from lava_aug.errors import FileError, LavaAugError
-from lava_aug.layers import Conv, Dense, Scale, Shape, Sparse, SumPool
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import RateNeuron, ReadoutNeuron
+from lava_aug.core.errors import FileError, LavaAugError
+from lava_aug.core.layers import Conv, Dense, Scale, Shape, Sparse, SumPool
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import RateNeuron, ReadoutNeuron
+from lava_aug.core.texts import brief
 from lava_aug.nir.nodes import Graph
 from lava_aug.nir.signals import MAX_ELEMENTS, Signal, Signals
-from lava_aug.texts import brief
 
 MAX_SIZE = 1 << 12
 """Largest window, stride, padding and dilation."""

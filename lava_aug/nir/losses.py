@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lava_aug.network import Layer, Network
-from lava_aug.neurons import Neuron
+from lava_aug.core.network import Layer, Network
+from lava_aug.core.neurons import Neuron
 from lava_aug.nir.nodes import FIRING, Graph, graph_of
 
 

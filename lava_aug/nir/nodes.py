@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lava_aug.constant_channel import differs_by_place, with_constant_channel
-from lava_aug.errors import ExportError, NetworkError
-from lava_aug.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.core.constant_channel import differs_by_place, with_constant_channel
+from lava_aug.core.errors import ExportError, NetworkError
+from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
 
 MAX_WEIGHTS = 1 << 24
 """Most weights that a node may have which stands for a synapse that NIR has no node for."""
@@ -50,7 +50,7 @@ def graph_of(net: Network) -> Graph:
     """The nodes and edges that a network becomes.
 
     NIR's nodes have one bias for each channel. A network whose first layer has others gets one more input channel,
-    which must be 1 in every step (`lava_aug.constant_channel`).
+    which must be 1 in every step (`lava_aug.core.constant_channel`).
 
     Raises
     ------

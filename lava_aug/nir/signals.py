@@ -13,9 +13,9 @@ import scipy.sparse
 
 from lava_aug.conversion.composition import compact, compose, scale_rows
 from lava_aug.conversion.pooling import folded_synapse
-from lava_aug.errors import FileError, LavaAugError
-from lava_aug.layers import Conv, Dense, Relay, Shape, Sparse, SumPool, Synapse
-from lava_aug.network import INPUT, Connection, Layer, Network
+from lava_aug.core.errors import FileError, LavaAugError
+from lava_aug.core.layers import Conv, Dense, Relay, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.nir.nodes import Graph
 
 MAX_ELEMENTS = 1 << 26

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lava_aug import plot
+from lava_aug.core.network import INPUT
+from lava_aug.core.texts import counted, signed
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.figures.drawing import style_of
-from lava_aug.network import INPUT
-from lava_aug.texts import counted, signed
+from lava_aug.plot.drawing import style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

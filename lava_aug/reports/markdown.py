@@ -6,11 +6,11 @@ import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
+from lava_aug.core.files import write_figure, write_text
+from lava_aug.core.texts import printable
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.figures.comparisons import accuracy_and_events
-from lava_aug.files import write_figure, write_text
+from lava_aug.plot.comparisons import accuracy_and_events
 from lava_aug.reports import tables
-from lava_aug.texts import printable
 
 INTRODUCTION = """\
 Accuracy by number of time steps, on test images that were not used to choose anything. The simulator, the files and

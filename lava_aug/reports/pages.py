@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lava_aug.errors import FileError, InputError, LavaAugError
+from lava_aug.core.errors import FileError, InputError, LavaAugError
+from lava_aug.core.files import check_output, write_text
+from lava_aug.core.texts import printable
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.files import check_output, write_text
 from lava_aug.reports import figures, tables
 from lava_aug.reports.markdown import slug, write_markdown
-from lava_aug.texts import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lava_aug.core.texts import counted
 from lava_aug.experiments.comparison import UNTIL, Comparison, Row, powers_of_two
-from lava_aug.texts import counted
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from lava_aug.errors import InputError
-from lava_aug.images import check_num_steps, check_record
-from lava_aug.network import Network
-from lava_aug.results import check_one_head
-from lava_aug.spec import is_int, is_number
-from lava_aug.texts import brief
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import check_num_steps, check_record
+from lava_aug.core.network import Network
+from lava_aug.core.results import check_one_head
+from lava_aug.core.spec import is_int, is_number
+from lava_aug.core.texts import brief
 
 Presentation = Literal["constant", "first"]
 """How images come in: in every step alike, or ``num_steps`` times as strong in the first step, and then nothing."""

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lava_aug.network import Network
-from lava_aug.results import Output, no_counts
-from lava_aug.simulation.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM
+from lava_aug.core.network import Network
+from lava_aug.core.results import Output, no_counts
+from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM
 from lava_aug.simulation.early_exit import margins
 
 if TYPE_CHECKING:

@@ -6,19 +6,46 @@ paths wait for those of the longest (`Network.delays`). The fused ProcessModel r
 Lava's order of events without Lava.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lava_aug.delays import DelayLine
-from lava_aug.layers import Shape
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.neurons import initial_state
-from lava_aug.simulation.compiled import compiled_population, is_compiled
-from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
-from lava_aug.simulation.kernels import SampleKernel
+from lava_aug.core.layers import Shape
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.neurons import initial_state
+from lava_aug.kernels.compiled import compiled_population, is_compiled
+from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.kernels.dispatch import SampleKernel
 from lava_aug.simulation.recording import Recording
+
+
+class DelayLine:
+    """What goes in comes out ``delay`` calls later, and zeros before.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of what goes in.
+    delay : int
+        How many calls later; with 0 it comes out at once.
+
+    Examples
+    --------
+    >>> line = DelayLine((1,), delay=2)
+    >>> [line(np.array([value])).item() for value in (5.0, 6.0, 7.0)]
+    [0.0, 0.0, 5.0]
+    """
+
+    def __init__(self, shape: tuple[int, ...], delay: int) -> None:
+        self.delay = delay
+        self._waiting = deque([np.zeros(shape)] * delay)
+
+    def __call__(self, a: np.ndarray) -> np.ndarray:
+        """Put in ``a``, which is kept as it is: if it will be overwritten, hand in a copy."""
+        self._waiting.append(a)
+        return self._waiting.popleft()
 
 
 class _Population(Protocol):

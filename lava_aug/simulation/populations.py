@@ -1,7 +1,7 @@
 """The neurons of a layer, in torch, for a batch: compiled on a CPU, otherwise by `Neuron.step`.
 
 Both kinds take the input current of a step and give the spikes, together with the counts of
-`lava_aug.simulation.counting`.
+`lava_aug.kernels.counting`.
 """
 
 from typing import Protocol
@@ -9,15 +9,15 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from lava_aug import fixed_point
-from lava_aug.layers import Shape
-from lava_aug.network import Layer
-from lava_aug.neurons import State, initial_state
-from lava_aug.simulation.compiled import COMPILED, compiled_population, is_compiled
-from lava_aug.simulation.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
-from lava_aug.simulation.counting import weighted_events as compiled_weighted_events
-from lava_aug.simulation.kernels import largest_magnitude
-from lava_aug.simulation.threads import Threads
+from lava_aug.core import fixed_point
+from lava_aug.core.layers import Shape
+from lava_aug.core.network import Layer
+from lava_aug.core.neurons import State, initial_state
+from lava_aug.kernels.compiled import COMPILED, compiled_population, is_compiled
+from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
+from lava_aug.kernels.counting import weighted_events as compiled_weighted_events
+from lava_aug.kernels.dispatch import largest_magnitude
+from lava_aug.kernels.threads import Threads
 
 
 class Population(Protocol):
@@ -26,7 +26,7 @@ class Population(Protocol):
     Attributes
     ----------
     counts : numpy.ndarray
-        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.simulation.counting`.
+        Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.kernels.counting`.
     """
 
     counts: np.ndarray
@@ -52,7 +52,7 @@ class TorchPopulation:
     """By `Neuron.step`, for any neuron on any device.
 
     Integers are carried in float32 only where that is known to be exact: in neurons that have a compiled form, which
-    is held against the specification in float32 (see `lava_aug.simulation.compiled`). In others nobody knows how large
+    is held against the specification in float32 (see `lava_aug.kernels.compiled`). In others nobody knows how large
     a product is on the way, or whether a shift is one in floats. They get integers of 64 bits, as the specification.
     """
 

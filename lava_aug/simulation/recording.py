@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lava_aug.layers import Shape
-from lava_aug.simulation.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
+from lava_aug.core.layers import Shape
+from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
 
 
 def shared_array(shape: Shape, dtype: type) -> np.ndarray:
@@ -74,7 +74,7 @@ class Recording:
         self.note_counts(t, counts, s)
 
     def note_counts(self, t: int, counts: np.ndarray, s: np.ndarray) -> None:
-        """The same for one that has counted already; columns as in `lava_aug.simulation.counting`."""
+        """The same for one that has counted already; columns as in `lava_aug.kernels.counting`."""
         if t >= len(self.events):
             return
         self.events[t], self.spike_sum[t] = counts[EVENTS], counts[SPIKE_SUM]

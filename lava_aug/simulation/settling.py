@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug import fixed_point
-from lava_aug.errors import NetworkError
-from lava_aug.images import Payloads, Progress, check_network, check_num_steps
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import check_labels, check_one_head, split_heads
-from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
-from lava_aug.simulation.precision import exact_arithmetic
+from lava_aug.core import fixed_point
+from lava_aug.core.errors import NetworkError
+from lava_aug.core.images import Payloads, Progress, check_network, check_num_steps
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.results import check_labels, check_one_head, split_heads
+from lava_aug.core.texts import counted
+from lava_aug.kernels.dispatch import largest_magnitude, torch_kernels
+from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
-from lava_aug.texts import counted
 
 MARGIN = 2
 """How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike

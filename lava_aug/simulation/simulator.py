@@ -1,6 +1,6 @@
 """Batch simulator: bit-exact, in torch, on a CPU or a GPU.
 
-It takes the steps of `lava_aug.neurons` for whole batches and whole layers. Within one of its time steps the spikes of
+It takes the steps of `core.neurons` for whole batches and whole layers. Within one of its time steps the spikes of
 a layer reach the next one at once; on Lava they take a step per layer, and the windows are shifted by as much, so that
 both see the same spikes in the same step of a window.
 
@@ -18,17 +18,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lava_aug.errors import InputError
-from lava_aug.images import Payloads, Progress, check_callable
-from lava_aug.network import INPUT, Layer, Network
-from lava_aug.results import Output, joined, warn_of_overflows
-from lava_aug.simulation.counting import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.core.errors import InputError
+from lava_aug.core.images import Payloads, Progress, check_callable
+from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.results import Output, joined, warn_of_overflows
+from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.kernels.dispatch import largest_magnitude, torch_kernels
+from lava_aug.kernels.precision import exact_arithmetic
+from lava_aug.kernels.threads import Threads
 from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
-from lava_aug.simulation.kernels import largest_magnitude, torch_kernels
 from lava_aug.simulation.logs import Log
 from lava_aug.simulation.populations import population
-from lava_aug.simulation.precision import exact_arithmetic
-from lava_aug.simulation.threads import Threads
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them

@@ -4,7 +4,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lava_aug.errors import BackendError, InputError, LavaAugError
+from lava_aug.core.errors import BackendError, InputError, LavaAugError
 from lava_aug.testing.driving import TIMEOUT, run_process
 from lava_aug.testing.traces import Trace, assert_traces_equal
 

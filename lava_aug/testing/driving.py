@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.backend.lava_import import import_lava
-from lava_aug.backend.supervision import check_timeout, supervise
-from lava_aug.errors import BackendError, BackendWarning, InputError
-from lava_aug.fixed_point import PORT_BITS, signed_range
+from lava_aug.core.errors import BackendError, BackendWarning, InputError
+from lava_aug.core.fixed_point import PORT_BITS, signed_range
+from lava_aug.core.spec import is_int
+from lava_aug.core.texts import brief
+from lava_aug.lava.lava_import import import_lava
+from lava_aug.lava.supervision import check_timeout, supervise
 from lava_aug.simulation.recording import Tape
-from lava_aug.spec import is_int
 from lava_aug.testing.traces import Trace
-from lava_aug.texts import brief
 
 import_lava()
 

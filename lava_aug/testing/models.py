@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.backend.lava_import import import_lava
-from lava_aug.errors import BackendError, InputError
+from lava_aug.core.errors import BackendError, InputError
+from lava_aug.lava.lava_import import import_lava
 
 import_lava()
 

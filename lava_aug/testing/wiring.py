@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from lava_aug.errors import InputError
+from lava_aug.core.errors import InputError
 
 USUAL = ("s_out", "a_out", "v_out", "s_in", "a_in")
 """Names of the ports that are meant where a Process has several of the same shape."""

@@ -6,7 +6,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lava_aug.fixed_point import STATE_BITS
+from lava_aug.core.fixed_point import STATE_BITS
 from lava_aug.processes.augmented_if.process import AugmentedIF
 from lava_aug.processes.neuron_process import FixedSpiking, FloatSpiking, SpikingModel
 

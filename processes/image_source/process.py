@@ -7,8 +7,8 @@ from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
-from lava_aug.errors import SpecError
-from lava_aug.fixed_point import PORT_BITS, signed_range
+from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import PORT_BITS, signed_range
 from lava_aug.processes.base import Process
 
 

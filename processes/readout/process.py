@@ -4,7 +4,7 @@ from typing import Any
 
 from lava.magma.core.process.ports.ports import OutPort
 
-from lava_aug.neurons import ReadoutNeuron
+from lava_aug.core.neurons import ReadoutNeuron
 from lava_aug.processes.neuron_process import NeuronProcess
 
 

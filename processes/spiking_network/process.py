@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import LogConfig
 
-from lava_aug.errors import SpecError
-from lava_aug.network import Network
+from lava_aug.core.errors import SpecError
+from lava_aug.core.network import Network
 from lava_aug.processes.base import Process
 from lava_aug.simulation.recording import Recording
 

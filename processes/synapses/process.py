@@ -4,10 +4,10 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
-from lava_aug.errors import SpecError
-from lava_aug.layers import Synapse
+from lava_aug.core.errors import SpecError
+from lava_aug.core.layers import Synapse
+from lava_aug.core.spec import is_int
 from lava_aug.processes.base import Process, checked_shape
-from lava_aug.spec import is_int
 
 
 class Synapses(Process):
@@ -19,7 +19,7 @@ class Synapses(Process):
     Parameters
     ----------
     synapse : Synapse
-        How the spikes are summed (`lava_aug.layers`).
+        How the spikes are summed (`lava_aug.core.layers`).
     shape : tuple of int
         Shape of the spikes.
     delay : int
@@ -55,7 +55,7 @@ class Synapses(Process):
         log_config: LogConfig | None = None,
     ) -> None:
         if not isinstance(synapse, Synapse):
-            raise SpecError(f"Synapses: expected a lava_aug.layers.Synapse, found {synapse!r}")
+            raise SpecError(f"Synapses: expected a lava_aug.core.layers.Synapse, found {synapse!r}")
         if not is_int(delay) or delay < 0:
             raise SpecError(f"Synapses: delay must be an integer of at least 0, found {delay!r}")
         shape = checked_shape(self, shape)

@@ -5,8 +5,8 @@ from importlib.metadata import distributions
 import pytest
 from clocks import REACHED, Clock
 
-from lava_aug.backend.lava_import import import_lava
-from lava_aug.simulation.kernels import warm_up
+from lava_aug.kernels.dispatch import warm_up
+from lava_aug.lava.lava_import import import_lava
 
 if any(distributions(name="lava-nc")):
     import_lava()  # before tests import Lava themselves, which Python 3.11 and newer refuse without help
@@ -21,7 +21,7 @@ def _compiled() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the time limits of runs go by in this process."""
-    from lava_aug.backend import supervision
+    from lava_aug.lava import supervision
     from lava_aug.testing import driving
 
     found = Clock()

@@ -10,14 +10,10 @@ from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from nets import METHODS, SKIPS, images_for, layer, skip_net, three_methods
 
-from lava_aug.backend.deploy import Deployment, run
-from lava_aug.backend.supervision import supervise
-from lava_aug.checks.reference import interpret
-from lava_aug.formats.netx import load, save
-from lava_aug.images import payloads
-from lava_aug.layers import SYNAPSES, Conv, Dense, Relay, Shape, SumPool, Synapse
-from lava_aug.network import INPUT, Connection, Layer, Network
-from lava_aug.neurons import (
+from lava_aug.core.images import payloads
+from lava_aug.core.layers import SYNAPSES, Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, Connection, Layer, Network
+from lava_aug.core.neurons import (
     NEURONS,
     AugmentedNeuron,
     DoubleThresholdNeuron,
@@ -27,10 +23,14 @@ from lava_aug.neurons import (
     ReadoutNeuron,
     initial_state,
 )
+from lava_aug.core.results import Output
+from lava_aug.lava.deploy import Deployment, run
+from lava_aug.lava.supervision import supervise
+from lava_aug.netx.networks import load, save
 from lava_aug.processes import PROCESSES
-from lava_aug.results import Output
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
+from lava_aug.verification.reference import interpret
 
 pytestmark = pytest.mark.lava
 

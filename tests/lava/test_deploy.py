@@ -13,11 +13,11 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
 
-from lava_aug.backend.deploy import Deployment, run
 from lava_aug.conversion.converter import METHODS, convert
-from lava_aug.digits import Digits, DigitsNet, load_digits, train
-from lava_aug.errors import InputError
-from lava_aug.network import INPUT
+from lava_aug.core.errors import InputError
+from lava_aug.core.network import INPUT
+from lava_aug.examples.digits import Digits, DigitsNet, load_digits, train
+from lava_aug.lava.deploy import Deployment, run
 from lava_aug.simulation.recording import Recording
 from lava_aug.simulation.simulator import simulate
 

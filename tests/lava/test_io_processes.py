@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from examples import EXAMPLE_SYNAPSES, name_of, weights
 
-from lava_aug.errors import SpecError
-from lava_aug.layers import Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.core.errors import SpecError
+from lava_aug.core.layers import Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
 from lava_aug.processes.image_source.models import PyImageSourceFixed
 from lava_aug.processes.synapses.models import PySynapsesFixed
@@ -125,7 +125,7 @@ def test_currents_beyond_32_bits_arrive_whole() -> None:
             (4,),
             "SumPool: expected input (channels, height, width) or (channels, length), found (4,)",
         ),
-        ("dense", (3,), "Synapses: expected a lava_aug.layers.Synapse, found 'dense'"),
+        ("dense", (3,), "Synapses: expected a lava_aug.core.layers.Synapse, found 'dense'"),
     ],
 )
 def test_synapses_refuse(synapse: Any, shape: Shape, message: str) -> None:

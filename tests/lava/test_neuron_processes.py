@@ -9,9 +9,9 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.dense.process import Dense as StockDense
 from lava.proc.monitor.process import Monitor
 
-from lava_aug.errors import SpecError
-from lava_aug.layers import Relay
-from lava_aug.neurons import AugmentedNeuron, RateNeuron
+from lava_aug.core.errors import SpecError
+from lava_aug.core.layers import Relay
+from lava_aug.core.neurons import AugmentedNeuron, RateNeuron
 from lava_aug.processes import (
     AugmentedIF,
     DoubleThresholdIF,

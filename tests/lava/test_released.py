@@ -24,9 +24,9 @@ from lava.proc.io.injector import Injector
 from lava.proc.lif.process import LIF
 from nets import images_for, small_net
 
-from lava_aug.backend import deploy
-from lava_aug.backend.supervision import supervise
-from lava_aug.errors import BackendError
+from lava_aug.core.errors import BackendError
+from lava_aug.lava import deploy
+from lava_aug.lava.supervision import supervise
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
@@ -175,7 +175,7 @@ def test_the_end_of_a_forked_process_leaves_the_network_alone() -> None:
         from lava.magma.core.run_conditions import RunSteps
         from lava.magma.core.run_configs import Loihi2SimCfg
         from faulty.process import chain
-        from lava_aug.backend.supervision import supervise
+        from lava_aug.lava.supervision import supervise
 
         middle = chain()
         with supervise(middle):

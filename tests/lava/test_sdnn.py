@@ -12,12 +12,12 @@ from hypothesis.extra import numpy as arrays
 from nets import images_for, layer, small_net
 
 import lava_aug as la
-from lava_aug.digits import load_digits, train
-from lava_aug.layers import Conv, Dense, SumPool
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron
-from lava_aug.sdnn.export import requantized
-from lava_aug.sdnn.requantization import is_kept
+from lava_aug.core.layers import Conv, Dense, SumPool
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron
+from lava_aug.examples.digits import load_digits, train
+from lava_aug.netx.sdnn_export import requantized
+from lava_aug.netx.sdnn_requantization import is_kept
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of lava-dl, when it is imported
 

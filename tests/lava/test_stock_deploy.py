@@ -17,14 +17,14 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from typer.testing import CliRunner
 
-from lava_aug.backend.run_configs import FastSimCfg
-from lava_aug.backend.supervision import supervise
-from lava_aug.cli import app
-from lava_aug.errors import InputError
+from lava_aug.commands.cli import app
+from lava_aug.core.errors import InputError
+from lava_aug.lava.run_configs import FastSimCfg
+from lava_aug.lava.supervision import supervise
+from lava_aug.netx.stock_files import StockNetwork, load_netx
+from lava_aug.netx.stock_layers import StockConv, StockDense, StockFlatten, StockInput
+from lava_aug.netx.stock_neurons import Cuba, SigmaDelta
 from lava_aug.processes.fast_models import PyFastDelayDenseFixed
-from lava_aug.stock.files import StockNetwork, load_netx
-from lava_aug.stock.layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.stock.neurons import Cuba, SigmaDelta
 
 pytestmark = [
     pytest.mark.lava,
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def test_what_lava_dl_prints_when_imported_is_left_out() -> None:
-    code = "from lava_aug.backend.lava_import import import_netx; print(import_netx().Network.__name__)"
+    code = "from lava_aug.lava.lava_import import import_netx; print(import_netx().Network.__name__)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "Network\n"
 

@@ -22,9 +22,9 @@ from lava.proc.lif.process import LIF
 from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
 
-from lava_aug.backend import deploy, preconditions
-from lava_aug.backend.supervision import supervise
-from lava_aug.errors import BackendError, BackendWarning, InputError, RunInterruptedError
+from lava_aug.core.errors import BackendError, BackendWarning, InputError, RunInterruptedError
+from lava_aug.lava import deploy, preconditions
+from lava_aug.lava.supervision import supervise
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
 from lava_aug.testing.leftovers import check_leftovers, leftovers
@@ -183,7 +183,7 @@ def script(body: str, **options: Any) -> subprocess.CompletedProcess[str]:
 PREAMBLE = f"""
     import sys, os, signal, time, threading
     sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
-    from lava_aug.backend.supervision import supervise
+    from lava_aug.lava.supervision import supervise
     from clocks import REACHED
     from faulty.process import chain
     from lava.magma.core.run_conditions import RunSteps, RunContinuous
@@ -288,7 +288,7 @@ def test_a_script_without_a_main_guard_is_named(tmp_path: Path) -> None:
     """Lava executes every file in a Process's folder: the script itself, if the Process is defined there."""
     (tmp_path / "unguarded.py").write_text(
         "import sys\n"
-        "from lava_aug.backend.supervision import supervise\n"
+        "from lava_aug.lava.supervision import supervise\n"
         "from lava.magma.core.run_conditions import RunSteps\n"
         "from lava.magma.core.run_configs import Loihi2SimCfg\n"
         "from own import Own\n"

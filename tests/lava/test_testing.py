@@ -13,7 +13,7 @@ from lava.proc.lif.models import PyLifModelFloat
 from lava.proc.lif.process import LIF
 
 import lava_aug as la
-from lava_aug.errors import BackendError, InputError
+from lava_aug.core.errors import BackendError, InputError
 from lava_aug.processes import AugmentedIF
 from lava_aug.processes.fast_models import PyFastDenseFixed
 from lava_aug.testing import assert_models_agree, run_process

@@ -7,15 +7,16 @@ import pytest
 from faults import AT_THRESHOLD, IMAGES, VTH, ladder, late
 from nets import SKIPS, images_for, layer, skip_net
 
-from lava_aug.checks import reference
-from lava_aug.checks.mismatch import Mismatch
-from lava_aug.checks.verification import Verification, verify
-from lava_aug.layers import Conv, Dense, Relay
-from lava_aug.network import INPUT, Network
-from lava_aug.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State
+from lava_aug.core.layers import Conv, Dense, Relay
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State
+from lava_aug.kernels import compiled
 from lava_aug.processes import layer_processes, neuron_process
-from lava_aug.simulation import compiled, pipeline
+from lava_aug.simulation import pipeline
 from lava_aug.simulation.recording import Recording
+from lava_aug.verification import reference
+from lava_aug.verification.mismatch import Mismatch
+from lava_aug.verification.verifying import Verification, verify
 
 pytestmark = pytest.mark.lava
 

@@ -1,1 +1,0 @@
-"""Lava: importing it, running networks on it, and supervising the processes that it starts."""

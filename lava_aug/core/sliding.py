@@ -1,0 +1,343 @@
+"""Layer types that slide a window over maps: convolution and sum pooling.
+
+Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, height, width)`` for kernels, and the
+operation is PyTorch's cross-correlation.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
+from lava_aug.core.errors import SpecError
+from lava_aug.core.spec import array, integer, pair, registered
+from lava_aug.core.synapse import (
+    SYNAPSES,
+    BoundedForm,
+    EventForm,
+    Shape,
+    Synapse,
+    TorchBounded,
+    Weighted,
+    break_even,
+    widened,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+MAX_WINDOW = 1 << 12
+"""Longest side of a window: far more than a map has, and little enough for tables of its places."""
+
+
+def as_map(shape: Shape) -> tuple[int, int, int]:
+    """Shape of a map or of rows as that of a map: ``(C, L)`` is ``(C, 1, L)``."""
+    return shape[0], (1 if len(shape) == 2 else shape[1]), shape[-1]
+
+
+def maps(s: Any) -> Any:
+    """Spikes of a batch, array or tensor, as maps: ``(B, C, L)`` becomes ``(B, C, 1, L)``."""
+    return s[:, :, None] if s.ndim == 3 else s
+
+
+def like(found: Any, s: Any) -> Any:
+    """Maps that were made of spikes, as rows if those were rows."""
+    return found[:, :, 0] if s.ndim == 3 else found
+
+
+class Sliding(Synapse):
+    """What layers that slide a window over a map share.
+
+    They take maps ``(channels, height, width)`` and give maps. Rows ``(channels, length)`` they see as maps of height
+    1, which takes a window of height 1, and give rows.
+    """
+
+    stride: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="stride", doc="steps of the window")
+    padding: tuple[int, int] = pair(low=0, default=(0, 0), stored_as="padding", doc="zeros on each side")
+    dilation: tuple[int, int] = pair(low=1, default=(1, 1), stored_as="dilation", doc="distance of window elements")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window, in elements."""
+        raise NotImplementedError
+
+    def map_shape(self, input_shape: Shape) -> tuple[int, int, int]:
+        """Shape of the input as a map; SpecError if it is none."""
+        if len(input_shape) not in (2, 3):
+            raise SpecError(
+                f"{type(self).__name__}: expected input (channels, height, width) or (channels, length), "
+                f"found {input_shape}"
+            )
+        if max(self.window) > MAX_WINDOW:
+            raise SpecError(f"{type(self).__name__}: expected a window of at most {MAX_WINDOW}, found {self.window}")
+        return as_map(input_shape)
+
+    def output_size(self, input_shape: Shape) -> tuple[int, int]:
+        """Height and width of the result; SpecError if nothing is left."""
+        sizes = [self._outputs(size, axis) for axis, size in enumerate(self.map_shape(input_shape)[1:])]
+        if min(sizes) < 1:
+            raise SpecError(f"{type(self).__name__}: {self._misfit()} input {self.map_shape(input_shape)}")
+        if len(input_shape) == 2 and sizes[0] != 1:
+            raise SpecError(f"{type(self).__name__}: rows {input_shape} need a window of height 1, found {self.window}")
+        return sizes[0], sizes[1]
+
+    def result_shape(self, input_shape: Shape, channels: int) -> Shape:
+        """Shape of the result: a map of maps, rows of rows."""
+        size = self.output_size(input_shape)
+        return (channels, *size[-(len(input_shape) - 1) :])
+
+    def _outputs(self, size: int, axis: int) -> int:
+        """Positions of the window along an axis."""
+        span = self.dilation[axis] * (self.window[axis] - 1) + 1
+        return (size + 2 * self.padding[axis] - span) // self.stride[axis] + 1
+
+    def _misfit(self) -> str:
+        return f"window {self.window} does not fit into"
+
+    def _windows(self, s: np.ndarray) -> np.ndarray:
+        """``(..., C, H, W) -> (..., C, H_out, W_out, kh, kw)``, a view of the padded input."""
+        lead = [(0, 0)] * (s.ndim - 2)
+        padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
+        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True)]
+        views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
+
+    def _connectivity(self, input_shape: Shape, *channels: Block) -> Connectivity:
+        """Connections between channels, at all places of the window."""
+        sizes, outputs = self.map_shape(input_shape)[1:], self.output_size(input_shape)
+        places = (self._along(axis, sizes[axis], outputs[axis]) for axis in (0, 1))
+        return Connectivity(input_shape, self.output_shape(input_shape), *channels, *places)
+
+    def _along(self, axis: int, size: int, outputs: int) -> Block:
+        """Which positions of one axis each output adds up."""
+        columns, rows = self._pairs(axis, outputs, size)
+        return listed(rows, columns, outputs, size)
+
+    def _pairs(self, axis: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions from 0 to ``size - 1`` in windows along an axis, and which of the ``count`` windows each is in."""
+        positions = self.places(axis, count) - self.padding[axis]
+        inside = (positions >= 0) & (positions < size)
+        return positions[inside], inside.nonzero()[0]
+
+    def places(self, axis: int, count: int) -> np.ndarray:
+        """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
+        steps, elements = np.arange(count) * self.stride[axis], np.arange(self.window[axis]) * self.dilation[axis]
+        return steps[:, None] + elements
+
+
+def by_group(channels: np.ndarray, groups: int, count: int) -> np.ndarray:
+    """Values of the channels on the weights' second axis, which belong to the group of the first one of ``count``."""
+    return np.repeat(channels.reshape(groups, -1), count // groups, axis=0)[:, :, None, None]
+
+
+def geometry_text(synapse: Sliding) -> str:
+    """Window, and what is not as usual of stride and dilation, for the summary."""
+    marks = ["x".join(map(str, synapse.window))]
+    marks += [f"/{'x'.join(map(str, synapse.stride))}"] if synapse.stride != (1, 1) else []
+    marks += [f"dilation {'x'.join(map(str, synapse.dilation))}"] if synapse.dilation != (1, 1) else []
+    return " ".join(marks)
+
+
+@registered(SYNAPSES)
+class Conv(Sliding, Weighted):
+    """Two-dimensional convolution as PyTorch defines it::
+
+        a[o, y, x] = sum over i, j, k of weight[o, i, j, k] * s[i, y*stride - padding + j*dilation, ...]
+
+    Parameters and shapes are those of `torch.nn.Conv2d`; pairs are (height, width). Spikes ``(channels, length)`` are
+    seen as maps of height 1, so that `torch.nn.Conv1d` is a kernel of height 1.
+    """
+
+    type_name = "conv"
+    learned = True
+
+    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
+    groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight.ndim != 4:
+            raise SpecError(f"Conv.weight: expected shape (out, in/groups, height, width), found {self.weight.shape}")
+        if self.weight.shape[0] % self.groups:
+            raise SpecError(f"Conv.groups: {self.weight.shape[0]} output channels do not divide by {self.groups}")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.weight.shape[2], self.weight.shape[3]
+
+    @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1] * self.groups
+
+    def ungrouped(self) -> "Conv":
+        """The same convolution in one group, with zeros where channels do not mix."""
+        outputs, per_group, *window = self.weight.shape
+        group, rows = np.arange(self.groups), outputs // self.groups
+        weight = np.zeros((self.groups, rows, self.groups, per_group, *window), self.weight.dtype)
+        weight[group, :, group] = self.weight.reshape(self.groups, rows, per_group, *window)
+        return self.replace(weight=weight.reshape(outputs, self.in_channels, *window), groups=1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = self.result_shape(input_shape, self.weight.shape[0])
+        if input_shape[0] != self.in_channels:
+            raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
+        return shape
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        spikes, weight = self._exact(maps(s))
+        grouped = spikes.reshape(len(s), self.groups, -1, *spikes.shape[2:])
+        weight = weight.reshape(self.groups, -1, *weight.shape[1:])
+        a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
+        return like(a.reshape(len(s), -1, *a.shape[3:]), s)
+
+    def largest_input_sum(self, s: "Tensor") -> float:
+        import torch
+
+        over_channels = maps(s).abs().sum(1, keepdim=True)
+        window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
+        sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
+        return sums.max().item()
+
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        outputs, inputs = self.weight.shape[:2]
+        return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs // self.groups, inputs))
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.kernels.compiled_synapses import column_convolution
+
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        weight, map_shape, shape = (
+            self.weight.astype(dtype),
+            self.map_shape(input_shape),
+            self.output_shape(input_shape),
+        )
+        result: Any = (len(weight), *self.output_size(input_shape))
+        convolve = column_convolution(weight, result, self.groups, **options)
+        return lambda s: convolve(s.reshape(map_shape)).reshape(shape)
+
+    def events(self, input_shape: Shape) -> EventForm:
+        from lava_aug.kernels.compiled_synapses import convolve_events
+
+        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
+        per_group = shape[0] // self.groups
+        weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
+        weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
+        weight = weight.reshape(self.in_channels, *self.window, per_group)
+        total = np.empty((*self.output_size(input_shape), shape[0]), np.float32)
+
+        def convolve(s: np.ndarray) -> np.ndarray:
+            convolve_events(s.reshape(map_shape), weight, total, self.stride, self.padding, self.dilation)
+            return np.ascontiguousarray(total.transpose(2, 0, 1)).reshape(shape)
+
+        return EventForm(convolve, break_even(per_group))
+
+    def bounded(self, input_shape: Shape) -> BoundedForm | None:
+        from lava_aug.kernels import winograd
+
+        suits = len(input_shape) == 3 and winograd.suits(self.weight, self.stride, self.dilation, self.groups)
+        if self.is_float or not suits:
+            return None
+        kernel = winograd.tiled_convolution(self.weight, input_shape, self.padding, (1, 2))
+        return BoundedForm(kernel, winograd.largest_payload(self.weight), winograd.GAIN)
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        weight = torch.tensor(self.weight).to(device, dtype)
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        return lambda s: like(torch.nn.functional.conv2d(maps(s), weight, None, *options), s)
+
+    def torch_bounded(self, device: Any) -> TorchBounded | None:
+        from lava_aug.kernels import eight_bit
+
+        if not eight_bit.suits(self.weight, self.groups, device):
+            return None
+        convolve = eight_bit.EightBitConvolution(self.weight, self.stride, self.padding, self.dilation)
+        return TorchBounded(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
+
+    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+        return by_group(channels, self.groups, len(self.weight))
+
+    def describe(self) -> str:
+        return f"conv {geometry_text(self)}" + (f" groups {self.groups}" if self.groups > 1 else "")
+
+    def stored_extras(self, input_shape: Shape) -> dict[str, Any]:
+        return {
+            "inChannels": self.in_channels,
+            "outChannels": self.weight.shape[0],
+            "kernelSize": np.array(self.window),
+        }
+
+
+@registered(SYNAPSES)
+class SumPool(Sliding):
+    """Sum of the spikes in each window, channel by channel; all weights are 1.
+
+    Average pooling is this sum with the division by ``kh * kw`` moved into the layer's quantum or threshold.
+    """
+
+    type_name = "pool"
+
+    kernel_size: tuple[int, int] = pair(low=1, stored_as="kernelSize", doc="height and width of the window")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel_size
+
+    @property
+    def weights(self) -> np.ndarray:
+        return np.ones(1, np.int8)
+
+    @property
+    def weight_sum(self) -> float:
+        return float(math.prod(self.kernel_size))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.result_shape(input_shape, input_shape[0])
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        return like(self._windows(widened(maps(s))).sum(axis=(-2, -1)), s)
+
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        return self._connectivity(input_shape, one_to_one(input_shape[0]))
+
+    def matrix(self, input_shape: Shape) -> Any:
+        return self.connectivity(input_shape).matrix().astype(np.float64)
+
+    def weighted(self, input_shape: Shape) -> Conv:
+        channels, geometry = input_shape[0], {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return Conv(weight=np.ones((channels, 1, *self.kernel_size), np.int8), groups=channels, **geometry)
+
+    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        from lava_aug.kernels.compiled_synapses import sum_windows
+
+        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
+        total = np.empty((shape[0], *self.output_size(input_shape)), dtype)
+
+        def pool(s: np.ndarray) -> np.ndarray:
+            sum_windows(s.reshape(map_shape), total, self.kernel_size, self.stride, self.padding, self.dilation)
+            return total.reshape(shape)
+
+        return pool
+
+    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
+        import torch
+
+        if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            pool = functools.partial(
+                torch.nn.functional.avg_pool2d,
+                kernel_size=self.kernel_size,
+                stride=self.stride,
+                padding=self.padding,
+                divisor_override=1,
+            )
+            return lambda s: like(pool(maps(s)), s)
+        return super().torch(dtype, device)
+
+    def describe(self) -> str:
+        return f"sum pool {'x'.join(map(str, self.kernel_size))}"

@@ -1,0 +1,1 @@
+"""Trained networks, data sets from disk, a small network on digits, and the demo."""

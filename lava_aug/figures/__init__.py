@@ -1,1 +1,0 @@
-"""What `lava_aug.plot` draws."""

@@ -1,1 +1,0 @@
-"""HDF5 files of networks, in the layout of lava-dl's netx."""

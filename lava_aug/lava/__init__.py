@@ -1,0 +1,1 @@
+"""Lava: importing it, and running networks on it."""

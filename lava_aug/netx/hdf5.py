@@ -1,0 +1,289 @@
+"""Reading untrusted HDF5 files, whose members are checked before they are followed.
+
+A few bytes of a file can claim any size, by a shape, by the size of a compressed block, or by the length of a text. So
+everything is asked for its size first, and a file gets as many bytes of arrays altogether as `readable_bytes` says.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
+
+from lava_aug.core.errors import FileError, LavaAugError
+from lava_aug.core.files import is_file
+from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
+from lava_aug.core.texts import brief
+from lava_aug.netx.hdf5_raw import RawFile
+
+MAX_FILE_BYTES = 3 << 26
+"""Most bytes of arrays, decompressed, that any file may hold: 192 MiB; VGG-16 has 132 MiB of 8-bit weights.
+
+What is made of them while they are checked takes up to three times as much again."""
+
+MAX_RATIO = 4
+"""How many times its own size on the disk a larger file's arrays may have; weights compress to half, or a third."""
+
+MAX_TEXTS = 1 << 12
+"""Most texts in one dataset: each becomes an object of Python, which is larger than what is stored."""
+
+TEXT_BYTES = 16
+"""Of an array's element that is a text without a fixed length: its length, and where it is."""
+
+MAX_BLOCKS = 1 << 14
+"""Most blocks that an array is stored in: HDF5 keeps about 4 kB for each, whether it holds anything or not."""
+
+MAX_GROUPS = 1 << 12
+"""Most numbered groups, which are layers and synapses."""
+
+PLAIN_KINDS = "iufbS"
+"""Number formats that are read: integers, floats, booleans, fixed-length bytes. No references, no objects."""
+
+PLAIN_FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "gzip",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+}
+"""Filters that are built into HDF5; for others it would look for a library and load it."""
+
+
+def readable_bytes(size: int) -> int:
+    """Most bytes of arrays that are read from a file of a size, so that nobody can have us take much more memory."""
+    return max(MAX_FILE_BYTES, MAX_RATIO * size)
+
+
+def size_on_disk(file: h5py.File) -> int:
+    """Bytes that an open file takes: holes, which claim a size and take none, do not count."""
+    found = os.fstat(file.id.get_vfd_handle())
+    return min(found.st_size, found.st_blocks * 512 or found.st_size)  # some file systems never say how many blocks
+
+
+class Source:
+    """An open file, and what may still be read of it.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self.raw = RawFile(file)
+        self.limit = self.left = readable_bytes(size_on_disk(file))
+
+    def take(self, size: int, where: str) -> None:
+        """Count a dataset; FileError if that is more than is left."""
+        if size > self.left:
+            raise FileError(
+                f"{where} claims {size:,} bytes; of this file at most {self.limit:,} are read, and {self.left:,} "
+                "of them are left"
+            )
+        self.left -= size
+
+
+class Reader:
+    """A group of a file, and what has been read of it.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        What to read.
+    where : str
+        How errors call it.
+    source : Source, optional
+        Shared by all readers of a file; default the group's own.
+    """
+
+    def __init__(self, group: h5py.Group, where: str, source: Source | None = None) -> None:
+        self.where = where
+        self._group = group
+        self._source = source or Source(group.file)
+        self._members = frozenset(group)
+        self._unread = set(self._members)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    @property
+    def names(self) -> list[str]:
+        """The members, sorted."""
+        return sorted(self._members)
+
+    def group(self, name: str) -> "Reader":
+        """A subgroup."""
+        found = self._member(name)
+        if not isinstance(found, h5py.h5g.GroupID):
+            raise FileError(f"{self.where}: expected {name!r} to be a group, found {_kind(found)}")
+        return Reader(h5py.Group(found), f"{self.where}/{name}", self._source)
+
+    def is_group(self, name: str) -> bool:
+        """Whether a member is there and is a group."""
+        return name in self and isinstance(self._linked(name), h5py.h5g.GroupID)
+
+    def numbered(self) -> list["Reader"]:
+        """The subgroups 0, 1, 2, …, which must be all there is."""
+        if len(self._unread) > MAX_GROUPS:
+            raise FileError(f"{self.where}: expected at most {MAX_GROUPS:,} groups, found {len(self._unread):,}")
+        names = [str(index) for index in range(len(self._unread))]
+        if sorted(self._unread) != sorted(names) or not names:
+            raise FileError(f"{self.where}: expected groups numbered from 0, found {brief(sorted(self._unread))}")
+        return [self.group(name) for name in names]
+
+    def value(self, name: str) -> Any:
+        """A dataset: a number, text or list of texts as Python has them, else an array."""
+        found = self.texts(name)
+        if found.ndim == 0:
+            return found.item()
+        return found.ravel().tolist() if found.dtype == object else found
+
+    def texts(self, name: str) -> np.ndarray:
+        """A dataset as an array; texts, of fixed length or of any, are an array of objects."""
+        dataset = self._member(name)
+        if not isinstance(dataset, h5py.h5d.DatasetID):
+            raise FileError(f"{self.where}: expected {name!r} to be a dataset, found {_kind(dataset)}")
+        where, dtype = f"{self.where}: dataset {name!r}", dataset.dtype
+        info = h5py.check_string_dtype(dtype)
+        if info is not None and info.length is None:
+            return self._long_texts(name, dataset, where)
+        self._check(dataset, dtype, where)
+        found = np.empty(dataset.shape, dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
+        if info is None:
+            return found
+        decoded = [self._decoded(name, text) for text in np.ravel(found)]
+        return np.array(decoded, object).reshape(found.shape)
+
+    def text(self, name: str) -> str:
+        """One text, a scalar or an array of one."""
+        found = self.value(name)
+        found = found[0] if isinstance(found, list) and len(found) == 1 else found
+        if not isinstance(found, str):
+            raise FileError(f"{self.where}: expected {name!r} to be a text, found {brief(found)}")
+        return found
+
+    def attribute(self, name: str) -> Any:
+        """An attribute, one number or text, as Python has it; None if there is none."""
+        attributes = self._group.attrs
+        if name not in attributes:
+            return None
+        found = attributes.get_id(name)
+        if found.dtype.kind not in PLAIN_KINDS:
+            raise FileError(
+                f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text of fixed length"
+            )
+        if found.shape not in ((), (1,)) or found.dtype.itemsize > MAX_TEXT_BYTES:
+            raise FileError(f"{self.where}: attribute {name!r} has shape {found.shape}, expected one number or text")
+        read: Any = attributes[name]
+        value = np.ravel(read)[0].item()
+        return self._decoded(name, value) if isinstance(value, bytes) else value
+
+    def finish(self) -> None:
+        """Complain about members that nobody has read: nothing in a file is dropped without a word."""
+        if self._unread:
+            raise FileError(f"{self.where}: unexpected {brief(sorted(self._unread))}")
+
+    def _decoded(self, name: str, found: bytes) -> str:
+        try:
+            return bytes(found).decode()
+        except UnicodeDecodeError:
+            raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
+
+    def _long_texts(self, name: str, dataset: Any, where: str) -> np.ndarray:
+        """Texts without a fixed length: few enough, and none longer than it may be."""
+        self._check_storage(dataset, TEXT_BYTES, where)
+        size = math.prod(dataset.shape or ())
+        if dataset.shape is None or size > MAX_TEXTS:
+            raise FileError(f"{where} claims {size:,} texts; at most {MAX_TEXTS:,} are read")
+        place = dataset.get_offset()
+        if place is None:
+            raise FileError(f"{self.where}: expected the texts of {name!r} in one piece")
+        try:
+            found = [self._source.raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
+        except FileError as error:
+            raise FileError(f"{self.where}: {name!r}: {error}") from None
+        self._source.take(sum(map(len, found)), where)
+        decoded = [self._decoded(name, text) for text in found]
+        return np.array(decoded, object).reshape(dataset.shape)
+
+    def _check(self, dataset: Any, dtype: np.dtype, where: str) -> None:
+        """Whether a dataset holds numbers or texts of fixed length, and not more than may be read."""
+        shape = dataset.shape
+        if dtype.kind not in PLAIN_KINDS or shape is None:
+            raise FileError(f"{where} has type {dtype}, expected numbers or text")
+        size = math.prod(shape)
+        if dtype.kind == "S" and (size > MAX_TEXTS or dtype.itemsize > MAX_TEXT_BYTES):
+            raise FileError(f"{where} claims {size:,} texts of {dtype.itemsize:,} bytes")
+        self._source.take(size * dtype.itemsize, where)
+        self._check_storage(dataset, dtype.itemsize, where)
+
+    def _check_storage(self, dataset: Any, itemsize: int, where: str) -> None:
+        """Where and how the data lie: in this file, with known filters, in blocks that can be read."""
+        created: Any = dataset.get_create_plist()
+        if created.get_external_count():
+            raise FileError(f"{where} refers to another file, which is not followed")
+        for index in range(created.get_nfilters()):
+            code = created.get_filter(index)[0]
+            if code not in PLAIN_FILTERS:
+                raise FileError(f"{where} has filter {code}, expected one of {sorted(PLAIN_FILTERS.values())}")
+        if created.get_layout() != h5py.h5d.CHUNKED:
+            return
+        chunks = created.get_chunk()
+        block = math.prod(chunks) * itemsize
+        blocks = math.prod(-(-size // step) for size, step in zip(dataset.shape, chunks, strict=True))
+        if block > self._source.limit or blocks > MAX_BLOCKS:
+            raise FileError(
+                f"{where} claims {blocks:,} blocks of {block:,} bytes; at most {MAX_BLOCKS:,} blocks and "
+                f"{self._source.limit:,} bytes are read"
+            )
+
+    def _member(self, name: str) -> Any:
+        found = self._linked(name)
+        self._unread.discard(name)
+        return found
+
+    def _linked(self, name: str) -> Any:
+        if name not in self._members:
+            raise FileError(f"{self.where}: {name!r} is missing; there are {brief(self.names)}")
+        link = self._group.id.links.get_info(name.encode())
+        if link.type != h5l.TYPE_HARD:
+            raise FileError(f"{self.where}: {name!r} is a link, which is not followed")
+        if self._source.raw.is_virtual(link.u):
+            raise FileError(f"{self.where}: dataset {name!r} refers to another file, which is not followed")
+        return h5o.open(self._group.id, name.encode())
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """A file to read; whatever goes wrong with it meanwhile is a FileError that names it."""
+    target = Path(path)
+    if not is_file(target):
+        raise FileError(f"{str(target)!r}: no such file")
+    try:
+        with h5py.File(target, "r") as file:
+            yield file
+    except LavaAugError as error:
+        raise FileError(f"{str(target)!r}: {error}") from None
+    except Exception as error:  # h5py raises nearly everything on damaged files
+        raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
+
+
+def _kind(found: Any) -> str:
+    return f"a {type(found).__name__.removesuffix('ID').lower()}"
+
+
+def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
+    """Declared parameters as far as a group has them; those that must be there, and are not, are an error."""
+    found: dict[str, Any] = {}
+    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
+    for name, declaration in cls.declarations():
+        stored_as = declaration.stored_as
+        if stored_as is not None and (stored_as in group or name in required):
+            value = group.value(stored_as)
+            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return found

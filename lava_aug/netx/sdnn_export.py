@@ -1,0 +1,278 @@
+"""A converted network as a stock Sigma-Delta network, in a file that lava-dl's unmodified netx loads.
+
+What such a network computes is in `lava_aug.netx.sigma_delta`, how weights and scales follow in
+`lava_aug.netx.sdnn_requantization`.
+Further::
+
+    readout     netx's has no bias. A constant channel, with weights 0 and a bias, is added to the last layer that has
+                weights, and the readout's weights from one of its neurons make up its biases:
+                round(bias * gain / what that neuron sends) (`lava_aug.netx.sdnn_readout_bias`).
+    pooling     netx has none. A sum over windows is a convolution with equal weights in as many groups as channels;
+                its weights lose nothing, whatever the scale, so it also adapts the scale.
+    axes        in the file as in ours: (C, H, W) and (O, I, H, W). netx turns and flips them.
+
+The file is written by `lava_aug.netx.sdnn_files`.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from lava_aug.core.constant_channel import with_constant_channel
+from lava_aug.core.errors import InputError, NetworkError
+from lava_aug.core.files import check_output
+from lava_aug.core.images import payloads
+from lava_aug.core.layers import Dense
+from lava_aug.core.network import INPUT_LEVELS, Layer, Network
+from lava_aug.core.texts import counted
+from lava_aug.netx.hdf5_writing import write_whole
+from lava_aug.netx.sdnn_files import write_file
+from lava_aug.netx.sdnn_limits import check_exportable
+from lava_aug.netx.sdnn_ranges import HEADROOM, float_layers, windowed
+from lava_aug.netx.sdnn_readout_bias import with_constant
+from lava_aug.netx.sdnn_requantization import (
+    INPUT_GAIN,
+    MAX_MESSAGE,
+    MAX_STATE,
+    FloatLayer,
+    choose_gains,
+    fitted,
+    is_kept,
+    readout_scale,
+    relative_error,
+)
+from lava_aug.netx.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork
+
+ATTEMPTS, LESS = 64, 0.95
+"""How often a scale that does not fit is made smaller, and by which factor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RequantizedLayer:
+    """The result of requantising one layer.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    gain : float
+        Messages per unit of our spike coefficient (readout: per unit of ``v``).
+    largest_weight, previous_weight : int
+        Largest magnitude of its integer weights after and before.
+    weight_error, bias_error : float
+        Root of the squared rounding error of the weights relative to them; largest error of a bias relative to the
+        largest activation.
+    largest_message : int
+        The largest supported activation as a message (readout: the largest sum).
+    threshold : int
+        ``vThMant``: changes smaller than 64 times this are not sent.
+    """
+
+    name: str
+    gain: float
+    largest_weight: int
+    previous_weight: int
+    weight_error: float
+    bias_error: float
+    largest_message: int
+    threshold: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmaDeltaExport:
+    """The result of `export_sdnn`.
+
+    Attributes
+    ----------
+    network : SigmaDeltaNetwork
+        The arithmetic of the file; its `simulate` agrees bit for bit with netx on Lava.
+    layers : tuple of RequantizedLayer
+        The requantised layers.
+    notes : tuple of str
+        Remarks about the file.
+    """
+
+    network: SigmaDeltaNetwork
+    layers: tuple[RequantizedLayer, ...]
+    notes: tuple[str, ...]
+
+    def cells(self) -> list[list[str]]:
+        """The layers as a table of texts, the first line being its head."""
+        head = ["layer", "weights", "before", "weight error (%)", "bias error (%)", "largest message", "vThMant"]
+        return [head, *map(_row, self.layers)]
+
+
+def _row(layer: RequantizedLayer) -> list[str]:
+    return [
+        layer.name,
+        f"±{layer.largest_weight}",
+        f"±{layer.previous_weight}",
+        f"{100 * layer.weight_error:.2f}",
+        f"{100 * layer.bias_error:.2f}",
+        f"{layer.largest_message:,}",
+        str(layer.threshold),
+    ]
+
+
+def export_sdnn(
+    net: Network, path: str | os.PathLike[str], *, images: Any = None, threshold: float = 0.0
+) -> SigmaDeltaExport:
+    """Write a network as a stock Sigma-Delta netx file, which ``lava.lib.dl.netx.hdf5.Network`` runs unmodified.
+
+    Each layer of spiking neurons is replaced by the ReLU that it represents, and sends only changes. So the conversion
+    method and the number of steps do not matter.
+
+    Parameters
+    ----------
+    net : Network
+        A sequential fixed-point network: convolutions, average pooling and dense layers.
+    path : path
+        The file to write, atomically.
+    images : array or tensor, shape (B, *net.input_shape), optional
+        Typical images, on which the ranges are measured. Without them, the ranges follow from the balanced thresholds
+        of the conversion (`HEADROOM` times those), or from the worst case if the network was not converted.
+    threshold : float, optional
+        Changes smaller than this fraction of a layer's largest activation are not sent (until they add up to it); from
+        0, all changes, to below 1. The input sends all changes.
+
+    Returns
+    -------
+    SigmaDeltaExport
+        The network that was written, and the effect of requantisation on each layer.
+
+    Raises
+    ------
+    NetworkError
+        If stock netx cannot express the network; the message names the layer.
+    InputError
+        If images or threshold are invalid.
+    FileError
+        If the file cannot be written.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
+        raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
+    check_output(path)
+    made = requantized(net, images, threshold)
+    write_whole(path, lambda file: write_file(file, made.network))
+    return made
+
+
+def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> SigmaDeltaExport:
+    """What `export_sdnn` would write."""
+    x = None if images is None else payloads(net, images)
+    check_exportable(net)
+    plain, net = net, with_constant_channel(net)
+    layers = float_layers(net, x, constant=net is not plain)
+    gains = choose_gains(layers)
+    made, reports, gain = [], [], INPUT_GAIN
+    for layer, found, wanted in zip(plain.layers[:-1], layers, gains, strict=False):
+        stock, report = _hidden(net, layer, found, wanted, gain, threshold)
+        made, reports, gain = [*made, stock], [*reports, report], report.gain
+    made, report = _readout(net, layers[-1], made, gain)
+    network = SigmaDeltaNetwork(net.input_shape, tuple(made), constant=net is not plain)
+    return SigmaDeltaExport(network, (*reports, report), tuple(_notes(network, net, images is not None)))
+
+
+# Layers of the stock network
+
+
+def _hidden(
+    net: Network, layer: Layer, found: FloatLayer, wanted: float, before: float, threshold: float
+) -> tuple[SigmaDeltaLayer, RequantizedLayer]:
+    weight, gain = _rounded(layer, found, wanted, before)
+    beta, bias_error = None, 0.0
+    if found.constant is not None:
+        exact = found.constant * gain / INPUT_GAIN
+        beta = np.rint(exact).astype(np.int64)
+        bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * found.reach)
+    source = net.shapes[layer.connections[0].source]
+    v_th = round(threshold * gain * found.reach / INPUT_GAIN)
+    synapse = windowed(net[layer.name].connections[0].synapse, source)
+    stock = SigmaDeltaLayer(layer.name, synapse.replace(weight=weight), beta, v_th, net.shapes[layer.name])
+    scale = INPUT_GAIN * gain / before
+    report = RequantizedLayer(
+        name=layer.name,
+        gain=gain,
+        largest_weight=int(np.abs(weight).max()),
+        previous_weight=int(layer.connections[0].synapse.largest_weight),
+        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
+        bias_error=bias_error,
+        largest_message=round(gain * found.reach),
+        threshold=v_th,
+    )
+    return stock, report
+
+
+def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[np.ndarray, float]:
+    """Integer weights near the wanted gain, and the gain that they have."""
+    for _ in range(ATTEMPTS):
+        weight, r = fitted(found.matrix, INPUT_GAIN * wanted / before)
+        gain = r * before / INPUT_GAIN
+        if is_kept(weight) and gain * found.reach <= MAX_MESSAGE and INPUT_GAIN * gain * found.swing <= MAX_STATE:
+            return weight, gain
+        wanted *= LESS
+    raise _no_weights(layer)
+
+
+def _readout(
+    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], gain: float
+) -> tuple[list[SigmaDeltaLayer], RequantizedLayer]:
+    """All layers of the stock network: those made, which get a constant if there is a bias, and the readout."""
+    wanted = readout_scale(found, gain)
+    for _ in range(ATTEMPTS):
+        weight, scale = fitted(found.matrix, wanted)
+        layers, whole, bias_error = _biased(net, found, made, weight, scale * gain)
+        if weight.any() and is_kept(whole):
+            break
+        wanted *= LESS
+    else:
+        raise _no_weights(net.readout)
+    report = RequantizedLayer(
+        name=net.readout.name,
+        gain=scale * gain,
+        largest_weight=int(np.abs(weight).max()),
+        previous_weight=int(net.readout.connections[0].synapse.largest_weight),
+        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
+        bias_error=bias_error,
+        largest_message=round(scale * gain * found.swing),
+        threshold=0,
+    )
+    stock = SigmaDeltaLayer(net.readout.name, Dense(weight=whole), None, 0, net.shapes[net.readout.name])
+    return [*layers, stock], report
+
+
+def _biased(
+    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], weight: np.ndarray, gain: float
+) -> tuple[list[SigmaDeltaLayer], np.ndarray, float]:
+    """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
+    if found.constant is None or not found.constant.any():
+        return made, weight, 0.0
+    pooled = {layer.name for layer in net if not layer.connections[0].synapse.learned}
+    layers, weight, error = with_constant(net.readout, made, pooled, weight, found.constant * gain)
+    return layers, weight, error / (gain * found.swing)
+
+
+def _no_weights(layer: Layer) -> NetworkError:
+    return NetworkError(
+        f"layer {layer.name!r}: no 8-bit weights keep its messages within 16 bits and its sums within 24; "
+        "give typical images, from which the ranges are taken"
+    )
+
+
+def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str]:
+    """What to know about a file."""
+    source = "ranges measured on images" if measured else f"ranges taken from {_origin(net)}; images make them exact"
+    late = counted(network.depth, "time step")
+    return [
+        f"an image's answer is there {late} after it; images can follow each other every step",
+        *([f"images have an additional last channel, which is {INPUT_LEVELS} everywhere"] * network.constant),
+        f"pixels 0 .. {INPUT_LEVELS} go into net.in_layer.neuron.a_in, in Lava's order (width, height, channels)",
+        source,
+    ]
+
+
+def _origin(net: Network) -> str:
+    return "the worst case" if net.method == "custom" else f"{HEADROOM:g} times the balanced thresholds"

@@ -1,1 +1,0 @@
-"""Networks as stock Sigma-Delta networks of lava-dl."""

@@ -1,0 +1,239 @@
+"""The bit widths that a network needs: ranges of potentials, payloads and input currents, on images and at worst."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from lava_aug.core import fixed_point
+from lava_aug.core.errors import NetworkError
+from lava_aug.core.images import Payloads, Progress, check_num_steps
+from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.core.results import only_sinks
+from lava_aug.core.texts import counted, table
+from lava_aug.simulation.courses import Course
+from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
+
+Extent = tuple[int, int]
+"""Smallest and largest value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPlan:
+    """What one layer needs.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    weight_bits : int or None
+        Signed bit width of its weights, without the power of two that a connection shares; None if it has none.
+    current, v, payload : (int, int) or None
+        Smallest and largest input current, potential before firing, and spike coefficient on images; None without.
+    worst_current, worst_v, worst_payload : int
+        Magnitudes that cannot be exceeded, whatever the images.
+    state_limit, payload_limit : int
+        The largest magnitudes of a 24-bit state, and of the neuron's payload (0 for readouts).
+    problems : tuple of str
+        What did not fit on the images, and what to do.
+    """
+
+    name: str
+    weight_bits: int | None
+    current: Extent | None
+    v: Extent | None
+    payload: Extent | None
+    worst_current: int
+    worst_v: int
+    worst_payload: int
+    state_limit: int
+    payload_limit: int
+    problems: tuple[str, ...]
+
+    @property
+    def free_bits(self) -> int | None:
+        """Bits of the state that the images left unused; None without images."""
+        if self.v is None:
+            return None
+        return fixed_point.STATE_BITS - 1 - max(abs(self.v[0]), abs(self.v[1])).bit_length()
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether nothing can overflow, whatever the images."""
+        return self.worst_v <= self.state_limit and self.worst_payload <= self.payload_limit
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What every layer of a network needs for ``num_steps`` time steps; `str` makes a table of it."""
+
+    num_steps: int
+    num_images: int
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What did not fit on the images."""
+        return tuple(problem for layer in self.layers for problem in layer.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    def cells(self) -> list[list[str]]:
+        """The plan as a table of texts, the first line being its head."""
+        head = ["layer", "weight bits", "v", "free bits", "payload", "current", "worst v", "worst payload", "fits"]
+        return [head, *([*map(str, self._row(layer))] for layer in self.layers)]
+
+    @staticmethod
+    def _row(layer: LayerPlan) -> list[Any]:
+        verdict = (
+            "no" if layer.problems else "always" if layer.is_safe else "yes" if layer.v else "not in the worst case"
+        )
+        return [
+            layer.name,
+            _or_dash(layer.weight_bits),
+            _extent(layer.v),
+            _or_dash(layer.free_bits),
+            _extent(layer.payload),
+            _extent(layer.current),
+            f"{layer.worst_v:,}",
+            f"{layer.worst_payload:,}",
+            verdict,
+        ]
+
+    def __str__(self) -> str:
+        seen = f"on {counted(self.num_images, 'image')}" if self.num_images else "no images: worst case only"
+        title = f"{counted(self.num_steps, 'time step')}, {fixed_point.STATE_BITS}-bit state, {seen}"
+        left = ("v", "payload", "current", "fits")
+        return "\n".join([title, table(self.cells(), left=left), *self.problems])
+
+
+def _or_dash(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _extent(extent: Extent | None) -> str:
+    return "-" if extent is None else f"{extent[0]:,} .. {extent[1]:,}"
+
+
+def plan(
+    net: Network,
+    images: Any = None,
+    num_steps: int | None = None,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Determine the bit widths that a network needs, before it is deployed.
+
+    Parameters
+    ----------
+    net : Network
+        A fixed-point network.
+    images : array or tensor, shape (B, *net.input_shape), optional
+        Typical images, as for `lava_aug.simulate`. Without them only the worst case is computed.
+    num_steps : int, optional
+        Time steps per image; default ``net.num_steps``.
+    batch_size, progress
+        As for `lava_aug.simulate`.
+
+    Returns
+    -------
+    Plan
+        For every layer the ranges on the images and in the worst case, and what does not fit.
+
+    Raises
+    ------
+    NetworkError
+        If the network computes in floating point, which has no widths.
+    InputError
+        As `lava_aug.simulate`.
+
+    Notes
+    -----
+    The worst case assumes that everywhere the largest payloads coincide with the signs of the weights: with ``S`` the
+    largest payload of a source, ``|a| <= weight_sum * S`` summed over connections, ``|v| <= |v0| + num_steps * (|a| +
+    |b|)``, and the payload of one step is at most ``floor((vth - 1 + |a| + |b|) / vth) + 1``. It grows from layer to
+    layer, so deep networks are rarely safe in the worst case; real images come nowhere near it.
+    """
+    if net.is_float:
+        raise NetworkError("plan: the network computes in floating point, which has no widths to plan")
+    steps = check_num_steps(net, num_steps)
+    found = {layer.name: _Extents() for layer in net}
+    count = 0
+    if images is not None:
+        x = Payloads(net, images)
+        count, simulator = len(x), Simulator(net)
+        for batch in batches(x, images_per_batch(net, batch_size), progress):
+            simulator.run(batch, Course(steps), look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))
+    worst = {INPUT: INPUT_LEVELS}
+    layers = tuple(_layer_plan(net, layer, found[layer.name] if count else None, worst, steps) for layer in net)
+    return Plan(steps, count, layers)
+
+
+class _Extents:
+    """Ranges of one layer, batch by batch."""
+
+    def __init__(self) -> None:
+        self.current: Extent | None = None
+        self.v: Extent | None = None
+        self.payload: Extent | None = None
+
+    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+        """Take in one step."""
+        self.current = _wider(self.current, a)
+        spikes = s.cpu().numpy()
+        self.v = _wider(self.v, layer.neuron.peak(v.astype(np.float64), spikes.astype(np.float64)))
+        self.payload = _wider(self.payload, spikes) if layer.neuron.fires else (0, 0)
+
+
+def _wider(extent: Extent | None, values: Any) -> Extent:
+    low, high = int(values.min()), int(values.max())
+    return (low, high) if extent is None else (min(low, extent[0]), max(high, extent[1]))
+
+
+def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[str, int], num_steps: int) -> LayerPlan:
+    neuron = layer.neuron
+    current = math.ceil(sum(c.synapse.weight_sum * worst[c.source] for c in layer.connections))
+    bias = 0 if layer.bias is None else int(np.abs(layer.bias).max())
+    wanted = neuron.wanted(current + bias)
+    worst[layer.name] = min(wanted, neuron.coefficient_limit)
+    weights: list[Any] = [c.synapse for c in layer.connections if c.synapse.num_weights]
+    made = LayerPlan(
+        name=layer.name,
+        weight_bits=max(synapse.mantissa_bits for synapse in weights) if weights else None,
+        current=found.current if found else None,
+        v=found.v if found else None,
+        payload=found.payload if found else None,
+        worst_current=current,
+        worst_v=neuron.reach(current + bias, num_steps),
+        worst_payload=wanted,
+        state_limit=fixed_point.symmetric_limit(fixed_point.STATE_BITS),
+        payload_limit=neuron.coefficient_limit,
+        problems=(),
+    )
+    return dataclasses.replace(made, problems=tuple(_problems(net, layer, made)))
+
+
+def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:
+    """What has reached its limit on the images: where it was clipped, it is at the limit."""
+    problems = []
+    if made.v is not None and max(made.v[1], 0 if only_sinks(layer) else -made.v[0]) >= made.state_limit:
+        problems.append(
+            f"layer {layer.name!r}: v reaches the {fixed_point.STATE_BITS}-bit limit {made.state_limit:,}; use fewer "
+            f"time steps than {net.num_steps}, fewer weight bits, or a coarser resolution than {net.resolution:g}"
+        )
+    if (
+        made.payload is not None
+        and layer.neuron.graded
+        and max(-made.payload[0], made.payload[1]) >= made.payload_limit
+    ):
+        bits = made.payload_limit.bit_length() + 1
+        problems.append(
+            f"layer {layer.name!r}: spikes reach the {bits}-bit payload's limit {made.payload_limit:,}; use more "
+            f"message bits (up to {fixed_point.MAX_MESSAGE_BITS}), or a coarser resolution than {net.resolution:g}"
+        )
+    return problems

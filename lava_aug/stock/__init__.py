@@ -1,1 +1,0 @@
-"""Networks that lava-dl exports: reading, validating, and running them with fast models."""

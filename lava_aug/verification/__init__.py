@@ -1,0 +1,1 @@
+"""Whether specification, simulator, file and Lava agree, and where they do not."""

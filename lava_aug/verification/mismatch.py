@@ -1,0 +1,146 @@
+"""Where two outputs of a network part: the first value that differs, and the neuron's state before it."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from lava_aug.core.network import INPUT, Network
+from lava_aug.core.neurons import Neuron
+from lava_aug.core.results import Output
+from lava_aug.verification.reference import moments
+
+FIELDS = ("spikes", "v", "saturated", "capped", "events", "spike_sum", "synops")
+"""What is compared: where several differ in a layer and a step, the first of them is told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mismatch:
+    """The first value that differs: in the earliest step, the first layer in the network's order.
+
+    All that came before it is equal, and so is what the layer received in this step; so here is the cause, and not one
+    of its consequences.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer, or ``"input"``.
+    field : str
+        What differs: ``"spikes"``, the readout's ``"v"``, or a count, as `Output` names them.
+    step : int
+        Step of the window, from 1.
+    image : int
+        Which image, from 0.
+    neuron : tuple of int or None
+        Index of the neuron in the layer's shape; None for counts, which are of a whole layer.
+    expected, found : int
+        Both values.
+    before : dict
+        What the specification has there before the step: potential, running sum, input current, bias, thresholds. Of a
+        max pooling neuron, the largest potential in its window. Empty for counts and for the input.
+    lava_step : int
+        The time step of Lava, from 1, in which the layer does this step: later by its depth.
+    """
+
+    layer: str
+    field: str
+    step: int
+    image: int
+    neuron: tuple[int, ...] | None
+    expected: int
+    found: int
+    before: Mapping[str, int]
+    lava_step: int
+
+    def __str__(self) -> str:
+        neuron = "" if self.neuron is None else f", neuron {self.neuron}"
+        where = f"layer {self.layer!r}, step {self.step} of image {self.image}{neuron}"
+        before = ", ".join(f"{name} = {value}" for name, value in self.before.items())
+        values = f"{self.field}: expected {self.expected}, found {self.found}"
+        return f"{where}: {values}" + (f"; before: {before}" if before else "")
+
+
+class _Place(NamedTuple):
+    """Where something differs; the smallest is the first."""
+
+    step: int
+    layer: int
+    field: int
+    index: tuple[int, ...]
+
+
+def misfit(expected: Output, found: Output) -> str | None:
+    """Why two outputs cannot be compared: what only one of them has, or what has another shape; None if they can."""
+    for field in FIELDS:
+        one, other = _arrays(expected, field), _arrays(found, field)
+        for name in {**one, **other}:
+            shapes = [parts[name].shape if name in parts else None for parts in (one, other)]
+            if shapes[0] != shapes[1]:
+                return f"{field} of {name!r}: expected shape {shapes[0]}, found {shapes[1]}"
+    return None
+
+
+def first_mismatch(expected: Output, found: Output, x: np.ndarray) -> Mismatch | None:
+    """The first value in which an output differs from the specification's; None if they are equal.
+
+    Parameters
+    ----------
+    expected : Output
+        From `lava_aug.verification.reference.interpret`, spikes recorded.
+    found : Output
+        Of the same layers, steps and images (see `misfit`).
+    x : array, shape (B, *input_shape)
+        The input payloads.
+    """
+    place = min(_places(expected, found), default=None)
+    if place is None:
+        return None
+    net, field, name = expected.network, FIELDS[place.field], list(expected.network.shapes)[place.layer]
+    (image, *neuron), is_count = place.index, field not in ("spikes", "v")
+    at = (place.step, *place.index)
+    return Mismatch(
+        layer=name,
+        field=field,
+        step=place.step + 1,
+        image=image,
+        neuron=None if is_count else tuple(neuron),
+        expected=int(_arrays(expected, field)[name][at]),
+        found=int(_arrays(found, field)[name][at]),
+        before={} if is_count or name == INPUT else _before(net, x, name, place.step + 1, image, tuple(neuron)),
+        lava_step=image * expected.num_steps + net.depths[name] + place.step + 1,
+    )
+
+
+def _arrays(output: Output, field: str) -> Mapping[str, np.ndarray]:
+    """Arrays ``(T, B, ...)`` by name of the layer."""
+    return {output.network.readout.name: output.v} if field == "v" else getattr(output, field)
+
+
+def _places(expected: Output, found: Output) -> Iterator[_Place]:
+    """The first difference of every layer and field."""
+    order = {name: index for index, name in enumerate(expected.network.shapes)}
+    for index, field in enumerate(FIELDS):
+        theirs = _arrays(found, field)
+        for name, values in _arrays(expected, field).items():
+            unequal = values != theirs[name]
+            steps = np.flatnonzero(unequal.reshape(len(unequal), -1).any(axis=1))
+            if len(steps):
+                yield _Place(int(steps[0]), order[name], index, tuple(np.argwhere(unequal[steps[0]])[0].tolist()))
+
+
+def _before(net: Network, x: np.ndarray, name: str, step: int, image: int, neuron: tuple[int, ...]) -> dict[str, int]:
+    """What the specification has before a step, at one neuron: it runs again, for this image alone."""
+    for moment in moments(net, x[image : image + 1], step):
+        if (moment.t, moment.layer.name) == (step, name):
+            spec, bias = moment.layer.neuron, moment.layer.bias
+            zero = np.zeros((), np.int64)
+            found = spec.told(moment.before, moment.a, zero if bias is None else bias, (0, *neuron))
+            return {name: int(value) for name, value in found.items()} | _parameters(spec, net.shapes[name], neuron)
+    raise KeyError(f"no step {step} of {name!r}")
+
+
+def _parameters(spec: Neuron, shape: tuple[int, ...], neuron: tuple[int, ...]) -> dict[str, int]:
+    """What decides how a neuron fires; where ``v`` started does not matter any more."""
+    values = {name: value for name, value in spec.numbers().items() if name != "v0"}
+    return {name: int(np.broadcast_to(value, shape)[neuron]) for name, value in values.items()}
