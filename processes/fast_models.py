@@ -25,7 +25,7 @@ from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_w
 from lava_aug.core import layers
 from lava_aug.kernels import winograd
 from lava_aug.kernels.compiled_synapses import convolve_events_last, gather_rows
-from lava_aug.kernels.dispatch import ExactKernel, SampleKernel
+from lava_aug.kernels.samples import ExactKernel, SampleKernel, break_even
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -90,7 +90,7 @@ class ChannelsLast(ExactKernel):
         if self.bits(largest) == 64:
             return self._form("f8")(s)
         dense, gain = ("tiles", winograd.GAIN) if largest <= self.largest_tiled else ("f4", 1)
-        few = np.count_nonzero(s) < layers.break_even(self.shape[2]) / gain * s.size
+        few = np.count_nonzero(s) < break_even(self.shape[2]) / gain * s.size
         return self._form("events" if few and self.groups == 1 else dense)(s)
 
     @cached_property

@@ -21,6 +21,7 @@ from lava_aug.core.neurons import (
     State,
     initial_state,
 )
+from lava_aug.kernels import samples
 from lava_aug.kernels.compiled import (
     COMPILED,
     CompiledPopulation,
@@ -28,7 +29,7 @@ from lava_aug.kernels.compiled import (
     is_compiled,
 )
 from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
-from lava_aug.kernels.dispatch import SampleKernel
+from lava_aug.kernels.samples import SampleKernel
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float and type(neuron) in COMPILED]
 BATCH, SIZE = 2, 16
@@ -169,7 +170,9 @@ def test_kernels_are_exact(synapse: Synapse, shape: Shape, activity: float, larg
 
 
 def test_few_events_take_the_event_kernel_and_many_do_not() -> None:
-    synapse, shape = next((synapse, shape) for synapse, shape in INTEGER_SYNAPSES if synapse.events(shape) is not None)
+    synapse, shape = next(
+        (synapse, shape) for synapse, shape in INTEGER_SYNAPSES if samples.event_form(synapse, shape) is not None
+    )
     kernel, size = SampleKernel(synapse, shape), int(np.prod(shape))
     assert kernel.by_event is not None
     s = np.ones(shape, np.float32)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lava_aug.core.layers import Conv
-from lava_aug.kernels import eight_bit
-from lava_aug.kernels.dispatch import TorchKernel
+from lava_aug.kernels import batches, eight_bit
+from lava_aug.kernels.batches import TorchKernel
 
 CPU = torch.device("cpu")
 needs_products = pytest.mark.skipif(not eight_bit.is_available(), reason="this torch has no 8-bit products")
@@ -43,7 +43,7 @@ def test_exact_for_every_geometry(
 ) -> None:
     conv = Conv(weight=weights(outputs, inputs, *window), stride=stride, padding=padding, dilation=dilation)
     s = spikes((2, inputs, 11, 10), largest, seed)
-    form = conv.torch_bounded(CPU)
+    form = batches.bounded_form(conv, CPU)
     assert form is not None
     if largest <= form.largest:
         found = form.kernel(torch.tensor(s, dtype=torch.float32), largest)
@@ -56,7 +56,7 @@ def test_exact_for_every_geometry(
 @pytest.mark.parametrize("weight", [-128, 127])
 def test_largest_numbers_of_one_sign(weight: int) -> None:
     conv = Conv(weight=np.full((3, 64, 3, 3), weight), padding=(1, 1))
-    form = conv.torch_bounded(CPU)
+    form = batches.bounded_form(conv, CPU)
     assert form is not None
     assert form.largest == eight_bit.LARGEST
     for value in (form.largest, -form.largest):
@@ -67,7 +67,7 @@ def test_largest_numbers_of_one_sign(weight: int) -> None:
 @needs_products
 def test_payloads_are_bounded_by_what_float32_holds() -> None:
     def largest(inputs: int) -> int:
-        form = Conv(weight=np.full((1, inputs, 1, 1), 128 - 1)).torch_bounded(CPU)
+        form = batches.bounded_form(Conv(weight=np.full((1, inputs, 1, 1), 128 - 1)), CPU)
         assert form is not None
         return form.largest
 
@@ -108,7 +108,7 @@ def test_rows_and_batches_of_changing_size() -> None:
     ids=["floating point", "beyond -128", "beyond 127", "groups", "few products"],
 )
 def test_others_have_no_such_form(conv: Conv) -> None:
-    assert conv.torch_bounded(CPU) is None
+    assert batches.bounded_form(conv, CPU) is None
 
 
 def test_other_devices_and_builds_of_torch_have_no_such_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ import torch
 from examples import DEVICES, EXAMPLE_SYNAPSES, INTEGER_SYNAPSES, weights
 
 from lava_aug.core.layers import Conv, Dense, Shape, Synapse
-from lava_aug.kernels.dispatch import SampleKernel, TorchKernel, largest_magnitude
+from lava_aug.kernels import batches, samples
+from lava_aug.kernels.batches import TorchKernel, largest_magnitude
+from lava_aug.kernels.samples import SampleKernel
 
 each_example = pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=lambda x: str(x)[:70])
 each_integer = pytest.mark.parametrize(("synapse", "shape"), INTEGER_SYNAPSES, ids=lambda x: str(x)[:70])
@@ -54,7 +56,7 @@ def test_sample_kernels_are_exact_beyond_float32(synapse: Synapse, shape: Shape)
 
 @each_example
 def test_event_forms_equal_accumulate(synapse: Synapse, shape: Shape) -> None:
-    form = synapse.events(shape)
+    form = samples.event_form(synapse, shape)
     for activity in (0.0, 0.1, 1.0):
         for s in spikes_for(shape, 255, activity):
             if form is not None:
@@ -69,7 +71,7 @@ def test_event_forms_equal_accumulate(synapse: Synapse, shape: Shape) -> None:
 def test_largest_input_sum_is_a_bound(synapse: Synapse, shape: Shape) -> None:
     for activity in (0.0, 0.2, 1.0):
         s = spikes_for(shape, 255, activity)
-        bound = synapse.largest_input_sum(torch.tensor(s, dtype=torch.float32))
+        bound = batches.largest_input_sum(synapse, torch.tensor(s, dtype=torch.float32))
         weight: Any = getattr(synapse, "weight", None)
         magnitudes = synapse if weight is None else synapse.replace(weight=np.abs(weight.astype(np.int16)))
         most = magnitudes.accumulate(np.abs(s)).max()

@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from lava_aug.conversion.composition import scale_columns, scale_rows
 from lava_aug.core.errors import SpecError
 from lava_aug.core.layers import SYNAPSES, Conv, ConvTranspose, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.kernels import batches, samples
 
 each_example = pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=lambda x: str(x)[:70])
 
@@ -148,7 +149,7 @@ def test_any_convolution_equals_torch(
     expected = torch_conv(conv, torch.tensor(s).double()).numpy()
     assert np.array_equal(conv.accumulate(s), expected)
     assert conv.output_shape(shape) == expected.shape[1:]
-    assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
+    assert np.array_equal(samples.dense_form(conv, shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
     assert_connectivity(conv, shape)
 
 
@@ -173,8 +174,8 @@ def test_any_transposed_convolution_equals_torch(
     expected = torch_conv_transpose(conv, torch.tensor(s).double()).numpy()
     assert np.array_equal(conv.accumulate(s), expected)
     assert conv.output_shape(shape) == expected.shape[1:]
-    assert np.array_equal(conv.blas(shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
-    assert np.array_equal(conv.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
+    assert np.array_equal(samples.dense_form(conv, shape, np.dtype(np.float32))(s[0].astype(np.float32)), expected[0])
+    assert np.array_equal(batches.batch_form(conv, torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
     assert_connectivity(conv, shape)
     assert np.abs(jacobian(conv, shape)).sum(0).max() <= conv.weight_sum
 
@@ -191,8 +192,10 @@ def test_any_sparse_matrix_equals_the_dense_one(
     s = spikes_for((inputs,), seed=seed)
     expected = Dense(weight=matrix).accumulate(s)
     assert np.array_equal(found.accumulate(s), expected)
-    assert np.array_equal(found.blas((inputs,), np.dtype(np.float64))(s[1].astype(np.float64)), expected[1])
-    assert np.array_equal(found.torch(torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
+    assert np.array_equal(
+        samples.dense_form(found, (inputs,), np.dtype(np.float64))(s[1].astype(np.float64)), expected[1]
+    )
+    assert np.array_equal(batches.batch_form(found, torch.float32, "cpu")(torch.tensor(s).float()).numpy(), expected)
     assert found.weight_sum == Dense(weight=matrix).weight_sum
     assert np.array_equal(found.to_scipy(inputs).toarray(), matrix)
     assert found.is_gather == ((matrix != 0).sum(1).max() == 1 and set(np.unique(matrix)) <= {0, 1})
@@ -201,7 +204,7 @@ def test_any_sparse_matrix_equals_the_dense_one(
 @each_example
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_blas_equals_accumulate(synapse: Synapse, shape: Shape, dtype: type) -> None:
-    form = synapse.blas(shape, np.dtype(dtype))
+    form = samples.dense_form(synapse, shape, np.dtype(dtype))
     for s in spikes_for(shape):
         found = form(s.astype(dtype))
         assert np.array_equal(found, synapse.accumulate(s[None])[0])
@@ -213,7 +216,7 @@ def test_blas_equals_accumulate(synapse: Synapse, shape: Shape, dtype: type) -> 
 @pytest.mark.parametrize("device", DEVICES)
 def test_torch_equals_accumulate(synapse: Synapse, shape: Shape, dtype: torch.dtype, device: str) -> None:
     s = spikes_for(shape)
-    found = synapse.torch(dtype, torch.device(device))(torch.tensor(s, dtype=dtype, device=device))
+    found = batches.batch_form(synapse, dtype, torch.device(device))(torch.tensor(s, dtype=dtype, device=device))
     assert np.array_equal(found.cpu().numpy(), synapse.accumulate(s))
     assert (found.dtype, found.device.type) == (dtype, device)
 
@@ -564,8 +567,11 @@ def test_a_new_layer_type_gets_by_with_accumulate() -> None:
             return 2 * s
 
     s = spikes_for((2, 3))
-    assert Doubled().blas((2, 3), np.dtype(np.float32))(s[0].astype(np.float32)).tolist() == (2 * s[0]).tolist()
-    found = Doubled().torch(torch.float32, "cpu")(torch.tensor(s, dtype=torch.float32))
+    assert (
+        samples.dense_form(Doubled(), (2, 3), np.dtype(np.float32))(s[0].astype(np.float32)).tolist()
+        == (2 * s[0]).tolist()
+    )
+    found = batches.batch_form(Doubled(), torch.float32, "cpu")(torch.tensor(s, dtype=torch.float32))
     assert (found.tolist(), found.dtype) == ((2 * s).tolist(), torch.float32)
     assert Doubled().describe() == "doubled"
     assert Doubled().stored_extras((2, 3)) == {}

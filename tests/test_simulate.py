@@ -13,6 +13,7 @@ from lava_aug.core.layers import Conv, Dense, SumPool
 from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.core.results import Output
+from lava_aug.kernels import batches
 from lava_aug.simulation.simulator import simulate
 from lava_aug.verification.reference import interpret
 
@@ -125,7 +126,7 @@ def test_sums_that_float32_cannot_hold_are_exact() -> None:
     net = Network(input_shape=(64,), layers=(layer("out", INPUT, dense),))
     images = np.full((2, 64), 255, np.uint8)
     exact = 255 * int(small.sum())
-    in_single = dense.torch(torch.float32, "cpu")(torch.tensor(images, dtype=torch.float32))
+    in_single = batches.batch_form(dense, torch.float32, "cpu")(torch.tensor(images, dtype=torch.float32))
     assert in_single[0].item() != exact  # float32 would have been wrong
     assert both(net, images, 1).v.tolist() == [[[exact], [exact]]]
 

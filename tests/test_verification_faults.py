@@ -18,7 +18,7 @@ from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.core.results import Output
 from lava_aug.kernels import compiled
-from lava_aug.kernels.dispatch import TorchKernel
+from lava_aug.kernels.batches import TorchKernel
 from lava_aug.netx import hdf5_writing
 from lava_aug.netx import networks as netx
 from lava_aug.simulation import simulator

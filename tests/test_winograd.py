@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lava_aug.core.layers import Conv
-from lava_aug.kernels.dispatch import SampleKernel
+from lava_aug.kernels import samples
+from lava_aug.kernels.samples import SampleKernel
 from lava_aug.kernels.winograd import (
     largest_payload,
     merge_products,
@@ -160,5 +161,5 @@ def test_events_have_to_be_fewer_where_it_is_taken() -> None:
     ],
 )
 def test_which_convolutions_have_it(conv: Conv, has_it: bool) -> None:
-    assert (conv.bounded((conv.in_channels, 7, 7)) is not None) == has_it
+    assert (samples.bounded_form(conv, (conv.in_channels, 7, 7)) is not None) == has_it
     assert suits(conv.weight, conv.stride, conv.dilation, conv.groups) == (has_it or bool(conv.is_float))

@@ -19,6 +19,7 @@ from lava_aug.conversion.nodes import first_line, place_of_error
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Shape, Synapse
 from lava_aug.core.network import INPUT
+from lava_aug.kernels.batches import batch_form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ class FloatGraph:
 
     def __post_init__(self) -> None:
         self.kernels = {
-            layer.name: [(t.source, t.gain, t.synapse.torch(torch.float32, torch.device("cpu"))) for t in layer.terms]
+            layer.name: [(t.source, t.gain, batch_form(t.synapse, torch.float32, "cpu")) for t in layer.terms]
             for layer in self.layers
         }
         last = {term.source: layer.name for layer in self.layers for term in layer.terms}

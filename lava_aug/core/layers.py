@@ -1,7 +1,7 @@
 """Layer types: a synapse's sum, its input and output shapes, and its number of synapses.
 
 A layer of a `Network` is one or more of these synapses, a bias and a neuron. `Synapse.accumulate` is the definition:
-plain integer arithmetic. `blas`, `events`, `bounded`, `torch` and `torch_bounded` are faster forms of the same sum,
+plain integer arithmetic. Faster forms of the same sum are in `lava_aug.kernels`, registered by the layer type and
 checked against it by the conformance tests; a new layer type gets by without them. To add one, write a subclass with
 `output_shape`, `accumulate` and `connectivity`, decorated with ``@registered(SYNAPSES)``, in a module that is imported
 here: import layer types from this one.
@@ -10,7 +10,7 @@ here: import layer types from this one.
 from lava_aug.core.matrices import Dense, Relay, Scale
 from lava_aug.core.sliding import Conv, SumPool
 from lava_aug.core.sparse import Sparse
-from lava_aug.core.synapse import SYNAPSES, BoundedForm, EventForm, Shape, Synapse, TorchBounded, break_even
+from lava_aug.core.synapse import SYNAPSES, Shape, Synapse
 from lava_aug.core.transposed import ConvTranspose
 
 INPUT = "input"
@@ -23,17 +23,13 @@ __all__ = [
     "INPUT",
     "INPUT_LEVELS",
     "SYNAPSES",
-    "BoundedForm",
     "Conv",
     "ConvTranspose",
     "Dense",
-    "EventForm",
     "Relay",
     "Scale",
     "Shape",
     "Sparse",
     "SumPool",
     "Synapse",
-    "TorchBounded",
-    "break_even",
 ]

@@ -1,7 +1,6 @@
 """Layer types that are plain matrices: every neuron to every other, or to the one of the same place."""
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,10 +9,10 @@ from lava_aug.core.connectivity import Connectivity, all_to_all, listed, one_to_
 from lava_aug.core.errors import SpecError
 from lava_aug.core.sparse import Sparse
 from lava_aug.core.spec import array, integer, registered
-from lava_aug.core.synapse import SYNAPSES, EventForm, Shape, Synapse, Weighted, break_even, widened
+from lava_aug.core.synapse import SYNAPSES, Shape, Synapse, Weighted, widened
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @registered(SYNAPSES)
@@ -48,46 +47,17 @@ class Dense(Weighted):
             return (*input_shape[:-1], outputs)
         raise SpecError(f"Dense: expected {inputs} inputs, found {math.prod(input_shape)} (shape {input_shape})")
 
-    def _rows(self, s: Any) -> Any:
+    def summed_axis_last(self, s: Any) -> Any:
         """Spikes of a batch, array or tensor, with the axis that is summed over as the last one."""
         return s.reshape(len(s), -1) if math.prod(s.shape[1:]) == self.weight.shape[1] else s
 
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         s, weight = self._exact(s)
-        return self._rows(s) @ weight.T
+        return self.summed_axis_last(s) @ weight.T
 
     def connectivity(self, input_shape: Shape) -> Connectivity:
         shape, places = self.output_shape(input_shape), math.prod(input_shape) // self.weight.shape[1]
         return Connectivity(input_shape, shape, one_to_one(places), all_to_all(*self.weight.shape))
-
-    def largest_input_sum(self, s: "Tensor") -> float:
-        return self._rows(s).abs().sum(-1).max().item()
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        weight = self.weight.astype(dtype)
-        if len(self.output_shape(input_shape)) > 1:
-            return lambda s: s @ weight.T
-        return lambda s: weight @ s.reshape(-1)
-
-    def events(self, input_shape: Shape) -> EventForm | None:
-        if len(self.output_shape(input_shape)) > 1:
-            return None
-        from lava_aug.kernels.compiled_synapses import dense_events
-
-        weight = np.ascontiguousarray(self.weight.T, np.float32)
-        total = np.empty(weight.shape[1], np.float32)
-
-        def accumulate(s: np.ndarray) -> np.ndarray:
-            dense_events(s.reshape(-1), weight, total)
-            return total
-
-        return EventForm(accumulate, break_even(len(total)))
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        weight = torch.tensor(self.weight).to(device, dtype).T.contiguous()
-        return lambda s: self._rows(s) @ weight
 
     def matrix(self, input_shape: Shape) -> Any:
         from scipy.sparse import csr_array, identity, kron
@@ -154,9 +124,6 @@ class Relay(Synapse):
     def weighted(self, input_shape: Shape) -> "Scale":
         return Scale(weight=np.ones(input_shape[0], np.int8))
 
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        return lambda s: s
-
 
 @registered(SYNAPSES)
 class Scale(Weighted):
@@ -186,26 +153,27 @@ class Scale(Weighted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.out_channels < self._end:
+        if self.out_channels < self.end:
             raise SpecError(
-                f"Scale.channels: {len(self.weight)} channels from {self.offset} on need at least {self._end}, "
+                f"Scale.channels: {len(self.weight)} channels from {self.offset} on need at least {self.end}, "
                 f"found {self.channels}"
             )
 
     @property
     def out_channels(self) -> int:
         """Channels of the result."""
-        return self._end if self.channels is None else self.channels
+        return self.end if self.channels is None else self.channels
 
     @property
     def channel_matrix(self) -> np.ndarray:
         """What it does to the channels of one place, ``(out, in)``."""
         found = np.zeros((self.out_channels, len(self.weight)), self.weight.dtype)
-        found[self.offset : self._end] = np.diag(self.weight)
+        found[self.offset : self.end] = np.diag(self.weight)
         return found
 
     @property
-    def _end(self) -> int:
+    def end(self) -> int:
+        """The first channel behind those that it writes."""
         return self.offset + len(self.weight)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -216,11 +184,11 @@ class Scale(Weighted):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         s, weight = self._exact(s)
         a = np.zeros((len(s), *self.output_shape(s.shape[1:])), s.dtype)
-        a[:, self.offset : self._end] = s * self._shaped(weight, s.ndim - 1)
+        a[:, self.offset : self.end] = s * self.shaped(weight, s.ndim - 1)
         return a
 
     @staticmethod
-    def _shaped(weight: Any, ndim: int) -> Any:
+    def shaped(weight: Any, ndim: int) -> Any:
         """Weights, array or tensor, that broadcast over spikes of one sample."""
         return weight.reshape(-1, *[1] * (ndim - 1))
 
@@ -228,31 +196,6 @@ class Scale(Weighted):
         shape, channels = self.output_shape(input_shape), np.arange(len(self.weight))
         moved = listed(channels + self.offset, channels, self.out_channels, len(channels))
         return Connectivity(input_shape, shape, moved, one_to_one(math.prod(input_shape[1:])))
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        total = np.zeros(self.output_shape(input_shape), dtype)
-        weight = self._shaped(self.weight.astype(dtype), len(input_shape))
-
-        def scale(s: np.ndarray) -> np.ndarray:
-            np.multiply(s, weight, out=total[self.offset : self._end])
-            return total
-
-        return scale
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        weight = torch.tensor(self.weight).to(device, dtype)
-        if self.out_channels == len(weight):
-            one = bool((self.weight == 1).all())
-            return lambda s: s if one else s * self._shaped(weight, s.ndim - 1)
-
-        def scale(s: "Tensor") -> "Tensor":
-            a = s.new_zeros((len(s), self.out_channels, *s.shape[2:]))
-            torch.mul(s, self._shaped(weight, s.ndim - 1), out=a[:, self.offset : self._end])
-            return a
-
-        return scale
 
     def matrix(self, input_shape: Shape) -> Any:
         from scipy.sparse import csr_array
@@ -262,15 +205,15 @@ class Scale(Weighted):
         return csr_array((values, (columns + self.offset * rest, columns)), shape=(self.out_channels * rest, size))
 
     def _by_output(self, channels: np.ndarray) -> np.ndarray:
-        return channels[self.offset : self._end]
+        return channels[self.offset : self.end]
 
     def _by_input(self, channels: np.ndarray) -> np.ndarray:
         return channels
 
     def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
         weight, none = self.weight.astype(np.float64), [np.zeros(0)]
-        return none * self.offset + list(weight[:, None]) + none * (self.out_channels - self._end)
+        return none * self.offset + list(weight[:, None]) + none * (self.out_channels - self.end)
 
     def describe(self) -> str:
         placed = self.out_channels > len(self.weight)
-        return "scale" + (f" to {self.offset}:{self._end} of {self.out_channels}" if placed else "")
+        return "scale" + (f" to {self.offset}:{self.end} of {self.out_channels}" if placed else "")

@@ -4,9 +4,7 @@ Axes are PyTorch's: ``(channels, height, width)`` for maps and ``(out, in, heigh
 operation is PyTorch's cross-correlation.
 """
 
-import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,20 +13,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
 from lava_aug.core.spec import array, integer, pair, registered
-from lava_aug.core.synapse import (
-    SYNAPSES,
-    BoundedForm,
-    EventForm,
-    Shape,
-    Synapse,
-    TorchBounded,
-    Weighted,
-    break_even,
-    widened,
-)
+from lava_aug.core.synapse import SYNAPSES, Shape, Synapse, Weighted, widened
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 MAX_WINDOW = 1 << 12
@@ -65,6 +53,11 @@ class Sliding(Synapse):
     def window(self) -> tuple[int, int]:
         """Height and width of the window, in elements."""
         raise NotImplementedError
+
+    @property
+    def geometry(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """How the window moves: stride, padding, dilation."""
+        return self.stride, self.padding, self.dilation
 
     def map_shape(self, input_shape: Shape) -> tuple[int, int, int]:
         """Shape of the input as a map; SpecError if it is none."""
@@ -195,70 +188,9 @@ class Conv(Sliding, Weighted):
         a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
         return like(a.reshape(len(s), -1, *a.shape[3:]), s)
 
-    def largest_input_sum(self, s: "Tensor") -> float:
-        import torch
-
-        over_channels = maps(s).abs().sum(1, keepdim=True)
-        window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
-        sums = torch.nn.functional.conv2d(over_channels, window, None, self.stride, self.padding, self.dilation)
-        return sums.max().item()
-
     def connectivity(self, input_shape: Shape) -> Connectivity:
         outputs, inputs = self.weight.shape[:2]
         return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs // self.groups, inputs))
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        from lava_aug.kernels.compiled_synapses import column_convolution
-
-        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        weight, map_shape, shape = (
-            self.weight.astype(dtype),
-            self.map_shape(input_shape),
-            self.output_shape(input_shape),
-        )
-        result: Any = (len(weight), *self.output_size(input_shape))
-        convolve = column_convolution(weight, result, self.groups, **options)
-        return lambda s: convolve(s.reshape(map_shape)).reshape(shape)
-
-    def events(self, input_shape: Shape) -> EventForm:
-        from lava_aug.kernels.compiled_synapses import convolve_events
-
-        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
-        per_group = shape[0] // self.groups
-        weight = self.weight.reshape(self.groups, per_group, *self.weight.shape[1:])
-        weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 4, 1), np.float32)
-        weight = weight.reshape(self.in_channels, *self.window, per_group)
-        total = np.empty((*self.output_size(input_shape), shape[0]), np.float32)
-
-        def convolve(s: np.ndarray) -> np.ndarray:
-            convolve_events(s.reshape(map_shape), weight, total, self.stride, self.padding, self.dilation)
-            return np.ascontiguousarray(total.transpose(2, 0, 1)).reshape(shape)
-
-        return EventForm(convolve, break_even(per_group))
-
-    def bounded(self, input_shape: Shape) -> BoundedForm | None:
-        from lava_aug.kernels import winograd
-
-        suits = len(input_shape) == 3 and winograd.suits(self.weight, self.stride, self.dilation, self.groups)
-        if self.is_float or not suits:
-            return None
-        kernel = winograd.tiled_convolution(self.weight, input_shape, self.padding, (1, 2))
-        return BoundedForm(kernel, winograd.largest_payload(self.weight), winograd.GAIN)
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        weight = torch.tensor(self.weight).to(device, dtype)
-        options = (self.stride, self.padding, self.dilation, self.groups)
-        return lambda s: like(torch.nn.functional.conv2d(maps(s), weight, None, *options), s)
-
-    def torch_bounded(self, device: Any) -> TorchBounded | None:
-        from lava_aug.kernels import eight_bit
-
-        if not eight_bit.suits(self.weight, self.groups, device):
-            return None
-        convolve = eight_bit.EightBitConvolution(self.weight, self.stride, self.padding, self.dilation)
-        return TorchBounded(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
 
     def _by_input(self, channels: np.ndarray) -> np.ndarray:
         return by_group(channels, self.groups, len(self.weight))
@@ -312,32 +244,6 @@ class SumPool(Sliding):
     def weighted(self, input_shape: Shape) -> Conv:
         channels, geometry = input_shape[0], {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         return Conv(weight=np.ones((channels, 1, *self.kernel_size), np.int8), groups=channels, **geometry)
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        from lava_aug.kernels.compiled_synapses import sum_windows
-
-        shape, map_shape = self.output_shape(input_shape), self.map_shape(input_shape)
-        total = np.empty((shape[0], *self.output_size(input_shape)), dtype)
-
-        def pool(s: np.ndarray) -> np.ndarray:
-            sum_windows(s.reshape(map_shape), total, self.kernel_size, self.stride, self.padding, self.dilation)
-            return total.reshape(shape)
-
-        return pool
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        if self.dilation == (1, 1) and all(2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            pool = functools.partial(
-                torch.nn.functional.avg_pool2d,
-                kernel_size=self.kernel_size,
-                stride=self.stride,
-                padding=self.padding,
-                divisor_override=1,
-            )
-            return lambda s: like(pool(maps(s)), s)
-        return super().torch(dtype, device)
 
     def describe(self) -> str:
         return f"sum pool {'x'.join(map(str, self.kernel_size))}"

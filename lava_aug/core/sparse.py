@@ -1,7 +1,6 @@
 """The sparse matrix: paddings, permutations, slices, upsampling, uneven pooling."""
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from lava_aug.core.spec import array, registered, shape
 from lava_aug.core.synapse import SYNAPSES, Shape, Weighted
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @registered(SYNAPSES)
@@ -52,7 +51,7 @@ class Sparse(Weighted):
         self._check_order()
 
     def _check_order(self) -> None:
-        rows, columns = self._indices()
+        rows, columns = self.indices()
         later = (np.diff(rows) > 0) | ((np.diff(rows) == 0) & (np.diff(columns) > 0))
         if not later.all():
             k = int(np.argmin(later))
@@ -99,20 +98,20 @@ class Sparse(Weighted):
         from scipy.sparse import csr_array
 
         self.output_shape((input_size,))
-        return csr_array((self.weight, self._indices()), shape=(math.prod(self.shape), input_size))
+        return csr_array((self.weight, self.indices()), shape=(math.prod(self.shape), input_size))
 
-    def _indices(self) -> tuple[np.ndarray, np.ndarray]:
+    def indices(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns in 64 bits, in which differences of them fit."""
         return self.rows.astype(np.int64), self.columns.astype(np.int64)
 
     @property
     def is_gather(self) -> bool:
         """Whether every output is an input or nothing: permutations, slices, paddings, nearest upsampling."""
-        return bool((self.weight == 1).all() and (np.diff(self._indices()[0]) > 0).all())
+        return bool((self.weight == 1).all() and (np.diff(self.indices()[0]) > 0).all())
 
     @property
     def weight_sum(self) -> float:
-        first = np.flatnonzero(np.diff(self._indices()[0], prepend=-1))
+        first = np.flatnonzero(np.diff(self.indices()[0], prepend=-1))
         return float(np.add.reduceat(np.abs(self.weight.astype(np.float64)), first).max())
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -126,57 +125,14 @@ class Sparse(Weighted):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         s, weight = self._exact(s)
         a = np.zeros((len(s), math.prod(self.shape)), s.dtype)
-        rows, columns = self._indices()
+        rows, columns = self.indices()
         first = np.flatnonzero(np.diff(rows, prepend=-1))
         a[:, rows[first]] = np.add.reduceat(s.reshape(len(s), -1)[:, columns] * weight, first, axis=1)
         return a.reshape(len(s), *self.shape)
 
     def connectivity(self, input_shape: Shape) -> Connectivity:
         shape = self.output_shape(input_shape)
-        return Connectivity(input_shape, shape, listed(*self._indices(), math.prod(shape), math.prod(input_shape)))
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        from lava_aug.kernels.compiled_synapses import add_entries
-
-        rows, columns = self._indices()
-        weight, total = self.weight.astype(dtype), np.empty(self.shape, dtype)
-
-        def add_up(s: np.ndarray) -> np.ndarray:
-            add_entries(s.reshape(-1), rows, columns, weight, total.reshape(-1))
-            return total
-
-        return add_up
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        return self._gather(device) if self.is_gather else self._product(dtype, device)
-
-    def _gather(self, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        rows, columns = (torch.tensor(indices, device=device) for indices in self._indices())
-        size = math.prod(self.shape)
-
-        def gather(s: "Tensor") -> "Tensor":
-            found = s.reshape(len(s), -1).index_select(1, columns)
-            if len(rows) < size:
-                found = s.new_zeros((len(s), size)).index_copy_(1, rows, found)
-            return found.reshape(len(s), *self.shape)
-
-        return gather
-
-    def _product(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        indices = torch.tensor(np.stack(self._indices()), device=device)
-        weight = torch.tensor(self.weight).to(device, dtype)
-        size, needed = math.prod(self.shape), int(self.columns.max()) + 1
-        matrix = torch.sparse_coo_tensor(indices, weight, (size, needed), check_invariants=False, is_coalesced=True)
-
-        def multiply(s: "Tensor") -> "Tensor":
-            found = torch.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
-            return found.T.contiguous().reshape(len(s), *self.shape)
-
-        return multiply
+        return Connectivity(input_shape, shape, listed(*self.indices(), math.prod(shape), math.prod(input_shape)))
 
     def matrix(self, input_shape: Shape) -> Any:
         return self.to_scipy(math.prod(input_shape)).astype(np.float64)

@@ -27,6 +27,8 @@ MAX_AXES = 64
 """Most numbers in a shape or a pair, which is as many axes as an array can have."""
 
 SpecType = TypeVar("SpecType", bound=type)
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,6 +345,16 @@ def _same(one: Any, other: Any) -> bool:
 
 def _brief(value: Any) -> str:
     return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+
+
+def entered(table: dict[Key, Value], key: Key) -> Callable[[Value], Value]:
+    """Decorator: enter a function into ``table`` under ``key``."""
+
+    def enter(value: Value) -> Value:
+        table[key] = value
+        return value
+
+    return enter
 
 
 def registered(table: dict[str, Any]) -> Callable[[SpecType], SpecType]:

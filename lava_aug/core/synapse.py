@@ -1,8 +1,7 @@
 """What every layer type has: the base class `Synapse`, and the table that knows them by name."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from typing_extensions import Self
@@ -11,65 +10,8 @@ from lava_aug.core.connectivity import Connectivity, Shape
 from lava_aug.core.fixed_point import BLOCK
 from lava_aug.core.spec import Spec, array
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 SYNAPSES: dict[str, type["Synapse"]] = {}
 """Every synapse by the name of its type in files."""
-
-
-class EventForm(NamedTuple):
-    """A kernel whose time grows with the number of events, and the activity up to which that pays.
-
-    Attributes
-    ----------
-    kernel : callable
-        Input current for spikes of one sample, float32.
-    break_even : float
-        Fraction of non-zero spikes below which it is faster than BLAS.
-    """
-
-    kernel: Callable[[np.ndarray], np.ndarray]
-    break_even: float
-
-
-class BoundedForm(NamedTuple):
-    """A kernel faster than BLAS that is exact in float32 for small payloads only.
-
-    Attributes
-    ----------
-    kernel : callable
-        Input current for spikes of one sample, float32.
-    largest : int
-        Largest magnitude of a spike for which it is exact.
-    gain : float
-        How many times faster than BLAS it is.
-    """
-
-    kernel: Callable[[np.ndarray], np.ndarray]
-    largest: int
-    gain: float
-
-
-class TorchBounded(NamedTuple):
-    """A kernel for batches in torch that is exact for small payloads only, and faster than in float32.
-
-    Attributes
-    ----------
-    kernel : callable
-        Input currents in float32, for spikes ``(B, *input_shape)`` and their largest magnitude. The next call may
-        overwrite them.
-    largest : int
-        Largest magnitude of a spike for which it is exact.
-    """
-
-    kernel: "Callable[[Tensor, float], Tensor]"
-    largest: int
-
-
-def break_even(outputs: int) -> float:
-    """Measured: BLAS takes about a quarter of the time per product, and every event has a fixed cost of about 32."""
-    return 0.25 * outputs / (outputs + 32)
 
 
 class Synapse(Spec):
@@ -131,10 +73,6 @@ class Synapse(Spec):
         common = int(np.gcd.reduce(weights.ravel()))
         return int(weights.max() // max(common & -common, 1)).bit_length() + 1
 
-    def largest_input_sum(self, s: "Tensor") -> float | None:
-        """Bound on the sum of ``|s|`` over what arrives at one neuron, for a batch in torch; None if not known."""
-        return None
-
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the input current for spikes of ``input_shape``; SpecError if they do not fit."""
         raise NotImplementedError
@@ -146,31 +84,6 @@ class Synapse(Spec):
     def connectivity(self, input_shape: Shape) -> Connectivity:
         """Who feeds whom, whatever the weights: fan-in, fan-out and the number of synapses."""
         raise NotImplementedError
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        """`accumulate` for one sample of number format ``dtype`` (float32 or float64), dense.
-
-        The result may be overwritten by the next call, but never shares memory with the spikes.
-        """
-        return lambda s: np.array(self.accumulate(s[None])[0])
-
-    def events(self, input_shape: Shape) -> "EventForm | None":
-        """`accumulate` for one sample in float32, event by event; None if there is no such form."""
-        return None
-
-    def bounded(self, input_shape: Shape) -> "BoundedForm | None":
-        """`accumulate` for one sample in float32, dense, for payloads up to a bound; None if there is no such form."""
-        return None
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        """`accumulate` for a batch in torch, of number format ``dtype`` on ``device``."""
-        import torch
-
-        return lambda s: torch.as_tensor(self.accumulate(s.cpu().numpy()), device=device).to(dtype)
-
-    def torch_bounded(self, device: Any) -> "TorchBounded | None":
-        """`accumulate` for a batch in torch, for payloads up to a bound; None if there is no such form."""
-        return None
 
     def matrix(self, input_shape: Shape) -> Any:
         """The map on flattened spikes, a `scipy.sparse.csr_array` ``(outputs, inputs)`` in float64."""

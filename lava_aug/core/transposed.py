@@ -1,6 +1,6 @@
 """The transposed convolution: every spike adds its kernel to the result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,12 +8,12 @@ import numpy as np
 from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import BLOCK
-from lava_aug.core.sliding import Sliding, by_group, geometry_text, like, maps
+from lava_aug.core.sliding import Sliding, by_group, geometry_text, maps
 from lava_aug.core.spec import array, integer, pair, registered
 from lava_aug.core.synapse import SYNAPSES, Shape, Weighted, absolute_sum
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 @registered(SYNAPSES)
@@ -69,14 +69,14 @@ class ConvTranspose(Sliding, Weighted):
 
     def _parts(self) -> Iterator[np.ndarray]:
         """The weights by group, a block of groups, or of a group's outputs, at a time."""
-        whole = self._by_group(self.weight)
+        whole = self.by_group(self.weight)
         groups = max(1, BLOCK // whole[0].size)
         outputs = max(1, BLOCK // whole[0, :, 0].size)
         for first in range(0, len(whole), groups):
             for start in range(0, whole.shape[2], outputs):
                 yield whole[first : first + groups, :, start : start + outputs]
 
-    def _by_group(self, weight: np.ndarray) -> np.ndarray:
+    def by_group(self, weight: np.ndarray) -> np.ndarray:
         """Weights as ``(groups, in / groups, out / groups, height, width)``."""
         return weight.reshape(self.groups, -1, *self.weight.shape[1:])
 
@@ -99,7 +99,7 @@ class ConvTranspose(Sliding, Weighted):
     def accumulate(self, s: np.ndarray) -> np.ndarray:
         shape, (height, width) = self.output_shape(s.shape[1:]), self.output_size(s.shape[1:])
         s, weight = self._exact(maps(s))
-        weight = self._by_group(weight)
+        weight = self.by_group(weight)
         grouped = s.reshape(len(s), self.groups, -1, *s.shape[2:])
         (top, left), rows, columns = self.padding, *(self.places(axis, s.shape[axis + 2]) for axis in (0, 1))
         a = np.zeros((len(s), *weight.shape[:1], weight.shape[2], height + 2 * top, width + 2 * left), s.dtype)
@@ -112,41 +112,6 @@ class ConvTranspose(Sliding, Weighted):
         inputs, outputs = len(self.weight) // self.groups, self.weight.shape[1]
         return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs, inputs))
 
-    def largest_input_sum(self, s: "Tensor") -> float:
-        import torch
-
-        over_channels = maps(s).abs().sum(1, keepdim=True)
-        window = torch.ones(1, 1, *self.window, dtype=s.dtype, device=s.device)
-        return self._transposed(over_channels, window, 1).max().item()
-
-    def _transposed(self, s: "Tensor", weight: "Tensor", groups: int) -> "Tensor":
-        from torch.nn.functional import conv_transpose2d
-
-        return conv_transpose2d(s, weight, None, self.stride, self.padding, self.output_padding, groups, self.dilation)
-
-    def blas(self, input_shape: Shape, dtype: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
-        from lava_aug.kernels.compiled_synapses import scatter_columns
-
-        shape = self.output_shape(input_shape)
-        total = np.empty((self.out_channels, *self.output_size(input_shape)), dtype)
-        height, width = self.map_shape(input_shape)[1:]
-        weight = self._by_group(self.weight.astype(dtype))
-        rows = np.ascontiguousarray(weight.reshape(*weight.shape[:2], -1).swapaxes(1, 2))
-
-        def convolve(s: np.ndarray) -> np.ndarray:
-            columns = rows @ s.reshape(self.groups, -1, height * width)
-            columns = columns.reshape(*total.shape[:1], *self.window, height, width)
-            scatter_columns(columns, total, self.stride, self.padding, self.dilation)
-            return total.reshape(shape)
-
-        return convolve
-
-    def torch(self, dtype: Any, device: Any) -> "Callable[[Tensor], Tensor]":
-        import torch
-
-        weight = torch.tensor(self.weight).to(device, dtype)
-        return lambda s: like(self._transposed(maps(s), weight, self.groups), s)
-
     def _by_output(self, channels: np.ndarray) -> np.ndarray:
         return by_group(channels, self.groups, len(self.weight))
 
@@ -154,7 +119,7 @@ class ConvTranspose(Sliding, Weighted):
         return channels.reshape(-1, 1, 1, 1)
 
     def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
-        grouped = self._by_group(self.weight.astype(np.float64)).swapaxes(1, 2)
+        grouped = self.by_group(self.weight.astype(np.float64)).swapaxes(1, 2)
         return list(grouped.reshape(self.out_channels, -1))
 
     def describe(self) -> str:

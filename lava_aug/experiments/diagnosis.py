@@ -17,6 +17,7 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, check_num_steps, payloads
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.core.texts import counted, plain, table
+from lava_aug.kernels.batches import batch_form
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
 
@@ -196,9 +197,9 @@ class _Ideal:
 
     def __init__(self, net: Network) -> None:
         self.net = net
-        device = torch.device("cpu")
         self.kernels = {
-            layer.name: [(c.source, c.synapse.torch(torch.float64, device)) for c in layer.connections] for layer in net
+            layer.name: [(c.source, batch_form(c.synapse, torch.float64, "cpu")) for c in layer.connections]
+            for layer in net
         }
 
     @torch.no_grad()

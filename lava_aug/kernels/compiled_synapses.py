@@ -1,6 +1,6 @@
 """Synapses compiled by numba, for one sample in float32: gathering columns for BLAS, and summing event by event.
 
-All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.kernels.dispatch`. They
+All of them do what `Synapse.accumulate` says; which float is exact is decided by `lava_aug.kernels.samples`. They
 start no threads and survive a fork.
 """
 
@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 
 
 def column_convolution(
-    weight: np.ndarray, shape: tuple[int, int, int], groups: int, *, stride: Pair, padding: Pair, dilation: Pair
+    weight: np.ndarray, shape: tuple[int, int, int], groups: int, stride: Pair, padding: Pair, dilation: Pair
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A convolution as one BLAS product per group, in the number format of the weights.
 

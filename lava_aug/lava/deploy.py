@@ -12,7 +12,7 @@ from lava_aug.core.images import Progress, check_callable, check_num_steps, chec
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.results import Output, warn_of_overflows
 from lava_aug.core.texts import counted
-from lava_aug.kernels.dispatch import warm_up
+from lava_aug.kernels.samples import warm_up
 from lava_aug.lava.children import ONE_BLAS_THREAD
 from lava_aug.lava.lava_import import import_lava
 from lava_aug.simulation.recording import Recording

@@ -10,7 +10,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed, PyConvModelFloat  # noqa: E402
 from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc, PyDenseModelFloat  # noqa: E402
 
-from lava_aug.kernels.dispatch import warm_up  # noqa: E402
+from lava_aug.kernels.samples import warm_up  # noqa: E402
 from lava_aug.processes.fast_models import (  # noqa: E402
     PyFastConvFixed,
     PyFastConvFloat,

@@ -6,6 +6,7 @@ import numpy as np
 
 from lava_aug.core.layers import Conv, Dense, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.kernels.batches import batch_form
 from lava_aug.netx.sdnn_limits import by_channel
 from lava_aug.netx.sdnn_requantization import FloatLayer
 
@@ -71,7 +72,7 @@ def _measured(
     import torch
 
     with torch.no_grad():
-        a = synapse.torch(torch.float64, "cpu")(torch.from_numpy(n)).numpy()
+        a = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(n)).numpy()
     axes = (-1, *[1] * (a.ndim - 2))
     a = a / vth.reshape(axes) + (0 if constant is None else constant.reshape(axes))
     swing = MEASURED_HEADROOM * max(float(np.abs(a).max()), 1.0)

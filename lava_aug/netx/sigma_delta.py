@@ -29,6 +29,7 @@ from lava_aug.core.layers import Conv, Dense, Shape
 from lava_aug.core.network import INPUT_LEVELS
 from lava_aug.core.spec import is_int
 from lava_aug.core.texts import table
+from lava_aug.kernels.batches import batch_form
 
 SPIKE_EXP = 6
 """Binary places of a message: netx's default, and no file can change it."""
@@ -221,7 +222,7 @@ def currents(synapse: Conv | Dense, s: np.ndarray) -> np.ndarray:
     late = np.zeros_like(s)
     late[1:] = s[:-1]
     with torch.no_grad():  # in float64, where sums of 24-bit messages and 8-bit weights are exact
-        found = synapse.torch(torch.float64, "cpu")(torch.from_numpy(late).double())
+        found = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(late).double())
     a = found.numpy().astype(np.int64)
     return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if WRAPS[type(synapse)] else a
 

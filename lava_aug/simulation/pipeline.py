@@ -17,7 +17,7 @@ from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import initial_state
 from lava_aug.kernels.compiled import compiled_population, is_compiled
 from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
-from lava_aug.kernels.dispatch import SampleKernel
+from lava_aug.kernels.samples import SampleKernel
 from lava_aug.simulation.recording import Recording
 
 

@@ -13,10 +13,10 @@ from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import Layer
 from lava_aug.core.neurons import State, initial_state
+from lava_aug.kernels.batches import largest_magnitude
 from lava_aug.kernels.compiled import COMPILED, compiled_population, is_compiled
 from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
 from lava_aug.kernels.counting import weighted_events as compiled_weighted_events
-from lava_aug.kernels.dispatch import largest_magnitude
 from lava_aug.kernels.threads import Threads
 
 

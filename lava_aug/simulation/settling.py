@@ -18,7 +18,7 @@ from lava_aug.core.images import Payloads, Progress, check_network, check_num_st
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import check_labels, check_one_head, split_heads
 from lava_aug.core.texts import counted
-from lava_aug.kernels.dispatch import largest_magnitude, torch_kernels
+from lava_aug.kernels.batches import largest_magnitude, torch_kernels
 from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
 

@@ -22,8 +22,8 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.images import Payloads, Progress, check_callable
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output, joined, warn_of_overflows
+from lava_aug.kernels.batches import largest_magnitude, torch_kernels
 from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
-from lava_aug.kernels.dispatch import largest_magnitude, torch_kernels
 from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.kernels.threads import Threads
 from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course

@@ -10,7 +10,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lava_aug.kernels.dispatch import SampleKernel
+from lava_aug.kernels.samples import SampleKernel
 from lava_aug.processes.base import check_fixed
 from lava_aug.processes.synapses.process import Synapses
 from lava_aug.simulation.pipeline import DelayLine

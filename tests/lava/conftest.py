@@ -5,7 +5,7 @@ from importlib.metadata import distributions
 import pytest
 from clocks import REACHED, Clock
 
-from lava_aug.kernels.dispatch import warm_up
+from lava_aug.kernels.samples import warm_up
 from lava_aug.lava.lava_import import import_lava
 
 if any(distributions(name="lava-nc")):
