@@ -21,13 +21,14 @@ from lava.proc.conv.process import Conv
 from lava.proc.dense.models import AbstractPyDenseModelBitAcc, AbstractPyDenseModelFloat, PyDelayDenseModelBitAcc
 from lava.proc.dense.process import DelayDense, Dense
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
+from numpy.typing import NDArray
 
 from lava_aug.core import layers
 from lava_aug.kernels import winograd
 from lava_aug.kernels.compiled_synapses import convolve_events_last, gather_rows
 from lava_aug.kernels.samples import ExactKernel, SampleKernel, break_even
 
-Kernel = Callable[[np.ndarray], np.ndarray]
+Kernel = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class CachedKernel:
@@ -35,19 +36,19 @@ class CachedKernel:
 
     kernel: Kernel | None = None
     var_ports: Any
-    num_message_bits: np.ndarray
+    num_message_bits: NDArray[Any]
     s_in: Any
 
     def on_var_update(self) -> None:
         """Lava calls this when a Var was set."""
         self.kernel = None
 
-    def received(self) -> np.ndarray:
+    def received(self) -> NDArray[Any]:
         """Spikes; 0 or 1 where they carry no payload."""
         s = self.s_in.recv()
         return s if self.num_message_bits.item() > 0 else s.astype(bool)
 
-    def accumulated(self, s: np.ndarray) -> np.ndarray:
+    def accumulated(self, s: NDArray[Any]) -> NDArray[Any]:
         """Their weighted sum."""
         if self.kernel is None or self.var_ports:  # others may write to the weights through a RefPort in any step
             self.kernel = self.made()
@@ -75,14 +76,14 @@ class ChannelsLast(ExactKernel):
         Along Lava's first two axes.
     """
 
-    def __init__(self, weight: np.ndarray, shape: tuple[int, ...], groups: int, **geometry: tuple[int, int]) -> None:
+    def __init__(self, weight: NDArray[Any], shape: tuple[int, ...], groups: int, **geometry: tuple[int, int]) -> None:
         flipped = weight[:, ::-1, ::-1]
         super().__init__(layers.Dense(weight=np.asarray(flipped).reshape(len(weight), -1)))
         self.flipped, self.shape, self.groups, self.geometry = flipped, shape, groups, geometry
         self.tiled_weight = flipped.transpose(0, 3, 1, 2)
         self.forms: dict[str, Kernel] = {}
 
-    def __call__(self, s: np.ndarray) -> np.ndarray:
+    def __call__(self, s: NDArray[Any]) -> NDArray[Any]:
         """The sums for spikes: floats, exact on integers."""
         if self.is_float or s.dtype.kind == "f":
             return self._form("f8")(s)
@@ -113,7 +114,7 @@ class ChannelsLast(ExactKernel):
             np.ascontiguousarray(part.reshape(len(part), -1).T, dtype) for part in np.split(self.flipped, self.groups)
         ]
 
-        def convolve(s: np.ndarray) -> np.ndarray:
+        def convolve(s: NDArray[Any]) -> NDArray[Any]:
             results = []
             for group, weight in enumerate(weights):
                 part = np.ascontiguousarray(s[..., group * per_group : (group + 1) * per_group], dtype)
@@ -133,7 +134,7 @@ class ChannelsLast(ExactKernel):
         weight = np.ascontiguousarray(self.flipped.transpose(3, 1, 2, 0), np.float32)
         total = np.empty(self.shape, np.float32)
 
-        def convolve(s: np.ndarray) -> np.ndarray:
+        def convolve(s: NDArray[Any]) -> NDArray[Any]:
             convolve_events_last(np.ascontiguousarray(s, np.float32), weight, total, **self.geometry)
             return total
 
@@ -168,8 +169,8 @@ class PyFastConvFixed(FastConv):
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)  # pyright: ignore
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)  # pyright: ignore
-    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)  # pyright: ignore
-    weight: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)  # pyright: ignore
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=24)  # pyright: ignore
+    weight: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=8)  # pyright: ignore
 
     def clamp_precision(self, x: Any) -> Any:
         """Wrap at 24 bits: ``(x + 2**23) mod 2**24 - 2**23``."""
@@ -184,8 +185,8 @@ class PyFastConvFloat(FastConv):
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float, precision=24)  # pyright: ignore
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
-    a_buf: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    weight: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
+    weight: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
 
 
 @implements(proc=Dense, protocol=LoihiProtocol)
@@ -230,7 +231,7 @@ class PyFastDenseFloat(CachedKernel, AbstractPyDenseModelFloat):
         """One BLAS product; adding up only the active columns where they are few."""
         weights, columns = np.asarray(self.weights), np.ascontiguousarray(self.weights.T)
 
-        def accumulate(s: np.ndarray) -> np.ndarray:
+        def accumulate(s: NDArray[Any]) -> NDArray[Any]:
             active = np.flatnonzero(s)
             if len(active) * 4 < math.prod(s.shape):
                 return s[active].astype(np.float64) @ columns[active]
@@ -247,15 +248,15 @@ class PyFastDelayDenseFixed(PyDelayDenseModelBitAcc):
     The stock model multiplies a matrix of ``(max_delay + 1) * out`` rows in every step.
     """
 
-    weight_rows: np.ndarray | None = None
+    weight_rows: NDArray[Any] | None = None
     """Weights, (in, out), and for each the place in `a_buff` that it goes to; None before the first step."""
-    places: np.ndarray
+    places: NDArray[Any]
 
     def on_var_update(self) -> None:
         """Lava calls this when a Var was set."""
         self.weight_rows = None
 
-    def calc_act(self: Any, s_in: Any) -> np.ndarray:
+    def calc_act(self: Any, s_in: Any) -> NDArray[Any]:
         """What arrives after each delay, ``(out, max_delay + 1)``; exact, as sums stay below ``2**53``."""
         delays = self.a_buff.shape[-1]
         if self.weight_rows is None or self.var_ports:

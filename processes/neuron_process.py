@@ -9,6 +9,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import STATE_BITS, signed_range
@@ -106,7 +107,7 @@ def _check_reset(interval: Any, offset: Any) -> None:
         raise SpecError(f"reset_offset: expected an integer of at least 0, found {offset!r}")
 
 
-def _broadcast_bias(bias: Any, shape: tuple[int, ...], neuron: Neuron) -> np.ndarray:
+def _broadcast_bias(bias: Any, shape: tuple[int, ...], neuron: Neuron) -> NDArray[Any]:
     found = np.asarray(bias)
     if not neuron.takes_bias and found.any():
         raise SpecError(f"bias: {neuron.type_name} neurons take none, found {bias!r}")
@@ -195,7 +196,7 @@ class NeuronModel(PyLoihiProcessModel):
         self.v[:] = state.v
         self.t = state.t
 
-    def send(self, s: np.ndarray) -> None:
+    def send(self, s: NDArray[Any]) -> None:
         """Send what the neuron tells the next one."""
         raise NotImplementedError
 
@@ -231,7 +232,7 @@ class SpikingModel(NeuronModel):
         super().keep(state)
         self.n[:] = state.n
 
-    def send(self, s: np.ndarray) -> None:
+    def send(self, s: NDArray[Any]) -> None:
         self.s_out.send(s.astype(self.v.dtype))
 
 
@@ -243,10 +244,10 @@ class FixedNeuron:
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int64)  # pyright: ignore
     overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
-    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
-    bias: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
-    saturated: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
-    capped: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    v: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    bias: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    saturated: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    capped: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
     wide = np.int64
 
 
@@ -254,14 +255,14 @@ class FixedSender(FixedNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=STATE_BITS)  # pyright: ignore
-    n: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    n: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
 
 
 class FixedSpiking(FixedSender):
     """The same for neurons with a threshold."""
 
-    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
-    v0: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    vth: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    v0: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
 
 class FloatNeuron:
@@ -269,10 +270,10 @@ class FloatNeuron:
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)  # pyright: ignore
     overflow_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)  # pyright: ignore
-    v: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    bias: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    saturated: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
-    capped: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    v: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
+    bias: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
+    saturated: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    capped: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
     wide = np.float64
 
 
@@ -280,11 +281,11 @@ class FloatSender(FloatNeuron):
     """The same for neurons that fire."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
-    n: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    n: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
 
 
 class FloatSpiking(FloatSender):
     """The same for neurons with a threshold."""
 
-    vth: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
-    v0: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    vth: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
+    v0: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from lava_aug.commands.console import err, print_table, progress_console, show_page, stages, tell, warn
 from lava_aug.commands.inputs import (
@@ -159,7 +160,7 @@ def _calibration(source: str, calibration: str | None) -> Any:
     return read_images(calibration or source, train=True)[0]
 
 
-def _evenly(count: int, wanted: int | None) -> np.ndarray:
+def _evenly(count: int, wanted: int | None) -> NDArray[Any]:
     """Evenly spaced indices, since files may be sorted by class."""
     wanted = count if wanted is None else min(wanted, count)
     return np.arange(wanted) * count // wanted

@@ -7,8 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from lava_aug.core.arrays import has_array, read_array
 from lava_aug.core.errors import ConversionWarning, InputError
@@ -70,7 +70,7 @@ def read_spiking(path: Path) -> Any:
     return found
 
 
-def read_images(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[Any, np.ndarray | None]:
+def read_images(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[Any, NDArray[Any] | None]:
     """Images and, if they are there, labels: from a file, or a data set's test images or held-out training images."""
     name, colon, root = source.partition(":")
     if colon and name in LOADERS:
@@ -79,7 +79,7 @@ def read_images(source: str, labels: Path | None = None, *, train: bool = False)
     return _from_file(Path(source), labels)
 
 
-def _from_file(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _from_file(path: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
     images = read_array(path, "images")
     if labels is None and not has_array(path, "labels"):
         return images, None

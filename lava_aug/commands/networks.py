@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from lava_aug.commands.console import bar, check_outputs, print_json, print_table, show, tell, warn
 from lava_aug.commands.inputs import (
@@ -132,7 +133,7 @@ def run(
 
 
 def _run_stock(
-    net: Any, inputs: np.ndarray, num_steps: int | None, timeout: float | None, output: Path | None, json: bool
+    net: Any, inputs: NDArray[Any], num_steps: int | None, timeout: float | None, output: Path | None, json: bool
 ) -> None:
     """A network of lava-dl's: what its last layer sends, step by step."""
     one_row = inputs.shape == net.input_shape  # for all time steps
@@ -158,7 +159,7 @@ def _run_stock(
         tell(f"Wrote {output}.")
 
 
-def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
+def _report_sigma_delta(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
     """Accuracy, and events of every layer per image, of a Sigma-Delta network."""
     right = None if labels is None else float(np.mean(result.predictions == check_labels(labels, (result.num_images,))))
     if output is not None:
@@ -176,7 +177,7 @@ def _report_sigma_delta(result: Any, labels: np.ndarray | None, output: Path | N
         tell(f"Wrote {output}.")
 
 
-def _report(result: Any, labels: np.ndarray | None, output: Path | None, json: bool) -> None:
+def _report(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
     """Per step: accuracy, events, spike sums and synaptic operations per image; overflows, if there are any."""
     if output is not None:
         write_result(result, output)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
@@ -58,7 +59,7 @@ class Builder:
     """
 
     def __init__(
-        self, shapes: dict[str, Shape], ranges: dict[str, Range], balanced: dict[str, np.ndarray], options: Options
+        self, shapes: dict[str, Shape], ranges: dict[str, Range], balanced: dict[str, NDArray[Any]], options: Options
     ) -> None:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
         self.method = METHODS[options.method]
@@ -191,7 +192,7 @@ class Builder:
         soft = ROOM * units / self._piles_up(layer) if self.method.needs.graded else np.inf
         return Room(by_step, soft, layer.activation.relu & (found.highs <= 0))
 
-    def _piles_up(self, layer: FloatLayer) -> np.ndarray:
+    def _piles_up(self, layer: FloatLayer) -> NDArray[Any]:
         """The largest potential that calibration images can make of each channel, in the model's units.
 
         Spikes take off what is above the threshold, in graded ones all of it; what is below waits, if it cannot be
@@ -215,7 +216,7 @@ class Builder:
         widened = ceiling / count
         return (float(widened), int(count)) if count.ndim == 0 else (widened, count)
 
-    def _threshold(self, layer: FloatLayer) -> np.ndarray:
+    def _threshold(self, layer: FloatLayer) -> NDArray[Any]:
         """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""
         balanced, maximum = self.balanced[layer.name], self.ranges[layer.name].maximum
         if maximum.max() <= 0:
@@ -248,7 +249,7 @@ class Builder:
             note=_note(layer),
         )
 
-    def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], np.ndarray | None, float]:
+    def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], NDArray[Any] | None, float]:
         """Weights that use their bits, as far as the largest logit has room for all time steps."""
         largest = float(self.ranges[layer.name].maximum.max())
         terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
@@ -271,11 +272,11 @@ def _is_whole(synapse: Synapse) -> bool:
     return not synapse.learned and bool((synapse.weights == np.rint(synapse.weights)).all())
 
 
-def _by_channel(synapse: Synapse, sent: np.ndarray) -> np.ndarray | None:
+def _by_channel(synapse: Synapse, sent: NDArray[Any]) -> NDArray[Any] | None:
     return per_channel(sent, sent.shape)
 
 
-def _moved(synapse: Sparse, sent: np.ndarray) -> np.ndarray | None:
+def _moved(synapse: Sparse, sent: NDArray[Any]) -> NDArray[Any] | None:
     """Quanta of a sparse synapse's result, if all that meets in one place has the same."""
     wanted, found = sent.reshape(-1)[synapse.columns], np.zeros(math.prod(synapse.shape))
     found[synapse.rows] = wanted
@@ -284,7 +285,7 @@ def _moved(synapse: Sparse, sent: np.ndarray) -> np.ndarray | None:
     return per_channel(found.reshape(synapse.shape), synapse.shape)
 
 
-_QUANTA_THROUGH: dict[type, Callable[[Any, np.ndarray], np.ndarray | None]] = {
+_QUANTA_THROUGH: dict[type, Callable[[Any, NDArray[Any]], NDArray[Any] | None]] = {
     Relay: _by_channel,
     SumPool: _by_channel,
     Sparse: _moved,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.conversion.faithful import difference
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
@@ -83,14 +84,14 @@ class TopValues:
         self.top = torch.topk(merged, min(self.size, merged.shape[1]), dim=1).values
 
     @property
-    def percentile(self) -> np.ndarray:
+    def percentile(self) -> NDArray[Any]:
         """The percentile of each stream, once all values are in."""
         low = self.top[:, -1].double()
         high = self.top[:, -2].double() if self.size > 1 else low
         return (low + (high - low) * self.weight).numpy()
 
     @property
-    def maximum(self) -> np.ndarray:
+    def maximum(self) -> NDArray[Any]:
         """The largest value of each stream."""
         return self.top[:, 0].double().numpy()
 
@@ -109,11 +110,11 @@ class Range:
         The smallest and the largest of what arrives, before the activation, for each channel.
     """
 
-    percentile: np.ndarray
-    maximum: np.ndarray
-    mean: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
+    percentile: NDArray[Any]
+    maximum: NDArray[Any]
+    mean: NDArray[Any]
+    lows: NDArray[Any]
+    highs: NDArray[Any]
 
 
 MOST_IMAGES, CHUNK_NEURONS = 32, 1 << 25
@@ -179,7 +180,7 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     """
     tops: dict[str, TopValues] = {}
     sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
-    extremes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    extremes: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
         if not torch.isfinite(value).all():
@@ -226,7 +227,7 @@ BINS, CANDIDATES = 2048, 64
 
 def best_thresholds(
     graph: FloatGraph, ranges: dict[str, Range], calibration: Calibration, num_steps: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[Any]]:
     """For neurons that fire at most once per step: the threshold that makes the least squared error.
 
     After T steps such a neuron stands for one of the values ``k * lambda / T``, ``k = 0 .. T``: a large lambda makes
@@ -257,7 +258,7 @@ def best_thresholds(
     return {name: ranges[name].maximum * _best_parts(found.numpy(), num_steps) for name, found in counts.items()}
 
 
-def _best_parts(counts: np.ndarray, num_steps: int) -> np.ndarray:
+def _best_parts(counts: NDArray[Any], num_steps: int) -> NDArray[Any]:
     """The part of the maximum with the least error, for each row of a histogram."""
     values = (np.arange(BINS) + 0.5) / BINS
     parts = np.arange(1, CANDIDATES + 1) / CANDIDATES

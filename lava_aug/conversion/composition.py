@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.synapse import Weighted, per_channel
 
-Factors = float | np.ndarray
+Factors = float | NDArray[Any]
 """One factor, or an array that broadcasts to the shape it is meant for."""
 
 
-def along_channels(values: np.ndarray, shape: Shape) -> np.ndarray:
+def along_channels(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """Channel values as an array that broadcasts to ``shape``: ``(C,) -> (C, 1, 1)``."""
     return values.reshape(-1, *[1] * (len(shape) - 1))
 
 
-def compact(values: np.ndarray, shape: Shape) -> np.ndarray:
+def compact(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
     """An array that broadcasts to ``shape``, without its repetitions within channels."""
     channels = per_channel(values, shape)
     return np.broadcast_to(values, shape).copy() if channels is None else along_channels(channels, shape)
@@ -57,7 +58,7 @@ def scale_columns(synapse: Synapse, factors: Factors, wide: Shape) -> Weighted |
     return found.with_columns(np.broadcast_to(factors, wide), wide)
 
 
-def row_maxima(synapse: Weighted, wide: Shape) -> np.ndarray:
+def row_maxima(synapse: Weighted, wide: Shape) -> NDArray[Any]:
     """Largest ``|weight|`` into each channel of the output, float64; zero where there is none."""
     return np.array([np.abs(row).max(initial=0.0) for row in synapse.channel_rows(wide)])
 
@@ -80,7 +81,7 @@ def composes(outer: type[Synapse], inner: Synapse) -> bool:
     return inner.is_identity or (outer, type(inner)) in _RULES
 
 
-def _weight(synapse: Weighted) -> np.ndarray:
+def _weight(synapse: Weighted) -> NDArray[Any]:
     return synapse.weight.astype(np.float64)
 
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.faithful import outputs
@@ -68,7 +68,7 @@ class Signal:
     """
 
     terms: tuple[Term, ...]
-    bias: np.ndarray | None
+    bias: NDArray[Any] | None
     shape: Shape
     view: Shape
     name: str
@@ -125,7 +125,7 @@ class FloatLayer:
 
     name: str
     terms: tuple[Term, ...]
-    bias: np.ndarray | None
+    bias: NDArray[Any] | None
     current_shape: Shape
     shape: Shape
     activation: Activation

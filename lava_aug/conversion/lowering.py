@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.conversion.composition import compact, compose, composes, is_nothing, placed, scale_rows
 from lava_aug.conversion.float_layers import RELU, SIGNED, Activation, FloatLayer, Needs, Signal, Term
@@ -66,7 +67,7 @@ class Lowering:
         name: str,
         node: str,
         *,
-        bias: np.ndarray | None = None,
+        bias: NDArray[Any] | None = None,
         gain: float = 1.0,
     ) -> Signal:
         """``gain * synapse(signal) + bias``, the synapse for spikes of the shape ``signal.shape``."""
@@ -125,7 +126,7 @@ class Lowering:
             return dataclasses.replace(self.linear(signal, synapse, name, node), view=signal.view)
         return dataclasses.replace(signal, terms=tuple(terms), bias=bias, name=name, node=node)
 
-    def _with_rows(self, term: Term, factors: np.ndarray) -> Term | None:
+    def _with_rows(self, term: Term, factors: NDArray[Any]) -> Term | None:
         synapse = scale_rows(term.synapse, factors, self.shapes[term.source])
         return None if synapse is None else dataclasses.replace(term, synapse=synapse)
 
@@ -134,7 +135,7 @@ class Lowering:
         bias = _sum(signal.bias, self._as_sent(offset, signal))
         return dataclasses.replace(signal, bias=bias, name=name, node=node)
 
-    def _as_sent(self, values: Any, signal: Signal) -> np.ndarray:
+    def _as_sent(self, values: Any, signal: Signal) -> NDArray[Any]:
         """An array for the signal as the model sees it, as one for the signal as it is sent."""
         full = np.broadcast_to(np.asarray(values, np.float64), signal.view).reshape(signal.shape)
         return compact(full, signal.shape)
@@ -214,7 +215,7 @@ class Lowering:
         """Whether it follows from where the signal comes from that it is never negative."""
         return self._never_negative(signal.terms, signal.bias)
 
-    def _never_negative(self, terms: Iterable[Term], bias: np.ndarray | None) -> bool:
+    def _never_negative(self, terms: Iterable[Term], bias: NDArray[Any] | None) -> bool:
         return (bias is None or bool((bias >= 0).all())) and all(
             term.gain > 0 and not (term.synapse.weights < 0).any() and self._sends_nonnegative(term.source)
             for term in terms
@@ -295,7 +296,7 @@ class Lowering:
         return next(candidate for candidate in candidates if candidate and candidate not in self.shapes)
 
 
-def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+def _sum(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] | None:
     if one is None or other is None:
         return other if one is None else one
     return one + other

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
@@ -76,7 +77,7 @@ def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
     return _averaged(step, x, axes)
 
 
-def _averaged(step: Step, x: Signal, axes: list[np.ndarray], gain: float = 1.0) -> Signal:
+def _averaged(step: Step, x: Signal, axes: list[NDArray[Any]], gain: float = 1.0) -> Signal:
     """``axes[0] @ map @ axes[1].T`` for every channel; with integer weights, if they have a common denominator."""
     along = scipy.sparse.kron(*(scipy.sparse.csr_matrix(axis) for axis in axes))
     weights = scipy.sparse.kron(scipy.sparse.identity(x.shape[0]), along, format="csr")
@@ -92,7 +93,7 @@ def _weighted_sum(step: Step, x: Signal, weights: Any, gain: float) -> Signal:
     return step.linear(x, Sparse.from_scipy(weights, step.shape), gain=gain)
 
 
-def _common_denominator(values: np.ndarray) -> int | None:
+def _common_denominator(values: NDArray[Any]) -> int | None:
     fractions = [Fraction(float(value)).limit_denominator(MAX_DENOMINATOR) for value in np.unique(values)]
     denominator = math.lcm(*(fraction.denominator for fraction in fractions))
     return denominator if denominator <= MAX_DENOMINATOR else None

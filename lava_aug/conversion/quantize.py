@@ -9,8 +9,10 @@ With ``m = weight * quantum_in / theta`` (the weights of a neuron with threshold
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError
@@ -21,7 +23,7 @@ of one step. At a finer resolution coefficients are larger, and thresholds leave
 (`lava_aug.conversion.converter`)."""
 
 
-def integer_scale(weight: np.ndarray, bias: np.ndarray | None, bits: int, largest: int = MAX_SCALE) -> int:
+def integer_scale(weight: NDArray[Any], bias: NDArray[Any] | None, bits: int, largest: int = MAX_SCALE) -> int:
     """The largest integer scale at which weights fit ``bits`` and biases 24 bits; 0 if there is none.
 
     Parameters
@@ -58,7 +60,7 @@ def _largest(magnitude: float, limit: int) -> int:
 SEARCH_STEPS, SEARCH_RANGE = 33, 2.0
 
 
-def searched_scale(weights: np.ndarray, scale: int, bits: int, largest: int) -> int:
+def searched_scale(weights: NDArray[Any], scale: int, bits: int, largest: int) -> int:
     """The scale from ``scale`` to `SEARCH_RANGE` times it with the least squared rounding error of the weights.
 
     A larger scale rounds finer, and clips the few weights that no longer fit.
@@ -69,7 +71,7 @@ def searched_scale(weights: np.ndarray, scale: int, bits: int, largest: int) -> 
     return int(found[int(np.argmin(errors))])
 
 
-def rounded(values: np.ndarray, scale: float) -> np.ndarray:
+def rounded(values: NDArray[Any], scale: float) -> NDArray[Any]:
     """``round(values * scale)`` as int64."""
     return np.rint(values * scale).astype(np.int64)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
@@ -87,7 +88,9 @@ def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: to
     return step.lowering.shifted(signal, constants, signal.name, step.node.name) if constants.any() else signal
 
 
-def _of_one_image(step: Step, found: torch.Tensor, filled: torch.Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _of_one_image(
+    step: Step, found: torch.Tensor, filled: torch.Tensor, count: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Places, 0 where there is none, and constants, for one image; an error if they are not the same for all."""
     if found.ndim >= 1 and found.shape[0] == step.batch:
         images = torch.arange(step.batch).reshape(-1, *[1] * (found.ndim - 1))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
@@ -40,8 +41,8 @@ class Room(NamedTuple):
     """
 
     hard: int
-    soft: np.ndarray | float = np.inf
-    idle: np.ndarray | bool = False
+    soft: NDArray[Any] | float = np.inf
+    idle: NDArray[Any] | bool = False
 
 
 class Rounding:
@@ -87,13 +88,13 @@ class Rounding:
             raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
         return rows
 
-    def largest_weights(self, layer: FloatLayer) -> np.ndarray:
+    def largest_weights(self, layer: FloatLayer) -> NDArray[Any]:
         """For each channel, the most that one unit of a source's spikes makes, in the model's units."""
         terms = [self.in_units(layer, term, 1.0) for term in layer.terms]
         wides = [self.shapes[term.source] for term in layer.terms]
         return np.max([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)], axis=0)
 
-    def scale(self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, room: Room) -> Any:
+    def scale(self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, room: Room) -> Any:
         """The threshold: the largest with which weights and biases fit their bits; one, or one for each channel."""
         if bias is not None and not np.isfinite(bias).all():
             raise ConversionError(f"layer {layer.name!r}: weights or biases are NaN or infinite")
@@ -111,13 +112,13 @@ class Rounding:
         found = [self._fitting(layer, *channel) for channel in channels]
         return along_channels(np.array(found), shape) if len(set(found)) > 1 else found[0]
 
-    def _row_maxima(self, layer: FloatLayer, terms: list[Weighted]) -> np.ndarray:
+    def _row_maxima(self, layer: FloatLayer, terms: list[Weighted]) -> NDArray[Any]:
         """Largest ``|weight|`` of each term into each channel, ``(terms, channels)``."""
         wides = [self.shapes[term.source] for term in layer.terms]
         return np.array([row_maxima(s, wide) for s, wide in zip(terms, wides, strict=True)])
 
     def finer_scale(
-        self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, scale: Any, room: Room
+        self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, scale: Any, room: Room
     ) -> Any:
         """A readout's scale with which all rows keep bits, if there is one that is larger: rows take exponents then."""
         bits = self.options.weight_bits
@@ -134,7 +135,7 @@ class Rounding:
         return all(type(scale_rows(s, f, w)) is type(s) for s, f, w in zip(terms, factors, wides, strict=True))
 
     def _fitting(
-        self, layer: FloatLayer, weights: Sequence[np.ndarray], maxima: np.ndarray, bias: float, room: Room
+        self, layer: FloatLayer, weights: Sequence[NDArray[Any]], maxima: NDArray[Any], bias: float, room: Room
     ) -> int:
         """The largest scale at which one connection's weights fit their bits; where several meet, the finest one's.
 
@@ -154,8 +155,8 @@ class Rounding:
         return power_of_two(scale) if self.options.power_of_two_vth else scale
 
     def rounded(
-        self, layer: FloatLayer, terms: list[Weighted], bias: np.ndarray | None, scale: Any, *, by_rows: bool = False
-    ) -> tuple[tuple[Connection, ...], np.ndarray | None]:
+        self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, scale: Any, *, by_rows: bool = False
+    ) -> tuple[tuple[Connection, ...], NDArray[Any] | None]:
         """Synapses and bias in the network's number format; ``by_rows``: rows may take exponents of their own."""
         sources = [term.source for term in layer.terms]
         bits = self.options.weight_bits
@@ -203,8 +204,8 @@ class Rounding:
             )
 
     def _corrected(
-        self, layer: FloatLayer, terms: list[Weighted], made: list[Connection], bias: np.ndarray | None, scale: Any
-    ) -> np.ndarray | None:
+        self, layer: FloatLayer, terms: list[Weighted], made: list[Connection], bias: NDArray[Any] | None, scale: Any
+    ) -> NDArray[Any] | None:
         """The bias, less what rounding the weights adds to the mean of each channel on calibration images.
 
         The sum is linear in the spikes, so their means are all that is needed (Nagel et al., ICCV 2019, "Data-free
@@ -219,7 +220,7 @@ class Rounding:
         shift = along_channels(channels, layer.current_shape)
         return -shift if bias is None else bias - shift
 
-    def _mean(self, source: str) -> np.ndarray:
+    def _mean(self, source: str) -> NDArray[Any]:
         """Mean spikes of a layer, as a batch of one."""
         return (self.ranges[source].mean / self.quanta[source])[None]
 
@@ -231,7 +232,7 @@ SHARED_BITS = 3
 """Rows of a readout share an exponent up to so many powers of two between the largest and the smallest one."""
 
 
-def _largest_biases(layer: FloatLayer, bias: np.ndarray | None) -> np.ndarray:
+def _largest_biases(layer: FloatLayer, bias: NDArray[Any] | None) -> NDArray[Any]:
     """Largest ``|bias|`` of each channel."""
     shape = layer.current_shape
     return np.abs(np.broadcast_to(0.0 if bias is None else bias, shape)).reshape(shape[0], -1).max(axis=1)
@@ -248,7 +249,7 @@ def _by_size(synapse: Weighted, wide: Shape, bits: int) -> list[Weighted]:
     return [*(_some_rows(synapse, group, wide) for group in groups[:-1]), _zeroed(synapse, groups[-1], wide)]
 
 
-def _groups(exponents: np.ndarray, left: np.ndarray) -> Iterator[np.ndarray]:
+def _groups(exponents: NDArray[Any], left: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Masks of channels, from the largest exponents down."""
     while left.any():
         group = left & (exponents > exponents[left].max() - SHARED_BITS)
@@ -256,25 +257,25 @@ def _groups(exponents: np.ndarray, left: np.ndarray) -> Iterator[np.ndarray]:
         left = left & ~group
 
 
-def _some_rows(synapse: Weighted, group: np.ndarray, wide: Shape) -> Weighted:
+def _some_rows(synapse: Weighted, group: NDArray[Any], wide: Shape) -> Weighted:
     """Some rows alone: where the type can, without synapses for the others."""
     return _SOME_ROWS.get(type(synapse), _zeroed)(synapse, group, wide)
 
 
-def _some_rows_of_dense(synapse: Dense, group: np.ndarray, wide: Shape) -> Weighted:
+def _some_rows_of_dense(synapse: Dense, group: NDArray[Any], wide: Shape) -> Weighted:
     shape = synapse.output_shape(wide)
     if len(shape) > 1:  # along the last axis
         return _zeroed(synapse, group, wide)
     return Sparse.from_scipy(scipy.sparse.csr_matrix(synapse.weight * group[:, None]), shape)
 
 
-def _zeroed(synapse: Weighted, group: np.ndarray, wide: Shape) -> Weighted:
+def _zeroed(synapse: Weighted, group: NDArray[Any], wide: Shape) -> Weighted:
     found = scale_rows(synapse, along_channels(group.astype(np.float64), synapse.output_shape(wide)), wide)
     assert found is not None  # what has been scaled by rows can be again
     return found
 
 
-_SOME_ROWS: dict[type, Callable[[Any, np.ndarray, Shape], Weighted]] = {Dense: _some_rows_of_dense}
+_SOME_ROWS: dict[type, Callable[[Any, NDArray[Any], Shape], Weighted]] = {Dense: _some_rows_of_dense}
 
 
 def _whole_numbers(synapse: Weighted, bits: int, *, alone: bool) -> list[Weighted]:
@@ -292,7 +293,7 @@ def _whole_numbers(synapse: Weighted, bits: int, *, alone: bool) -> list[Weighte
     return found
 
 
-def _with_exponent(weight: np.ndarray, bits: int, *, alone: bool) -> np.ndarray:
+def _with_exponent(weight: NDArray[Any], bits: int, *, alone: bool) -> NDArray[Any]:
     """``round(weight / 2**e) * 2**e`` with the smallest e for which quotients fit; e = 0 for a single connection."""
     limit = fixed_point.symmetric_limit(bits)
     exponent = 0

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.fx
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
@@ -95,7 +95,7 @@ class Step:
     def fail(self, message: str) -> ConversionError:
         return ConversionError(f"{self.where}: {message}")
 
-    def linear(self, x: Signal, synapse: Any, bias: np.ndarray | None = None, gain: float = 1.0) -> Signal:
+    def linear(self, x: Signal, synapse: Any, bias: NDArray[Any] | None = None, gain: float = 1.0) -> Signal:
         """``gain * synapse(x) + bias``."""
         return self.lowering.linear(x, synapse, self.name, self.node.name, bias=bias, gain=gain)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.float_layers import Signal
@@ -106,7 +107,7 @@ def _on_map(module: Any, **fillers: int) -> dict[str, Any]:
     return {name: (fillers[name], *value) if len(value) == 1 else value for name, value in found.items()}
 
 
-def _column(bias: np.ndarray | None, shape: Shape) -> np.ndarray | None:
+def _column(bias: NDArray[Any] | None, shape: Shape) -> NDArray[Any] | None:
     return None if bias is None else bias.reshape(-1, *[1] * (len(shape) - 1))
 
 
@@ -120,7 +121,7 @@ def _padding(module: Any) -> list[tuple[int, int]]:
     return [(p, p) for p in module.padding]
 
 
-def _symmetric(weight: np.ndarray, padding: list[tuple[int, int]], dilation: Any) -> tuple[np.ndarray, Any, Any]:
+def _symmetric(weight: NDArray[Any], padding: list[tuple[int, int]], dilation: Any) -> tuple[NDArray[Any], Any, Any]:
     """Weight, padding and dilation of the same convolution, with as much padding before as behind.
 
     Zeros are put in front of the kernel instead. Each of them moves the window's start by the dilation; where that is
@@ -136,7 +137,7 @@ def _symmetric(weight: np.ndarray, padding: list[tuple[int, int]], dilation: Any
     return weight, tuple(after for _, after in padding), tuple(steps)
 
 
-def _dilated(weight: np.ndarray, axis: int, dilation: int) -> np.ndarray:
+def _dilated(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
     """A kernel with ``dilation - 1`` zeros between the elements of an axis."""
     shape = list(weight.shape)
     shape[axis] = dilation * (shape[axis] - 1) + 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.texts import brief
@@ -33,7 +34,7 @@ MAX_RATIO, ANY_SIZE = 200, 1 << 28
 """An archive's array of more than 256 MiB may be so many times larger than what is stored of it."""
 
 
-def read_array(path: str | os.PathLike[str], name: str) -> np.ndarray:
+def read_array(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
     """The array of an ``.npy``, whatever its name, or the one of that name in an ``.npz``.
 
     Parameters
@@ -82,7 +83,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise InputError(f"{where}: {reason}") from error
 
 
-def _member(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
+def _member(archive: zipfile.ZipFile, name: str, size: int) -> NDArray[Any]:
     found = {info.filename: info for info in archive.infolist()}.get(f"{name}.npy")
     if found is None:
         names = sorted(entry.removesuffix(".npy") for entry in archive.namelist())
@@ -99,7 +100,7 @@ def _member(archive: zipfile.ZipFile, name: str, size: int) -> np.ndarray:
         return _array(file, found.file_size, name)
 
 
-def _array(file: IO[bytes], size: int, name: str = "") -> np.ndarray:
+def _array(file: IO[bytes], size: int, name: str = "") -> NDArray[Any]:
     """The array of an open file of a size, once its header agrees with that."""
     where = f"array {name!r}: " if name else ""
     file.seek(0)
@@ -118,7 +119,7 @@ def _array(file: IO[bytes], size: int, name: str = "") -> np.ndarray:
     return found
 
 
-def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise InputError(f"{where}expected version 1.0 or 2.0 of .npy, found {'.'.join(map(str, version))}")

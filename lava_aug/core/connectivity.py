@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
@@ -20,8 +21,8 @@ class Block(NamedTuple):
         Makes the array of counts, ``(outputs, inputs)``, plain or scipy's sparse ones.
     """
 
-    fan_in: np.ndarray
-    fan_out: np.ndarray
+    fan_in: NDArray[Any]
+    fan_out: NDArray[Any]
     matrix: Callable[[], Any]
 
 
@@ -37,13 +38,13 @@ def all_to_all(outputs: int, inputs: int) -> Block:
     return Block(fan_in, fan_out, lambda: np.ones((outputs, inputs), np.int64))
 
 
-def listed(rows: np.ndarray, columns: np.ndarray, outputs: int, inputs: int) -> Block:
+def listed(rows: NDArray[Any], columns: NDArray[Any], outputs: int, inputs: int) -> Block:
     """One synapse for each pair of an output (``rows``) and an input (``columns``)."""
     fan_in, fan_out = np.bincount(rows, minlength=outputs), np.bincount(columns, minlength=inputs)
     return Block(fan_in, fan_out, lambda: _counts(rows, columns, outputs, inputs))
 
 
-def _counts(rows: np.ndarray, columns: np.ndarray, outputs: int, inputs: int) -> Any:
+def _counts(rows: NDArray[Any], columns: NDArray[Any], outputs: int, inputs: int) -> Any:
     from scipy.sparse import csr_array
 
     return csr_array((np.ones(len(rows), np.int64), (rows, columns)), shape=(outputs, inputs))
@@ -74,12 +75,12 @@ class Connectivity:
         self.input_shape, self.output_shape, self.blocks = input_shape, output_shape, blocks
 
     @property
-    def fan_in(self) -> np.ndarray:
+    def fan_in(self) -> NDArray[Any]:
         """Synapses into each output, int64 ``output_shape``."""
         return _product([block.fan_in for block in self.blocks]).reshape(self.output_shape)
 
     @property
-    def fan_out(self) -> np.ndarray:
+    def fan_out(self) -> NDArray[Any]:
         """Synapses out of each input, int64 ``input_shape``."""
         return _product([block.fan_out for block in self.blocks]).reshape(self.input_shape)
 
@@ -102,5 +103,5 @@ class Connectivity:
         return csr_array(functools.reduce(product, [block.matrix() for block in self.blocks]), dtype=np.int64)
 
 
-def _product(counts: list[np.ndarray]) -> np.ndarray:
+def _product(counts: list[NDArray[Any]]) -> NDArray[Any]:
     return functools.reduce(np.multiply.outer, counts)

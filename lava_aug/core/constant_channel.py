@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import NetworkError
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
@@ -54,7 +55,7 @@ def _has_place_bias(net: Network, layer: Layer) -> bool:
 # One more channel
 
 
-def _conv(weight: np.ndarray, **geometry: Any) -> Conv:
+def _conv(weight: NDArray[Any], **geometry: Any) -> Conv:
     """A convolution without groups, and with zeros for one more channel."""
     return Conv(weight=np.pad(weight, [(0, 0), (0, 1), (0, 0), (0, 0)]), **geometry)
 
@@ -118,7 +119,7 @@ def _moved(net: Network, layer: Layer) -> Layer:
     )
 
 
-def _solved(synapse: Conv, wide: Shape, bias: np.ndarray) -> tuple[np.ndarray, Conv] | None:
+def _solved(synapse: Conv, wide: Shape, bias: NDArray[Any]) -> tuple[NDArray[Any], Conv] | None:
     """The base of a bias, and the convolution that makes the rest; None if it is no convolution of ones."""
     size = (1, 1, *wide[1:])[-2:]
     maps = bias.reshape(len(bias), *(1, *bias.shape[1:])[-2:]).astype(np.float64)
@@ -141,17 +142,17 @@ def _solved(synapse: Conv, wide: Shape, bias: np.ndarray) -> tuple[np.ndarray, C
     return (base, synapse.replace(weight=weight)) if np.all(fine) else None
 
 
-SOLVED: dict[type[Synapse], Callable[[Any, Shape, np.ndarray], tuple[np.ndarray, Synapse] | None]] = {Conv: _solved}
+SOLVED: dict[type[Synapse], Callable[[Any, Shape, NDArray[Any]], tuple[NDArray[Any], Synapse] | None]] = {Conv: _solved}
 """How a synapse of a type makes up for a bias."""
 
 
-def _cut(length: int, out: int, window: int, stride: int, padding: int, dilation: int) -> np.ndarray:
+def _cut(length: int, out: int, window: int, stride: int, padding: int, dilation: int) -> NDArray[Any]:
     """Which elements of the window are on the map, for each place: ``(out, window)`` of 0 and 1."""
     places = np.arange(out)[:, None] * stride - padding + np.arange(window) * dilation
     return ((places >= 0) & (places < length)).astype(np.float64)
 
 
-def _inverse(cut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _inverse(cut: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What gives elements of the window from sums over them at every place, and which elements that are."""
     from scipy.linalg import qr
 

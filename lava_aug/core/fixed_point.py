@@ -8,6 +8,7 @@ point (torch has no fast integer convolution); the docstrings say why the result
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 STATE_BITS = 24
 """Width of ``v``, of biases and of thresholds: Lava's LIF declares ``v`` with 24 bits of precision
@@ -111,7 +112,7 @@ def exact_bits(bound: int) -> int | None:
     return 64 if bound <= 1 << 53 else None
 
 
-def smallest_int(values: np.ndarray) -> np.ndarray:
+def smallest_int(values: NDArray[Any]) -> NDArray[Any]:
     """The same integers in the narrowest of int8, int16, int32, int64 that holds them; OverflowError if none does."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     for dtype in (np.int8, np.int16, np.int32, np.int64):
@@ -121,7 +122,7 @@ def smallest_int(values: np.ndarray) -> np.ndarray:
     raise OverflowError(f"integers from {low} to {high} do not fit into 64 bits")
 
 
-def exact_integers(values: np.ndarray) -> np.ndarray:
+def exact_integers(values: NDArray[Any]) -> NDArray[Any]:
     """Floats that are whole numbers, as integers of the narrowest type; ValueError that names the first that is not.
 
     It looks at a block at a time, and so takes little more memory than what it returns.

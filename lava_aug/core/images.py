@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.network import INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
@@ -22,7 +23,7 @@ NUM_RANDOM = 4
 """Random images unless told otherwise."""
 
 
-def as_numpy(values: Any, where: str) -> np.ndarray:
+def as_numpy(values: Any, where: str) -> NDArray[Any]:
     """A numpy array of numbers from an array, a torch tensor, a PIL image, or lists of these or of numbers.
 
     Whatever is not the array itself becomes one with the same values: sparse tensors are filled with zeros, bfloat16
@@ -49,7 +50,7 @@ def _kind(values: Any) -> str:
     return f"{type(values).__name__} of objects" if hasattr(values, "dtype") else type(values).__name__
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: Any) -> NDArray[Any]:
     if hasattr(values, "detach"):
         return _of_tensor(values)
     if hasattr(values, "getbands"):
@@ -70,14 +71,14 @@ def _first(values: Any) -> Any:
     return 0
 
 
-def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
     types = sorted({str(part.dtype) for part in parts})
     if len(types) > 1:
         raise InputError(f"expected a list of arrays of one type, found {' and '.join(types)}")
     return np.stack(parts)
 
 
-def _of_tensor(tensor: Any) -> np.ndarray:
+def _of_tensor(tensor: Any) -> NDArray[Any]:
     import torch
 
     found = tensor.detach()
@@ -87,14 +88,14 @@ def _of_tensor(tensor: Any) -> np.ndarray:
     return found.cpu().resolve_conj().resolve_neg().numpy()
 
 
-def _of_picture(image: Any) -> np.ndarray:
+def _of_picture(image: Any) -> NDArray[Any]:
     if image.mode not in ("L", "RGB"):
         raise InputError(f"expected PIL images of mode 'L' or 'RGB', found {image.mode!r}; use convert('RGB') on it")
     found = np.asarray(image)
     return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
 
 
-def check_range(found: np.ndarray, where: str) -> None:
+def check_range(found: NDArray[Any], where: str) -> None:
     """Images are uint8, or floating point in [0, 1] without NaN."""
     if found.dtype == np.uint8:
         return
@@ -156,7 +157,7 @@ class Payloads:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
         """For some images: uint8, as they are or ``round(255 * x)``, or float32 for floating-point networks.
 
         The product is one of float64, whatever the format of ``x``, so it is exact for all shorter ones.
@@ -167,7 +168,7 @@ class Payloads:
         return found if found.dtype == np.uint8 else np.rint(found.astype(np.float64) * INPUT_LEVELS).astype(np.uint8)
 
 
-def payloads(net: Network, images: Any) -> np.ndarray:
+def payloads(net: Network, images: Any) -> NDArray[Any]:
     """Input payloads of a network for images, all of them: uint8, or float32; parameters and errors as `Payloads`."""
     return Payloads(net, images)[:]
 
@@ -201,7 +202,7 @@ def check_callable(name: str, value: Any) -> None:
         raise InputError(f"{name}: expected a function, or None, found {value!r}")
 
 
-def random_images(net: Network, num_images: int = NUM_RANDOM, seed: int = 0) -> np.ndarray:
+def random_images(net: Network, num_images: int = NUM_RANDOM, seed: int = 0) -> NDArray[Any]:
     """Random uint8 images, followed by the extremes: one all 0, one all 255.
 
     Parameters

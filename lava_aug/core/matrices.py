@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.connectivity import Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
@@ -32,7 +33,7 @@ class Dense(Weighted):
     flattens = learned = True
     groups: ClassVar[int] = 1
 
-    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in)")
+    weight: NDArray[Any] = array(stored_as="weight", doc="weights, (out, in)")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +52,7 @@ class Dense(Weighted):
         """Spikes of a batch, array or tensor, with the axis that is summed over as the last one."""
         return s.reshape(len(s), -1) if math.prod(s.shape[1:]) == self.weight.shape[1] else s
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         s, weight = self._exact(s)
         return self.summed_axis_last(s) @ weight.T
 
@@ -65,13 +66,13 @@ class Dense(Weighted):
         places = math.prod(input_shape) // self.weight.shape[1]
         return csr_array(kron(identity(places), self.weight.astype(np.float64)))
 
-    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> Weighted | None:
+    def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
         places = factors.reshape(-1, len(self.weight))
         if (places == places[0]).all():
             return self.scaled(places[0][:, None])
         return self._by_place(input_shape).with_rows(factors, input_shape)
 
-    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> Weighted | None:
+    def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
         places = factors.reshape(-1, self.weight.shape[1])
         if (places == places[0]).all():
             return self.scaled(places[0])
@@ -81,7 +82,7 @@ class Dense(Weighted):
         """The same map with weights of their own for every place along the other axes."""
         return Sparse.from_map(self.matrix(input_shape), self.output_shape(input_shape))
 
-    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+    def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         shape = self.output_shape(input_shape)
         if len(shape) == 1:
             return super().channel_rows(input_shape)
@@ -102,7 +103,7 @@ class Relay(Synapse):
     is_identity = keeps_place = True
 
     @property
-    def weights(self) -> np.ndarray:
+    def weights(self) -> NDArray[Any]:
         return np.ones(1, np.int8)
 
     @property
@@ -112,7 +113,7 @@ class Relay(Synapse):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         return widened(s)
 
     def connectivity(self, input_shape: Shape) -> Connectivity:
@@ -145,7 +146,7 @@ class Scale(Weighted):
     type_name = "scale"
     keeps_place = True
 
-    weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each channel of the spikes")
+    weight: NDArray[Any] = array(ndim=1, stored_as="weight", doc="one weight for each channel of the spikes")
     offset: int = integer(low=0, default=0, stored_as="offset", doc="channel of the result that the first one goes to")
     channels: int | None = integer(
         low=1, optional=True, default=None, stored_as="channels", doc="channels of the result; default offset + in"
@@ -165,7 +166,7 @@ class Scale(Weighted):
         return self.end if self.channels is None else self.channels
 
     @property
-    def channel_matrix(self) -> np.ndarray:
+    def channel_matrix(self) -> NDArray[Any]:
         """What it does to the channels of one place, ``(out, in)``."""
         found = np.zeros((self.out_channels, len(self.weight)), self.weight.dtype)
         found[self.offset : self.end] = np.diag(self.weight)
@@ -181,7 +182,7 @@ class Scale(Weighted):
             raise SpecError(f"Scale: expected {len(self.weight)} input channels, found {input_shape[0]}")
         return (self.out_channels, *input_shape[1:])
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         s, weight = self._exact(s)
         a = np.zeros((len(s), *self.output_shape(s.shape[1:])), s.dtype)
         a[:, self.offset : self.end] = s * self.shaped(weight, s.ndim - 1)
@@ -204,13 +205,13 @@ class Scale(Weighted):
         values, columns = np.repeat(self.weight.astype(np.float64), rest), np.arange(size)
         return csr_array((values, (columns + self.offset * rest, columns)), shape=(self.out_channels * rest, size))
 
-    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+    def _by_output(self, channels: NDArray[Any]) -> NDArray[Any]:
         return channels[self.offset : self.end]
 
-    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+    def _by_input(self, channels: NDArray[Any]) -> NDArray[Any]:
         return channels
 
-    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+    def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         weight, none = self.weight.astype(np.float64), [np.zeros(0)]
         return none * self.offset + list(weight[:, None]) + none * (self.out_channels - self.end)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point, summaries
 from lava_aug.core.errors import NetworkError, SpecError
@@ -94,7 +95,7 @@ class Layer(Spec):
         stored_as="quantum",
         doc="ANN value of one unit of coefficient (readout: of v) in one time step; an array broadcasts to the shape",
     )
-    bias: np.ndarray | None = array(
+    bias: NDArray[Any] | None = array(
         optional=True, default=None, stored_as="bias", doc="added to v in every step; broadcasts to the current's shape"
     )
     note: str | None = text(

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import STATE_BITS, Array, carried, extremes, saturate
@@ -243,7 +244,7 @@ class Neuron(Spec):
         """One short text for the summary."""
         return self.type_name
 
-    def told(self, before: State, a: np.ndarray, bias: np.ndarray, at: tuple[int, ...]) -> dict[str, Any]:
+    def told(self, before: State, a: NDArray[Any], bias: NDArray[Any], at: tuple[int, ...]) -> dict[str, Any]:
         """State and input of one neuron before a step, for reports; ``at`` is its index in the arrays of ``before``."""
         return {"v": before.v[at], "n": before.n[at], "a": a[at], "bias": np.broadcast_to(bias, a.shape)[at]}
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point, windows
 from lava_aug.core.errors import SpecError
@@ -456,7 +457,7 @@ class MaxPoolNeuron(Neuron):
         """What it takes: if its inputs change by at most so much, so does their maximum."""
         return arriving
 
-    def told(self, before: State, a: np.ndarray, bias: np.ndarray, at: tuple[int, ...]) -> dict[str, Any]:
+    def told(self, before: State, a: NDArray[Any], bias: NDArray[Any], at: tuple[int, ...]) -> dict[str, Any]:
         """Several potentials and currents belong to a neuron that pools: the largest ones decide."""
         v = before.v
         return {"largest v": self.maxima(v)[at], "largest v + a": self.maxima(v + a)[at], "n": before.n[at]}

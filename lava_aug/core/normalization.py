@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.spec import Spec, array
@@ -20,8 +21,8 @@ class Normalization(Spec):
         If a number is not finite, or a standard deviation is not positive.
     """
 
-    mean: np.ndarray = array(ndim=1, stored_as="mean", doc="what is taken off images in [0, 1], one or by channel")
-    std: np.ndarray = array(ndim=1, stored_as="std", doc="what is then divided by, positive, one or by channel")
+    mean: NDArray[Any] = array(ndim=1, stored_as="mean", doc="what is taken off images in [0, 1], one or by channel")
+    std: NDArray[Any] = array(ndim=1, stored_as="std", doc="what is then divided by, positive, one or by channel")
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):  # one format, so that equal numbers are equal

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import InputError, OverflowWarning
@@ -21,14 +22,14 @@ def firing_layers(net: Network) -> list[str]:
     return [INPUT, *(layer.name for layer in net if layer.neuron.fires)]
 
 
-def no_counts(net: Network, *size: int) -> dict[str, dict[str, np.ndarray]]:
+def no_counts(net: Network, *size: int) -> dict[str, dict[str, NDArray[Any]]]:
     """The counts of an `Output`, all zero: int64 of the size ``(T, B)``, or ``(T,)``, for each name."""
     firing, layers = firing_layers(net), [layer.name for layer in net]
     names = zip(COUNTS, (firing, firing, layers, layers, layers), strict=True)
     return {field: {name: np.zeros(size, np.int64) for name in found} for field, found in names}
 
 
-def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
+def check_labels(labels: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """Labels as integers of the shape of the predictions, or InputError."""
     found = as_numpy(labels, "labels")
     if found.ndim == 1 and shape == (*found.shape, *[1] * (len(shape) - 1)):
@@ -40,7 +41,7 @@ def check_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     return found
 
 
-def split_heads(net: Network, logits: np.ndarray) -> dict[str, np.ndarray]:
+def split_heads(net: Network, logits: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """The parts of a readout ``(..., elements)`` that belong to each head, in its shape."""
     ends = np.cumsum([math.prod(head.shape) for head in net.heads])
     return {
@@ -90,15 +91,15 @@ class Output:
     """
 
     network: Network
-    v: np.ndarray
-    events: Mapping[str, np.ndarray]
-    spike_sum: Mapping[str, np.ndarray]
-    synops: Mapping[str, np.ndarray]
-    saturated: Mapping[str, np.ndarray]
-    capped: Mapping[str, np.ndarray]
-    spikes: Mapping[str, np.ndarray]
-    stops: np.ndarray | None = None
-    read_after: np.ndarray | None = None
+    v: NDArray[Any]
+    events: Mapping[str, NDArray[Any]]
+    spike_sum: Mapping[str, NDArray[Any]]
+    synops: Mapping[str, NDArray[Any]]
+    saturated: Mapping[str, NDArray[Any]]
+    capped: Mapping[str, NDArray[Any]]
+    spikes: Mapping[str, NDArray[Any]]
+    stops: NDArray[Any] | None = None
+    read_after: NDArray[Any] | None = None
 
     @property
     def num_steps(self) -> int:
@@ -106,7 +107,7 @@ class Output:
         return len(self.events[INPUT])
 
     @property
-    def readout_steps(self) -> np.ndarray:
+    def readout_steps(self) -> NDArray[Any]:
         """The steps after which ``v`` was kept, counted from 1: int64 ``(T,)``, or ``(R,)``."""
         return np.arange(1, self.num_steps + 1) if self.read_after is None else self.read_after
 
@@ -121,23 +122,23 @@ class Output:
         return self.v.shape[1]
 
     @property
-    def steps(self) -> np.ndarray:
+    def steps(self) -> NDArray[Any]:
         """Time steps per image, int64 ``(B,)``: ``num_steps``, or fewer with ``simulate(stop_when=...)``."""
         return np.full(self.num_images, self.num_steps) if self.stops is None else self.stops
 
     @property
-    def logits(self) -> np.ndarray:
+    def logits(self) -> NDArray[Any]:
         """The readout in the ANN's units, float64: ``v * quantum / t`` after ``t`` steps, shape as ``v``."""
         t = np.minimum(self.readout_steps[:, None], self.steps)
         return self.v * (self.network.readout.quantum / t.reshape(*t.shape, *[1] * (self.v.ndim - 2)))
 
     @property
-    def heads(self) -> dict[str, np.ndarray]:
+    def heads(self) -> dict[str, NDArray[Any]]:
         """`logits` of each head, if there are several: ``(T, B, *head's shape)`` by name."""
         return split_heads(self.network, self.logits)
 
     @property
-    def predictions(self) -> np.ndarray:
+    def predictions(self) -> NDArray[Any]:
         """Index of the largest readout after every step, over the first axis of its shape: ``(T, B, ...)``.
 
         Raises
@@ -148,7 +149,7 @@ class Output:
         check_one_head(self.network)
         return self.v.argmax(axis=2)
 
-    def accuracy(self, labels: Any) -> np.ndarray:
+    def accuracy(self, labels: Any) -> NDArray[Any]:
         """Fraction of correct predictions after every step that was kept, shape ``(T,)``.
 
         Parameters
@@ -164,7 +165,7 @@ class Output:
         right = self.predictions == check_labels(labels, self.predictions.shape[1:])
         return right.mean(axis=tuple(range(1, right.ndim)))
 
-    def totals(self, field: str) -> dict[str, np.ndarray]:
+    def totals(self, field: str) -> dict[str, NDArray[Any]]:
         """Counts of all images together in every step, by layer: int64 ``(T,)`` each.
 
         Parameters
@@ -172,15 +173,15 @@ class Output:
         field : str
             ``"events"``, ``"spike_sum"``, ``"synops"``, ``"saturated"`` or ``"capped"``.
         """
-        found: Mapping[str, np.ndarray] = getattr(self, field)
+        found: Mapping[str, NDArray[Any]] = getattr(self, field)
         return {name: counts if self.is_summed else counts.sum(axis=1) for name, counts in found.items()}
 
-    def per_image(self, field: str) -> np.ndarray:
+    def per_image(self, field: str) -> NDArray[Any]:
         """Mean count per image in every step, over all layers except the input: shape ``(T,)``."""
         layers = (total for name, total in self.totals(field).items() if name != INPUT)
         return sum(layers, np.zeros(self.num_steps)) / self.num_images
 
-    def events_per_image(self) -> np.ndarray:
+    def events_per_image(self) -> NDArray[Any]:
         """Mean number of events up to and including every step, excluding the input, shape ``(T,)``."""
         return np.cumsum(self.per_image("events"))
 
@@ -215,7 +216,7 @@ class Output:
         return [text for text in (_difference(*pair) for pair in pairs) if text]
 
 
-def _difference(where: str, one: np.ndarray | None, other: np.ndarray | None) -> str | None:
+def _difference(where: str, one: NDArray[Any] | None, other: NDArray[Any] | None) -> str | None:
     if one is None or other is None:
         return f"{where}: only one of the two has it"
     if one.shape != other.shape:
@@ -252,7 +253,7 @@ def only_sinks(layer: Layer) -> bool:
 
 def joined(parts: Iterable[Output]) -> Output:
     """Outputs of the same network for successive images, as one; of counts that are summed only the sums are kept."""
-    pieces: dict[str, dict[str, list[np.ndarray]]] = {"spikes": {}}
+    pieces: dict[str, dict[str, list[NDArray[Any]]]] = {"spikes": {}}
     first, stopped = None, False
     for part in parts:
         first, stopped = first or part, stopped or part.stops is not None
@@ -274,7 +275,7 @@ def joined(parts: Iterable[Output]) -> Output:
     return dataclasses.replace(first, v=v, stops=steps if stopped else None, **whole)
 
 
-def _arrays(part: Output) -> Iterator[tuple[str, str, np.ndarray, bool]]:
+def _arrays(part: Output) -> Iterator[tuple[str, str, NDArray[Any], bool]]:
     """All of an output: field, name, the array, whose second axis is images, and whether it is a sum over them."""
     yield "v", "", part.v, False
     yield "steps", "", part.steps[None], False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
@@ -92,7 +93,7 @@ class Sliding(Synapse):
     def _misfit(self) -> str:
         return f"window {self.window} does not fit into"
 
-    def _windows(self, s: np.ndarray) -> np.ndarray:
+    def _windows(self, s: NDArray[Any]) -> NDArray[Any]:
         """``(..., C, H, W) -> (..., C, H_out, W_out, kh, kw)``, a view of the padded input."""
         lead = [(0, 0)] * (s.ndim - 2)
         padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
@@ -111,19 +112,19 @@ class Sliding(Synapse):
         columns, rows = self._pairs(axis, outputs, size)
         return listed(rows, columns, outputs, size)
 
-    def _pairs(self, axis: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _pairs(self, axis: int, count: int, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Positions from 0 to ``size - 1`` in windows along an axis, and which of the ``count`` windows each is in."""
         positions = self.places(axis, count) - self.padding[axis]
         inside = (positions >= 0) & (positions < size)
         return positions[inside], inside.nonzero()[0]
 
-    def places(self, axis: int, count: int) -> np.ndarray:
+    def places(self, axis: int, count: int) -> NDArray[Any]:
         """Where the elements of ``count`` windows lie along an axis, padding included: ``(count, window)``."""
         steps, elements = np.arange(count) * self.stride[axis], np.arange(self.window[axis]) * self.dilation[axis]
         return steps[:, None] + elements
 
 
-def by_group(channels: np.ndarray, groups: int, count: int) -> np.ndarray:
+def by_group(channels: NDArray[Any], groups: int, count: int) -> NDArray[Any]:
     """Values of the channels on the weights' second axis, which belong to the group of the first one of ``count``."""
     return np.repeat(channels.reshape(groups, -1), count // groups, axis=0)[:, :, None, None]
 
@@ -149,7 +150,7 @@ class Conv(Sliding, Weighted):
     type_name = "conv"
     learned = True
 
-    weight: np.ndarray = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
+    weight: NDArray[Any] = array(stored_as="weight", doc="weights, (out, in / groups, height, width)")
     groups: int = integer(low=1, default=1, stored_as="groups", doc="groups of channels that do not mix")
 
     def __post_init__(self) -> None:
@@ -181,7 +182,7 @@ class Conv(Sliding, Weighted):
             raise SpecError(f"Conv: expected {self.in_channels} input channels, found {input_shape[0]}")
         return shape
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         spikes, weight = self._exact(maps(s))
         grouped = spikes.reshape(len(s), self.groups, -1, *spikes.shape[2:])
         weight = weight.reshape(self.groups, -1, *weight.shape[1:])
@@ -192,7 +193,7 @@ class Conv(Sliding, Weighted):
         outputs, inputs = self.weight.shape[:2]
         return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs // self.groups, inputs))
 
-    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+    def _by_input(self, channels: NDArray[Any]) -> NDArray[Any]:
         return by_group(channels, self.groups, len(self.weight))
 
     def describe(self) -> str:
@@ -222,7 +223,7 @@ class SumPool(Sliding):
         return self.kernel_size
 
     @property
-    def weights(self) -> np.ndarray:
+    def weights(self) -> NDArray[Any]:
         return np.ones(1, np.int8)
 
     @property
@@ -232,7 +233,7 @@ class SumPool(Sliding):
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.result_shape(input_shape, input_shape[0])
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         return like(self._windows(widened(maps(s))).sum(axis=(-2, -1)), s)
 
     def connectivity(self, input_shape: Shape) -> Connectivity:

@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from lava_aug.core.connectivity import Connectivity, listed
@@ -34,9 +35,11 @@ class Sparse(Weighted):
     type_name = "sparse"
     flattens = True
 
-    weight: np.ndarray = array(ndim=1, stored_as="weight", doc="one weight for each entry")
-    rows: np.ndarray = array(ndim=1, stored_as="rows", doc="output of each entry, index into the flattened result")
-    columns: np.ndarray = array(ndim=1, stored_as="columns", doc="input of each entry, index into the flattened spikes")
+    weight: NDArray[Any] = array(ndim=1, stored_as="weight", doc="one weight for each entry")
+    rows: NDArray[Any] = array(ndim=1, stored_as="rows", doc="output of each entry, index into the flattened result")
+    columns: NDArray[Any] = array(
+        ndim=1, stored_as="columns", doc="input of each entry, index into the flattened spikes"
+    )
     shape: Shape = shape(stored_as="outShape", doc="shape of the result")
 
     def __post_init__(self) -> None:
@@ -100,7 +103,7 @@ class Sparse(Weighted):
         self.output_shape((input_size,))
         return csr_array((self.weight, self.indices()), shape=(math.prod(self.shape), input_size))
 
-    def indices(self) -> tuple[np.ndarray, np.ndarray]:
+    def indices(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rows and columns in 64 bits, in which differences of them fit."""
         return self.rows.astype(np.int64), self.columns.astype(np.int64)
 
@@ -122,7 +125,7 @@ class Sparse(Weighted):
             )
         return self.shape
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         s, weight = self._exact(s)
         a = np.zeros((len(s), math.prod(self.shape)), s.dtype)
         rows, columns = self.indices()
@@ -137,13 +140,13 @@ class Sparse(Weighted):
     def matrix(self, input_shape: Shape) -> Any:
         return self.to_scipy(math.prod(input_shape)).astype(np.float64)
 
-    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> Self:
+    def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> Self:
         return self.scaled(factors.reshape(-1)[self.rows])
 
-    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> Self:
+    def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> Self:
         return self.scaled(factors.reshape(-1)[self.columns])
 
-    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+    def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         ends = np.searchsorted(self.rows // math.prod(self.shape[1:]), np.arange(1, self.shape[0]))
         return np.split(self.weight.astype(np.float64), ends)
 
@@ -151,7 +154,7 @@ class Sparse(Weighted):
         return "gather" if self.is_gather else "sparse"
 
 
-def _check_indices(name: str, indices: np.ndarray, size: int | None) -> None:
+def _check_indices(name: str, indices: NDArray[Any], size: int | None) -> None:
     low, high = indices.min(), indices.max()
     if indices.dtype.kind == "f" or low < 0 or (size is not None and high >= size):
         limits = "of at least 0" if size is None else f"from 0 to {size - 1}"

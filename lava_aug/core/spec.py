@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self, dataclass_transform
 
 from lava_aug.core.errors import SpecError
@@ -17,7 +18,7 @@ from lava_aug.core.texts import brief
 
 Check = Callable[[Any], Any]
 
-Numbers = int | float | np.ndarray
+Numbers = int | float | NDArray[Any]
 """One number for all, or an array of numbers that broadcasts to what they are for."""
 
 MAX_TEXT_BYTES = 1 << 12
@@ -235,7 +236,7 @@ def array(
     If ``whole``, floats must be whole numbers, and are kept as integers.
     """
 
-    def check(value: Any) -> np.ndarray:
+    def check(value: Any) -> NDArray[Any]:
         found = _rectangular(value)
         if ndim is not None and found.ndim != ndim:
             raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
@@ -245,7 +246,7 @@ def array(
     return _field(_optional(check, optional), f"array{axes}" + ", whole numbers" * whole, stored_as, doc, default)
 
 
-def _as_integers(values: np.ndarray) -> np.ndarray:
+def _as_integers(values: NDArray[Any]) -> NDArray[Any]:
     """Floats as the integers that they are; a block at a time, since files can be large."""
     from lava_aug.core.fixed_point import exact_integers
 
@@ -255,7 +256,7 @@ def _as_integers(values: np.ndarray) -> np.ndarray:
         raise SpecError(str(error)) from None
 
 
-def _rectangular(value: Any) -> np.ndarray:
+def _rectangular(value: Any) -> NDArray[Any]:
     try:
         found = np.asarray(value)
     except ValueError as error:
@@ -265,7 +266,7 @@ def _rectangular(value: Any) -> np.ndarray:
     return found
 
 
-def frozen(values: np.ndarray) -> np.ndarray:
+def frozen(values: NDArray[Any]) -> NDArray[Any]:
     """Read-only, integers in the narrowest type that holds them, floats as float32; SpecError if they do not fit."""
     from lava_aug.core.fixed_point import smallest_int
 

@@ -4,6 +4,7 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from lava_aug.core.connectivity import Connectivity, Shape
@@ -47,7 +48,7 @@ class Synapse(Spec):
         return 0
 
     @property
-    def weights(self) -> np.ndarray:
+    def weights(self) -> NDArray[Any]:
         """Every value that a weight has, at least once: those stored, or what stands for them."""
         raise NotImplementedError
 
@@ -77,7 +78,7 @@ class Synapse(Spec):
         """Shape of the input current for spikes of ``input_shape``; SpecError if they do not fit."""
         raise NotImplementedError
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         """Input current ``a`` for spikes ``s``: ``(batch, *input_shape) -> (batch, *output_shape)``, exact."""
         raise NotImplementedError
 
@@ -112,18 +113,18 @@ class Synapse(Spec):
         return {}
 
 
-def widened(s: np.ndarray) -> np.ndarray:
+def widened(s: NDArray[Any]) -> NDArray[Any]:
     """Integers as int64, in which sums of them fit; floats as they are."""
     return s.astype(np.int64, copy=False) if s.dtype.kind in "iu" else s
 
 
-def per_channel(values: Any, shape: Shape) -> np.ndarray | None:
+def per_channel(values: Any, shape: Shape) -> NDArray[Any] | None:
     """One value for each channel (the first axis) of ``shape``, float64; None if they differ within a channel."""
     full = np.broadcast_to(np.asarray(values, np.float64), shape).reshape(shape[0], -1)
     return full[:, 0].copy() if (full == full[:, :1]).all() else None
 
 
-def absolute_sum(weight: np.ndarray, axis: int) -> np.ndarray:
+def absolute_sum(weight: NDArray[Any], axis: int) -> NDArray[Any]:
     """Sums of ``|weight|`` along an axis in float64, without a copy of all weights in float64."""
     positive, negative = (part.sum(axis, np.float64) for part in (np.maximum(weight, 0), np.minimum(weight, 0)))
     return positive - negative
@@ -132,7 +133,7 @@ def absolute_sum(weight: np.ndarray, axis: int) -> np.ndarray:
 class Weighted(Synapse):
     """Base of layer types with stored weights."""
 
-    weight: np.ndarray = array(stored_as="weight", doc="weights")
+    weight: NDArray[Any] = array(stored_as="weight", doc="weights")
 
     @property
     def is_float(self) -> bool:
@@ -147,7 +148,7 @@ class Weighted(Synapse):
         return float(absolute_sum(self.weight.reshape(len(self.weight), -1), axis=1).max())
 
     @property
-    def weights(self) -> np.ndarray:
+    def weights(self) -> NDArray[Any]:
         return self.weight
 
     def with_dtype(self, dtype: Any) -> Self:
@@ -160,28 +161,28 @@ class Weighted(Synapse):
         """The same type with ``weight * factors``, computed in float64."""
         return self.replace(weight=self.weight.astype(np.float64) * factors)
 
-    def with_rows(self, factors: np.ndarray, input_shape: Shape) -> "Weighted | None":
+    def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> "Weighted | None":
         """``factors * self``, one for each element of the result; None if no type holds that."""
         channels = per_channel(factors, self.output_shape(input_shape))
         return None if channels is None else self.scaled(self._by_output(channels))
 
-    def with_columns(self, factors: np.ndarray, input_shape: Shape) -> "Weighted | None":
+    def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> "Weighted | None":
         """``self * factors``, one for each spike; None if no type holds that."""
         channels = per_channel(factors, input_shape)
         return None if channels is None else self.scaled(self._by_input(channels))
 
-    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+    def _by_output(self, channels: NDArray[Any]) -> NDArray[Any]:
         """Values of the result's channels, so that they broadcast to the weights."""
         return channels.reshape(-1, *[1] * (self.weight.ndim - 1))
 
-    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+    def _by_input(self, channels: NDArray[Any]) -> NDArray[Any]:
         """Values of the spikes' channels, so that they broadcast to the weights."""
         raise NotImplementedError
 
-    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+    def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         """The weights into each channel of the result, float64."""
         return list(self.weight.astype(np.float64).reshape(len(self.weight), -1))
 
-    def _exact(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _exact(self, s: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         dtype = np.float64 if self.is_float or s.dtype.kind == "f" else np.int64
         return s.astype(dtype), self.weight.astype(dtype)

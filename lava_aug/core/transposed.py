@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
@@ -29,7 +30,7 @@ class ConvTranspose(Sliding, Weighted):
     type_name = "conv_transpose"
     learned = True
 
-    weight: np.ndarray = array(stored_as="weight", doc="weights, (in, out / groups, height, width)")
+    weight: NDArray[Any] = array(stored_as="weight", doc="weights, (in, out / groups, height, width)")
     output_padding: tuple[int, int] = pair(
         low=0, default=(0, 0), stored_as="outputPadding", doc="rows and columns added at the end"
     )
@@ -67,7 +68,7 @@ class ConvTranspose(Sliding, Weighted):
             float(np.einsum("gojk,jy,kx->goyx", absolute_sum(part, 1), *by_phase).max()) for part in self._parts()
         )
 
-    def _parts(self) -> Iterator[np.ndarray]:
+    def _parts(self) -> Iterator[NDArray[Any]]:
         """The weights by group, a block of groups, or of a group's outputs, at a time."""
         whole = self.by_group(self.weight)
         groups = max(1, BLOCK // whole[0].size)
@@ -76,7 +77,7 @@ class ConvTranspose(Sliding, Weighted):
             for start in range(0, whole.shape[2], outputs):
                 yield whole[first : first + groups, :, start : start + outputs]
 
-    def by_group(self, weight: np.ndarray) -> np.ndarray:
+    def by_group(self, weight: NDArray[Any]) -> NDArray[Any]:
         """Weights as ``(groups, in / groups, out / groups, height, width)``."""
         return weight.reshape(self.groups, -1, *self.weight.shape[1:])
 
@@ -96,7 +97,7 @@ class ConvTranspose(Sliding, Weighted):
             raise SpecError(f"ConvTranspose: expected {len(self.weight)} input channels, found {input_shape[0]}")
         return shape
 
-    def accumulate(self, s: np.ndarray) -> np.ndarray:
+    def accumulate(self, s: NDArray[Any]) -> NDArray[Any]:
         shape, (height, width) = self.output_shape(s.shape[1:]), self.output_size(s.shape[1:])
         s, weight = self._exact(maps(s))
         weight = self.by_group(weight)
@@ -112,13 +113,13 @@ class ConvTranspose(Sliding, Weighted):
         inputs, outputs = len(self.weight) // self.groups, self.weight.shape[1]
         return self._connectivity(input_shape, one_to_one(self.groups), all_to_all(outputs, inputs))
 
-    def _by_output(self, channels: np.ndarray) -> np.ndarray:
+    def _by_output(self, channels: NDArray[Any]) -> NDArray[Any]:
         return by_group(channels, self.groups, len(self.weight))
 
-    def _by_input(self, channels: np.ndarray) -> np.ndarray:
+    def _by_input(self, channels: NDArray[Any]) -> NDArray[Any]:
         return channels.reshape(-1, 1, 1, 1)
 
-    def channel_rows(self, input_shape: Shape) -> list[np.ndarray]:
+    def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         grouped = self.by_group(self.weight.astype(np.float64)).swapaxes(1, 2)
         return list(grouped.reshape(self.out_channels, -1))
 

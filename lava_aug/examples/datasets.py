@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 
@@ -17,8 +18,8 @@ HELD_OUT = {"MNIST": 500, "FashionMNIST": 500, "CIFAR10": 100}
 class Images(NamedTuple):
     """uint8 images ``(N, C, H, W)`` and int64 labels ``(N,)``."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: NDArray[Any]
+    labels: NDArray[Any]
 
 
 def load_images(name: str, root: str | Path, train: bool = False) -> Images:
@@ -114,7 +115,7 @@ def _folder(folder: Path) -> Images:
     return Images(np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), np.asarray(data.targets))
 
 
-def _pixels(path: str, load: Callable[[str], Any]) -> np.ndarray:
+def _pixels(path: str, load: Callable[[str], Any]) -> NDArray[Any]:
     """An image, unless it is so large that reading it may be what it is for."""
     from PIL import Image
 
@@ -128,7 +129,7 @@ def _pixels(path: str, load: Callable[[str], Any]) -> np.ndarray:
         raise InputError(f"{path!r}: cannot be read as an image: {error}") from error
 
 
-def _paired(name: str, root: Path, images: np.ndarray, labels: np.ndarray) -> Images:
+def _paired(name: str, root: Path, images: NDArray[Any], labels: NDArray[Any]) -> Images:
     if len(images) != len(labels):
         raise _broken(name, root, f"{len(images):,} images, and {len(labels):,} labels")
     return Images(images, labels)

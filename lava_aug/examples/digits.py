@@ -3,10 +3,11 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,10 +18,10 @@ NUM_TRAIN = 1297
 class Digits(NamedTuple):
     """uint8 images ``(N, 1, 8, 8)`` and int64 labels ``(N,)``, for training and testing."""
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
+    train_images: NDArray[Any]
+    train_labels: NDArray[Any]
+    test_images: NDArray[Any]
+    test_labels: NDArray[Any]
 
 
 def load_digits(seed: int = 0) -> Digits:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images
@@ -26,7 +27,7 @@ def ann_logits(
     *,
     normalize: tuple[Any, Any] | Normalization | None = None,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """The model's output on images, uint8 or in [0, 1], in evaluation mode: ``(B, ...)`` float32.
 
     ``normalize`` is as for `lava_aug.convert`; ``progress`` is called with the number of finished images and of all.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from lava_aug.core.errors import InputError
@@ -56,9 +57,9 @@ class LayerStatistics:
     """
 
     neurons: int
-    events: np.ndarray
-    spike_sum: np.ndarray
-    synops: np.ndarray
+    events: NDArray[Any]
+    spike_sum: NDArray[Any]
+    synops: NDArray[Any]
     coefficients: Mapping[int, float]
 
     @classmethod
@@ -83,8 +84,8 @@ class Curve:
     """
 
     title: str
-    accuracy: np.ndarray
-    events: np.ndarray
+    accuracy: NDArray[Any]
+    events: NDArray[Any]
 
     @property
     def num_steps(self) -> int:
@@ -126,9 +127,9 @@ class Row(Curve):
 
     options: Mapping[str, Any]
     summary: str
-    spike_sum: np.ndarray
-    synops: np.ndarray
-    energy: np.ndarray
+    spike_sum: NDArray[Any]
+    synops: NDArray[Any]
+    energy: NDArray[Any]
     layers: Mapping[str, LayerStatistics] = dataclasses.field(default_factory=dict)
     exits: tuple[Exit, ...] = ()
     overflows: int = 0
@@ -185,7 +186,7 @@ class Comparison:
     num_images: int
     rows: tuple[Row, ...]
     configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    raster: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    raster: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
 
     def cells(self, steps: Sequence[int] = STEPS) -> list[list[str]]:
         """The comparison as a table of texts, whose first line is the header.

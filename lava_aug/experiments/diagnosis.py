@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity
@@ -146,7 +147,7 @@ def diagnose(
     return Diagnosis(steps, len(x), tuple(_errors(net, sums, len(x))))
 
 
-def _activations(graph: FloatGraph, x: np.ndarray) -> dict[str, torch.Tensor]:
+def _activations(graph: FloatGraph, x: NDArray[Any]) -> dict[str, torch.Tensor]:
     """The model's own, layer by layer."""
     found: dict[str, torch.Tensor] = {}
 
@@ -158,7 +159,7 @@ def _activations(graph: FloatGraph, x: np.ndarray) -> dict[str, torch.Tensor]:
     return found
 
 
-def _graph(net: Network, model: nn.Module, x: np.ndarray) -> FloatGraph:
+def _graph(net: Network, model: nn.Module, x: NDArray[Any]) -> FloatGraph:
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
     images = torch.tensor(x[:2].astype(np.uint8))
@@ -172,12 +173,12 @@ def _graph(net: Network, model: nn.Module, x: np.ndarray) -> FloatGraph:
     return graph
 
 
-def _decoded(simulator: Simulator, x: np.ndarray, num_steps: int) -> dict[str, torch.Tensor]:
+def _decoded(simulator: Simulator, x: NDArray[Any], num_steps: int) -> dict[str, torch.Tensor]:
     """Mean coefficient of every neuron after all steps (readout: mean of ``v``), in the model's units."""
     net = simulator.net
     totals: dict[str, torch.Tensor] = {}
 
-    def look(layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+    def look(layer: Layer, a: torch.Tensor, s: torch.Tensor, v: NDArray[Any]) -> None:
         del a
         if layer.neuron.fires:
             totals[layer.name] = totals[layer.name] + s if layer.name in totals else s.double()
@@ -203,7 +204,7 @@ class _Ideal:
         }
 
     @torch.no_grad()
-    def run(self, x: np.ndarray, *, clip: bool) -> Iterator[tuple[str, torch.Tensor]]:
+    def run(self, x: NDArray[Any], *, clip: bool) -> Iterator[tuple[str, torch.Tensor]]:
         """Activations of every layer, in the model's units."""
         sent = {INPUT: torch.tensor(x).double()}
         for layer in self.net:
@@ -221,7 +222,7 @@ def _squares(values: torch.Tensor) -> float:
     return float((values**2).sum())
 
 
-def _errors(net: Network, sums: dict[str, np.ndarray], num_images: int) -> Iterator[LayerError]:
+def _errors(net: Network, sums: dict[str, NDArray[Any]], num_images: int) -> Iterator[LayerError]:
     totals = {INPUT: 0.0}
     for layer in net:
         size, *errors = np.sqrt(sums[layer.name])

@@ -33,8 +33,10 @@ reset between images. So these numbers compare the arithmetic of methods. They a
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Network
 from lava_aug.core.neurons import Cost
@@ -88,11 +90,11 @@ class Prices:
         A time step of all neurons together, without their events.
     """
 
-    operations: np.ndarray
+    operations: NDArray[Any]
     events: Mapping[str, float]
     step: float
 
-    def energy(self, operations: np.ndarray, events: Mapping[str, np.ndarray]) -> np.ndarray:
+    def energy(self, operations: NDArray[Any], events: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """nJ in every step, ``(T,)``.
 
         Parameters

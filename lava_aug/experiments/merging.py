@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Network
 from lava_aug.experiments.cases import Case
@@ -13,7 +15,7 @@ from lava_aug.experiments.parts import Part
 from lava_aug.simulation.early_exit import early_exits, margins_to_try
 
 
-def row(case: Case, net: Network, parts: Sequence[Part], sizes: Sequence[int], labels: np.ndarray) -> Row:
+def row(case: Case, net: Network, parts: Sequence[Part], sizes: Sequence[int], labels: NDArray[Any]) -> Row:
     """The row of a case.
 
     Parameters
@@ -52,7 +54,7 @@ def row(case: Case, net: Network, parts: Sequence[Part], sizes: Sequence[int], l
     )
 
 
-def _sum(parts: Sequence[Part], name: str) -> np.ndarray:
+def _sum(parts: Sequence[Part], name: str) -> NDArray[Any]:
     return np.sum([part[name] for part in parts], axis=0, dtype=np.int64)
 
 
@@ -73,9 +75,9 @@ def _coefficients(parts: Sequence[Part], count: int) -> dict[int, dict[int, floa
 
 def _layers(
     net: Network,
-    events: np.ndarray,
-    spike_sum: np.ndarray,
-    operations: np.ndarray,
+    events: NDArray[Any],
+    spike_sum: NDArray[Any],
+    operations: NDArray[Any],
     coefficients: dict[int, dict[int, float]],
 ) -> dict[str, LayerStatistics]:
     """Of the input and of every layer; the readout sends nothing."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, FileError, InputError
 from lava_aug.core.files import write_bytes
@@ -56,7 +57,7 @@ KEY = "key"
 MOST_IMAGES = 200
 """Images in a part, unless a network's neurons allow fewer."""
 
-Part = dict[str, np.ndarray]
+Part = dict[str, NDArray[Any]]
 """What a unit gives. T steps, B images, F layers that fire and the input before them, C connections.
 
 predictions : int32 (T, B)
@@ -95,7 +96,7 @@ class Unit:
 
     key: str
     network: Network
-    images: np.ndarray
+    images: NDArray[Any]
     num_steps: int
     options: Mapping[str, Any]
     versions: Mapping[str, str] = dataclasses.field(default_factory=versions)
@@ -106,7 +107,7 @@ class Unit:
         return len(self.images) * self.num_steps
 
 
-def units(net: Network, images: np.ndarray, num_steps: int, options: Mapping[str, Any]) -> list[Unit]:
+def units(net: Network, images: NDArray[Any], num_steps: int, options: Mapping[str, Any]) -> list[Unit]:
     """A network on all images, cut into parts that fit into memory."""
     size = min(MOST_IMAGES, images_per_batch(net, None))
     # Sums of floats depend on who adds them up; integers do not.
@@ -116,7 +117,7 @@ def units(net: Network, images: np.ndarray, num_steps: int, options: Mapping[str
     return [Unit(_key(*common, shard), net, shard, num_steps, options) for shard in shards]
 
 
-def _key(network: bytes, options: str, images: np.ndarray) -> str:
+def _key(network: bytes, options: str, images: NDArray[Any]) -> str:
     header = f"{options}\n{images.dtype.str} {images.shape}\n{len(network)}\n".encode()
     return hashlib.sha256(header + network + np.ascontiguousarray(images).tobytes()).hexdigest()
 
@@ -163,7 +164,7 @@ def _check_versions(expected: Mapping[str, str]) -> None:
         )
 
 
-def _class_logits(out: Output) -> np.ndarray:
+def _class_logits(out: Output) -> NDArray[Any]:
     """Logits ``(T, B, classes)``."""
     logits = out.logits
     classes, *rest = logits.shape[2:]
@@ -191,13 +192,13 @@ class Tally:
         connections = [(layer, c) for layer in net for c in layer.connections]
         self.through = np.zeros((len(connections), num_steps), np.int64)
         # Where several connections end, an `Output` only has their sum: all but one are counted here.
-        self.fan_outs: dict[str, list[tuple[int, np.ndarray]]] = {}
+        self.fan_outs: dict[str, list[tuple[int, NDArray[Any]]]] = {}
         for index, (layer, connection) in enumerate(connections):
             if connection is not layer.connections[-1]:
                 fan_out = connection.synapse.connectivity(net.shapes[connection.source]).fan_out.ravel()
                 self.fan_outs.setdefault(connection.source, []).append((index, fan_out))
 
-    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: NDArray[Any]) -> None:
         """Take in one step of a layer; see `lava_aug.simulation.simulator.Look`."""
         del a, v
         if not layer.neuron.fires:
@@ -210,7 +211,7 @@ class Tally:
             self.through[index, self.steps[layer.name]] = int(fired @ fan_out)
         self.steps[layer.name] += 1
 
-    def operations(self, out: Output, images: np.ndarray) -> np.ndarray:
+    def operations(self, out: Output, images: NDArray[Any]) -> NDArray[Any]:
         """Over each connection in every step, ``(C, T)``."""
         shown = (out.events[INPUT] > 0).astype(np.int64)  # images may be absent in some steps
         fired = payloads(self.net, images).reshape(len(images), -1) != 0
@@ -223,7 +224,7 @@ class Tally:
             index = last + 1
         return self.through
 
-    def coefficients(self, names: Sequence[str]) -> np.ndarray:
+    def coefficients(self, names: Sequence[str]) -> NDArray[Any]:
         """Index of the layer, coefficient and number of spikes, ``(K, 3)``."""
         rows = [
             (index, value, count)

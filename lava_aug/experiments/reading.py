@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.texts import brief
@@ -68,7 +69,7 @@ class Fields:
             raise InputError(f"{self._at(name)}: expected a whole number, found {brief(found)}")
         return int(found)
 
-    def curve(self, name: str, length: int | None = None, high: float = MOST) -> np.ndarray:
+    def curve(self, name: str, length: int | None = None, high: float = MOST) -> NDArray[Any]:
         """Numbers from 0 on, one for each of one or more steps."""
         found = self.items(name)
         if not found or length not in (None, len(found)):
@@ -76,7 +77,7 @@ class Fields:
             raise InputError(f"{self._at(name)}: expected {expected}, found {len(found)}")
         return np.array([_number(value, self._at(name), 0, high) for value in found], np.float64)
 
-    def matrix(self, name: str) -> np.ndarray:
+    def matrix(self, name: str) -> NDArray[Any]:
         """Numbers in rows of the same length, at least one."""
         rows = [row for row in self.items(name) if isinstance(row, list) and row]
         if not rows or len(rows) < len(self.items(name)) or len({len(row) for row in rows}) > 1:

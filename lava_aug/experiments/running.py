@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.calibration import calibration_images
@@ -194,7 +195,7 @@ def _most_telling(cases: Sequence[Case]) -> int:
     return ranks.index(max(ranks))
 
 
-def _raster(case: Case, net: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+def _raster(case: Case, net: Network, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """For the first image: coefficients of the first neurons of every layer."""
     out = simulate(net, images[:1], case.num_steps, record=True, **case.simulate)
     return {name: s.reshape(len(s), -1)[:, :RASTER_NEURONS] for name, s in out.spikes.items()}

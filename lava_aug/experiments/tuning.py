@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.calibration import calibration_images
@@ -256,7 +256,7 @@ class _Search:
     model: nn.Module
     calibration: Any
     images: Any
-    labels: np.ndarray
+    labels: NDArray[Any]
     num_steps: int
     options: dict[str, Any]
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba.extending import overload
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
@@ -170,7 +171,7 @@ class Compiled:
         Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.kernels.counting`.
     """
 
-    def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
+    def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> None:
         self.neuron, self.shape, self.sent_shape = neuron, shape, neuron.output_shape(shape)
         values = np.zeros(shape, np.float32) if bias is None else np.broadcast_to(bias, shape).astype(np.float32)
         self.bias = values.reshape(-1)
@@ -185,7 +186,7 @@ class Compiled:
         self.v[:] = np.broadcast_to(v, self.shape).reshape(-1)
         self.n.fill(n)
 
-    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
+    def step(self, a: NDArray[Any], t: int, rows: slice = slice(None)) -> None:
         """One time step of some images.
 
         Parameters
@@ -199,7 +200,7 @@ class Compiled:
         """
         raise NotImplementedError
 
-    def keep(self, rows: np.ndarray) -> None:
+    def keep(self, rows: NDArray[Any]) -> None:
         """Forget all images but some, given as bool ``(batch,)``."""
         self.v, self.n, self.s, self.counts = self.v[rows], self.n[rows], self.s[rows], self.counts[rows]
 
@@ -207,11 +208,11 @@ class Compiled:
 class CompiledPopulation(Compiled):
     """Threshold neurons and readouts: those of `PARAMETERS`."""
 
-    def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
+    def __init__(self, neuron: Neuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> None:
         super().__init__(neuron, shape, batch, bias)
         self.parameters = _arguments(neuron, shape)
 
-    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
+    def step(self, a: NDArray[Any], t: int, rows: slice = slice(None)) -> None:
         arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
         _fire(*arrays, np.float32(t), *self.parameters)
 
@@ -219,7 +220,7 @@ class CompiledPopulation(Compiled):
 class CompiledMaxPool(Compiled):
     """Max pooling."""
 
-    def __init__(self, neuron: MaxPoolNeuron, shape: Shape, batch: int, bias: np.ndarray | None) -> None:
+    def __init__(self, neuron: MaxPoolNeuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> None:
         super().__init__(neuron, shape, batch, bias)
         size, stride, padding, dilation = (
             np.array(found) for found in (neuron.kernel_size, neuron.stride, neuron.padding, neuron.dilation)
@@ -227,10 +228,10 @@ class CompiledMaxPool(Compiled):
         self.windows = (size, stride, padding, dilation)
         self.limits = tuple(map(np.float32, (neuron.coefficient_limit, *_range(neuron))))
 
-    def step(self, a: np.ndarray, t: int, rows: slice = slice(None)) -> None:
+    def step(self, a: NDArray[Any], t: int, rows: slice = slice(None)) -> None:
         currents, spikes = (-1, *self.shape[-2:]), (-1, *self.sent_shape[-2:])
 
-        def maps(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        def maps(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
             return values[rows].reshape(len(values[rows]), *shape)
 
         compiled_pooling.fire(
@@ -244,14 +245,14 @@ class CompiledMaxPool(Compiled):
         )
 
 
-COMPILED: dict[type[Neuron], Callable[[Any, Shape, int, np.ndarray | None], Compiled]] = {
+COMPILED: dict[type[Neuron], Callable[[Any, Shape, int, NDArray[Any] | None], Compiled]] = {
     **dict.fromkeys(PARAMETERS, CompiledPopulation),
     MaxPoolNeuron: CompiledMaxPool,
 }
 """What runs each neuron that has a compiled form; the others take `Neuron.step`."""
 
 
-def compiled_population(neuron: Neuron, shape: Shape, batch: int, bias: np.ndarray | None) -> Compiled:
+def compiled_population(neuron: Neuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> Compiled:
     """The compiled form of a neuron; parameters as for `Compiled`."""
     return COMPILED[type(neuron)](neuron, shape, batch, bias)
 

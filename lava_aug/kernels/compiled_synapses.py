@@ -6,9 +6,11 @@ start no threads and survive a fork.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.kernels import winograd
 
@@ -16,8 +18,8 @@ Pair = tuple[int, int]
 
 
 def column_convolution(
-    weight: np.ndarray, shape: tuple[int, int, int], groups: int, stride: Pair, padding: Pair, dilation: Pair
-) -> Callable[[np.ndarray], np.ndarray]:
+    weight: NDArray[Any], shape: tuple[int, int, int], groups: int, stride: Pair, padding: Pair, dilation: Pair
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """A convolution as one BLAS product per group, in the number format of the weights.
 
     Parameters
@@ -43,7 +45,7 @@ def column_convolution(
     rows = np.ascontiguousarray(weight).reshape(groups, shape[0] // groups, -1)
     total = np.empty((groups, shape[0] // groups, math.prod(shape[1:])), weight.dtype)
 
-    def convolve(s: np.ndarray) -> np.ndarray:
+    def convolve(s: NDArray[Any]) -> NDArray[Any]:
         gather_columns(s, columns, window, stride, padding, dilation)
         for group in range(groups):
             np.dot(rows[group], grouped[group], out=total[group])

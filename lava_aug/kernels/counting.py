@@ -1,7 +1,10 @@
 """Counting what populations send, compiled by numba."""
 
+from typing import Any
+
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 EVENTS, SPIKE_SUM, SATURATED, CAPPED, LARGEST = range(5)
 """Columns of the counts that a time step of a population gives, per image."""
@@ -17,7 +20,7 @@ def _weighted_events(s, weights, result):
         result[b] = total
 
 
-def weighted_events(s: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_events(s: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
     """For each image, the sum of ``weights`` over the neurons that sent something.
 
     Parameters
@@ -53,7 +56,7 @@ def _histogram(s, low, counts):
             counts[np.int64(s[i]) - low] += 1
 
 
-def coefficient_counts(s: np.ndarray) -> dict[int, int]:
+def coefficient_counts(s: NDArray[Any]) -> dict[int, int]:
     """How many spikes there are of each coefficient, zeros left out.
 
     Parameters

@@ -15,6 +15,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ WORTH = 128
 """Products per output below which the conversions cost more than the products save."""
 
 
-def suits(weight: np.ndarray, groups: int, device: Any) -> bool:
+def suits(weight: NDArray[Any], groups: int, device: Any) -> bool:
     """Whether a convolution with ``weight (out, in / groups, height, width)`` has this form, and gains from it."""
     import torch
 
@@ -55,7 +56,7 @@ class EightBitConvolution:
         Largest magnitude of integer spikes for which the result is exact; 0 if there is none.
     """
 
-    def __init__(self, weight: np.ndarray, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    def __init__(self, weight: NDArray[Any], stride: Pair, padding: Pair, dilation: Pair) -> None:
         import torch
 
         self.weight = torch.tensor(weight.astype(np.int8))

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.spec import entered
 from lava_aug.kernels import compiled, compiled_synapses, winograd
 
-Kernel = Callable[[np.ndarray], np.ndarray]
+Kernel = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 class EventForm(NamedTuple):
@@ -51,12 +52,12 @@ class BoundedForm(NamedTuple):
     gain: float
 
 
-DENSE: dict[type[Synapse], Callable[[Any, Shape, np.dtype], Kernel]] = {}
+DENSE: dict[type[Synapse], Callable[[Any, Shape, np.dtype[Any]], Kernel]] = {}
 EVENTS: dict[type[Synapse], Callable[[Any, Shape], EventForm | None]] = {}
 BOUNDED: dict[type[Synapse], Callable[[Any, Shape], BoundedForm | None]] = {}
 
 
-def dense_form(synapse: Synapse, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def dense_form(synapse: Synapse, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     """The sum for one sample of number format ``dtype`` (float32 or float64), dense; never in the spikes' memory."""
     if type(synapse) in DENSE:
         return DENSE[type(synapse)](synapse, input_shape, dtype)
@@ -79,7 +80,7 @@ def break_even(outputs: int) -> float:
 
 
 @entered(DENSE, Dense)
-def _dense(dense: Dense, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _dense(dense: Dense, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     weight = dense.weight.astype(dtype)
     if len(dense.output_shape(input_shape)) > 1:
         return lambda s: s @ weight.T
@@ -87,11 +88,11 @@ def _dense(dense: Dense, input_shape: Shape, dtype: np.dtype) -> Kernel:
 
 
 @entered(DENSE, Scale)
-def _scale(scale: Scale, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _scale(scale: Scale, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     total = np.zeros(scale.output_shape(input_shape), dtype)
     weight = scale.shaped(scale.weight.astype(dtype), len(input_shape))
 
-    def multiply(s: np.ndarray) -> np.ndarray:
+    def multiply(s: NDArray[Any]) -> NDArray[Any]:
         np.multiply(s, weight, out=total[scale.offset : scale.end])
         return total
 
@@ -99,11 +100,11 @@ def _scale(scale: Scale, input_shape: Shape, dtype: np.dtype) -> Kernel:
 
 
 @entered(DENSE, Sparse)
-def _sparse(sparse: Sparse, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _sparse(sparse: Sparse, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     rows, columns = sparse.indices()
     weight, total = sparse.weight.astype(dtype), np.empty(sparse.shape, dtype)
 
-    def add_up(s: np.ndarray) -> np.ndarray:
+    def add_up(s: NDArray[Any]) -> NDArray[Any]:
         compiled_synapses.add_entries(s.reshape(-1), rows, columns, weight, total.reshape(-1))
         return total
 
@@ -111,7 +112,7 @@ def _sparse(sparse: Sparse, input_shape: Shape, dtype: np.dtype) -> Kernel:
 
 
 @entered(DENSE, Conv)
-def _conv(conv: Conv, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _conv(conv: Conv, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     weight, map_shape, shape = conv.weight.astype(dtype), conv.map_shape(input_shape), conv.output_shape(input_shape)
     result = (len(weight), *conv.output_size(input_shape))
     convolve = compiled_synapses.column_convolution(weight, result, conv.groups, *conv.geometry)
@@ -119,12 +120,12 @@ def _conv(conv: Conv, input_shape: Shape, dtype: np.dtype) -> Kernel:
 
 
 @entered(DENSE, SumPool)
-def _sum_pool(pool: SumPool, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _sum_pool(pool: SumPool, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     shape, map_shape = pool.output_shape(input_shape), pool.map_shape(input_shape)
     total = np.empty((shape[0], *pool.output_size(input_shape)), dtype)
     window = (pool.kernel_size, *pool.geometry)
 
-    def add_up(s: np.ndarray) -> np.ndarray:
+    def add_up(s: NDArray[Any]) -> NDArray[Any]:
         compiled_synapses.sum_windows(s.reshape(map_shape), total, *window)
         return total.reshape(shape)
 
@@ -132,14 +133,14 @@ def _sum_pool(pool: SumPool, input_shape: Shape, dtype: np.dtype) -> Kernel:
 
 
 @entered(DENSE, ConvTranspose)
-def _conv_transpose(conv: ConvTranspose, input_shape: Shape, dtype: np.dtype) -> Kernel:
+def _conv_transpose(conv: ConvTranspose, input_shape: Shape, dtype: np.dtype[Any]) -> Kernel:
     shape = conv.output_shape(input_shape)
     total = np.empty((conv.out_channels, *conv.output_size(input_shape)), dtype)
     height, width = conv.map_shape(input_shape)[1:]
     weight = conv.by_group(conv.weight.astype(dtype))
     rows = np.ascontiguousarray(weight.reshape(*weight.shape[:2], -1).swapaxes(1, 2))
 
-    def convolve(s: np.ndarray) -> np.ndarray:
+    def convolve(s: NDArray[Any]) -> NDArray[Any]:
         columns = rows @ s.reshape(conv.groups, -1, height * width)
         columns = columns.reshape(*total.shape[:1], *conv.window, height, width)
         compiled_synapses.scatter_columns(columns, total, *conv.geometry)
@@ -155,7 +156,7 @@ def _dense_events(dense: Dense, input_shape: Shape) -> EventForm | None:
     weight = np.ascontiguousarray(dense.weight.T, np.float32)
     total = np.empty(weight.shape[1], np.float32)
 
-    def accumulate(s: np.ndarray) -> np.ndarray:
+    def accumulate(s: NDArray[Any]) -> NDArray[Any]:
         compiled_synapses.dense_events(s.reshape(-1), weight, total)
         return total
 
@@ -171,7 +172,7 @@ def _conv_events(conv: Conv, input_shape: Shape) -> EventForm:
     weight = weight.reshape(conv.in_channels, *conv.window, per_group)
     total = np.empty((*conv.output_size(input_shape), shape[0]), np.float32)
 
-    def convolve(s: np.ndarray) -> np.ndarray:
+    def convolve(s: NDArray[Any]) -> NDArray[Any]:
         compiled_synapses.convolve_events(s.reshape(map_shape), weight, total, *conv.geometry)
         return np.ascontiguousarray(total.transpose(2, 0, 1)).reshape(shape)
 
@@ -224,7 +225,7 @@ class SampleKernel(ExactKernel):
         self.by_event = None if self.is_float else event_form(synapse, input_shape)
         self.bounded = None if self.is_float else bounded_form(synapse, input_shape)
 
-    def __call__(self, s: np.ndarray, largest: float | None = None, events: int | None = None) -> np.ndarray:
+    def __call__(self, s: NDArray[Any], largest: float | None = None, events: int | None = None) -> NDArray[Any]:
         """Input current; ``largest`` magnitude and number of ``events`` are counted unless they are known."""
         if self.is_float or (self.is_float is None and s.dtype == np.float64):
             return self._dense(64)(s.astype(np.float64, copy=False))

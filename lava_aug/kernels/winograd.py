@@ -14,10 +14,12 @@ threads and survive a fork.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 Pair = tuple[int, int]
 
@@ -34,7 +36,7 @@ PAGE = 1024
 """float32 values in 4 KiB, after which addresses share a set of a first-level cache."""
 
 
-def suits(weight: np.ndarray, stride: Pair, dilation: Pair, groups: int) -> bool:
+def suits(weight: NDArray[Any], stride: Pair, dilation: Pair, groups: int) -> bool:
     """Whether a convolution with ``weight (out, in / groups, height, width)`` has this form, and gains from it.
 
     With fewer than 16 input channels, the transforms take longer than what they save.
@@ -42,7 +44,7 @@ def suits(weight: np.ndarray, stride: Pair, dilation: Pair, groups: int) -> bool
     return weight.shape[2:] == (3, 3) and stride == dilation == (1, 1) and groups == 1 and weight.shape[1] >= 16
 
 
-def largest_payload(weight: np.ndarray) -> int:
+def largest_payload(weight: NDArray[Any]) -> int:
     """Largest magnitude of integer spikes for which every number is exact in float32; 0 if there is none.
 
     Everything that is computed is linear in the spikes. So with spikes of magnitude up to L it is at most L times the
@@ -78,8 +80,8 @@ def largest_payload(weight: np.ndarray) -> int:
 
 
 def tiled_convolution(
-    weight: np.ndarray, shape: tuple[int, ...], padding: Pair, axes: Pair
-) -> Callable[[np.ndarray], np.ndarray]:
+    weight: NDArray[Any], shape: tuple[int, ...], padding: Pair, axes: Pair
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """A convolution of stride 1 in float32.
 
     Parameters
@@ -113,7 +115,7 @@ def tiled_convolution(
     kernel = np.ascontiguousarray(kernel.transpose(0, 2, 1) if last else kernel, np.float32)
     factors = (left, kernel) if last else (kernel, left)
 
-    def convolve(s: np.ndarray) -> np.ndarray:
+    def convolve(s: NDArray[Any]) -> NDArray[Any]:
         inner[:] = s
         transform_tiles(windows, spread)
         np.matmul(*factors, out=right)
@@ -131,13 +133,13 @@ def _span(axes: Pair, start: Pair, sizes: list[int]) -> tuple[slice, ...]:
     return tuple(index)
 
 
-def _tiles(values: np.ndarray, size: int, axes: Pair) -> np.ndarray:
+def _tiles(values: NDArray[Any], size: int, axes: Pair) -> NDArray[Any]:
     """Every second window ``size x size`` of a map, a view: the two axes of a window come last."""
     steps = tuple(slice(None, None, 2 if axis in axes else None) for axis in range(3))
     return sliding_window_view(values, (size, size), axis=axes, writeable=True)[steps]  # pyright: ignore
 
 
-def _rows(tiles: int, channels: int, last: bool) -> tuple[np.ndarray, np.ndarray]:
+def _rows(tiles: int, channels: int, last: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     """Room for 16 matrices of tiles and channels, as rows and as matrices.
 
     Transforms go through all 16 at once. The distance of rows is a page and a cache line, so that they do not fight for

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import RunInterruptedError
 from lava_aug.core.images import Progress, check_callable, check_num_steps, check_record, payloads
@@ -124,7 +125,7 @@ class Deployment:
     """
 
     def __init__(
-        self, net: Network, x: np.ndarray, num_steps: int, record: tuple[str, ...] = (), *, fused: bool = False
+        self, net: Network, x: NDArray[Any], num_steps: int, record: tuple[str, ...] = (), *, fused: bool = False
     ) -> None:
         self.net, self.num_steps, self.num_images = net, num_steps, len(x)
         self.record = record
@@ -144,7 +145,7 @@ class Deployment:
 
     def _recording(self, name: str) -> Recording:
         shape = self.net.shapes[name]
-        fan_out: dict[str, np.ndarray] = {}
+        fan_out: dict[str, NDArray[Any]] = {}
         for layer, synapse in self.net.consumers(name):
             fan_out[layer.name] = fan_out.get(layer.name, 0) + synapse.connectivity(shape).fan_out
         keep = name in self.record or name == self.net.readout.name
@@ -198,7 +199,7 @@ class Deployment:
         """What the run gave for the first images (default all), windows put in order."""
         count = self.num_images if num_images is None else num_images
         firing = [INPUT, *(layer.name for layer in self.net if layer.neuron.fires)]
-        synops: dict[str, np.ndarray] = {layer.name: np.zeros((), np.int64) for layer in self.net}
+        synops: dict[str, NDArray[Any]] = {layer.name: np.zeros((), np.int64) for layer in self.net}
         for name, recording in self.recordings.items():
             for consumer, counts in recording.synops.items():
                 synops[consumer] = synops[consumer] + self._windows(count, name, counts)
@@ -215,12 +216,12 @@ class Deployment:
             spikes={name: self._windows(count, name, self._data(name)).astype(np.int32) for name in self.record},
         )
 
-    def _data(self, name: str) -> np.ndarray:
+    def _data(self, name: str) -> NDArray[Any]:
         data = self.recordings[name].data
         assert data is not None  # kept on construction
         return data
 
-    def _windows(self, count: int, name: str, rows: np.ndarray) -> np.ndarray:
+    def _windows(self, count: int, name: str, rows: NDArray[Any]) -> NDArray[Any]:
         """Rows of a recording, one per Lava time step, as ``(num_steps, num_images, ...)``."""
         first = self.net.depths[name]
         rows = rows[first : first + count * self.num_steps]

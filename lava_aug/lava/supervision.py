@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, InputError
 from lava_aug.core.spec import is_number
@@ -306,7 +306,7 @@ class _WatchedPort:
     def __init__(self, port: Any, runtime: SupervisedRuntime) -> None:
         self._port, self._runtime = port, weakref.proxy(runtime)
 
-    def recv(self) -> np.ndarray:
+    def recv(self) -> NDArray[Any]:
         self._runtime.until(self._arrived)
         return self._port.recv()
 

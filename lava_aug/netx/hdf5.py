@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import FileError, LavaAugError
 from lava_aug.core.files import is_file
@@ -142,7 +143,7 @@ class Reader:
             return found.item()
         return found.ravel().tolist() if found.dtype == object else found
 
-    def texts(self, name: str) -> np.ndarray:
+    def texts(self, name: str) -> NDArray[Any]:
         """A dataset as an array; texts, of fixed length or of any, are an array of objects."""
         dataset = self._member(name)
         if not isinstance(dataset, h5py.h5d.DatasetID):
@@ -194,7 +195,7 @@ class Reader:
         except UnicodeDecodeError:
             raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
 
-    def _long_texts(self, name: str, dataset: Any, where: str) -> np.ndarray:
+    def _long_texts(self, name: str, dataset: Any, where: str) -> NDArray[Any]:
         """Texts without a fixed length: few enough, and none longer than it may be."""
         self._check_storage(dataset, TEXT_BYTES, where)
         size = math.prod(dataset.shape or ())
@@ -211,7 +212,7 @@ class Reader:
         decoded = [self._decoded(name, text) for text in found]
         return np.array(decoded, object).reshape(dataset.shape)
 
-    def _check(self, dataset: Any, dtype: np.dtype, where: str) -> None:
+    def _check(self, dataset: Any, dtype: np.dtype[Any], where: str) -> None:
         """Whether a dataset holds numbers or texts of fixed length, and not more than may be read."""
         shape = dataset.shape
         if dtype.kind not in PLAIN_KINDS or shape is None:

@@ -20,6 +20,7 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.constant_channel import with_constant_channel
 from lava_aug.core.errors import InputError, NetworkError
@@ -206,7 +207,7 @@ def _hidden(
     return stock, report
 
 
-def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[np.ndarray, float]:
+def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[NDArray[Any], float]:
     """Integer weights near the wanted gain, and the gain that they have."""
     for _ in range(ATTEMPTS):
         weight, r = fitted(found.matrix, INPUT_GAIN * wanted / before)
@@ -245,8 +246,8 @@ def _readout(
 
 
 def _biased(
-    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], weight: np.ndarray, gain: float
-) -> tuple[list[SigmaDeltaLayer], np.ndarray, float]:
+    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], weight: NDArray[Any], gain: float
+) -> tuple[list[SigmaDeltaLayer], NDArray[Any], float]:
     """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
     if found.constant is None or not found.constant.any():
         return made, weight, 0.0

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.constant_channel import differs_by_place
 from lava_aug.core.errors import NetworkError
@@ -76,6 +77,6 @@ def _check_threshold(net: Network, layer: Layer) -> None:
         raise refused(layer, "its threshold varies with the position")
 
 
-def by_channel(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+def by_channel(value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """A number or array that is the same all over a channel as one number for each channel, float64 ``(channels,)``."""
     return np.array(np.broadcast_to(np.asarray(value, np.float64), shape).reshape(shape[0], -1)[:, 0])

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.layers import Conv, Dense, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
@@ -17,7 +18,7 @@ MEASURED_HEADROOM = 1.25
 """With images: room relative to the largest activation on them."""
 
 
-def float_layers(net: Network, x: np.ndarray | None, *, constant: bool = False) -> list[FloatLayer]:
+def float_layers(net: Network, x: NDArray[Any] | None, *, constant: bool = False) -> list[FloatLayer]:
     """What each layer computes, and what there must be room for: on payloads ``x``, or without any.
 
     If the network's last input channel is a ``constant`` 1, which ``x`` does not have, it is `INPUT_LEVELS` here, with
@@ -49,7 +50,7 @@ def windowed(synapse: Synapse, shape: tuple[int, ...]) -> Any:
 
 
 def _expected(
-    net: Network, layer: Layer, matrix: np.ndarray, constant: np.ndarray | None, reach: float
+    net: Network, layer: Layer, matrix: NDArray[Any], constant: NDArray[Any] | None, reach: float
 ) -> tuple[float, float]:
     """Reach and swing without images; sums of many weights rarely come near the worst case."""
     rows, shift = matrix.reshape(len(matrix), -1), 0.0 if constant is None else np.abs(constant)
@@ -66,8 +67,8 @@ def _expected(
 
 
 def _measured(
-    synapse: Conv | Dense, n: np.ndarray, vth: np.ndarray, constant: np.ndarray | None
-) -> tuple[np.ndarray, float, float]:
+    synapse: Conv | Dense, n: NDArray[Any], vth: NDArray[Any], constant: NDArray[Any] | None
+) -> tuple[NDArray[Any], float, float]:
     """Activations on images, reach and swing."""
     import torch
 

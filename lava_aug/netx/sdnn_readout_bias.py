@@ -1,8 +1,10 @@
 """Biases of a Sigma-Delta readout, which has none: weights from a neuron that is constant."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import Layer
@@ -15,8 +17,8 @@ MAX_BETA = MAX_MESSAGE >> SPIKE_EXP
 
 
 def with_constant(
-    readout: Layer, layers: list[SigmaDeltaLayer], pooled: set[str], weight: np.ndarray, bias: np.ndarray
-) -> tuple[list[SigmaDeltaLayer], np.ndarray, float]:
+    readout: Layer, layers: list[SigmaDeltaLayer], pooled: set[str], weight: NDArray[Any], bias: NDArray[Any]
+) -> tuple[list[SigmaDeltaLayer], NDArray[Any], float]:
     """Add a constant channel, and the readout's weights from it, which are ``round(bias / what it sends)``.
 
     It is added to the last layer that has weights, with weights 0 and the smallest bias with which those of the readout
@@ -74,7 +76,7 @@ def _smallest(source: SigmaDeltaLayer, pools: list[SigmaDeltaLayer], largest: fl
     return None
 
 
-def _passed_on(source: SigmaDeltaLayer, pools: list[SigmaDeltaLayer], beta: int) -> np.ndarray:
+def _passed_on(source: SigmaDeltaLayer, pools: list[SigmaDeltaLayer], beta: int) -> NDArray[Any]:
     """What the last layer sends for the constant, ``(1, height, width)`` or ``(1,)``."""
     s = np.full((1, 1, *source.shape[1:]), beta << SPIKE_EXP, np.int64)
     for pool in pools:
@@ -100,6 +102,6 @@ def _widened(layer: SigmaDeltaLayer) -> SigmaDeltaLayer:
     return _with_channel(layer, layer.synapse.replace(weight=weight, groups=len(weight)), bias)
 
 
-def _with_channel(layer: SigmaDeltaLayer, synapse: Conv | Dense, bias: np.ndarray | None) -> SigmaDeltaLayer:
+def _with_channel(layer: SigmaDeltaLayer, synapse: Conv | Dense, bias: NDArray[Any] | None) -> SigmaDeltaLayer:
     shape = (layer.shape[0] + 1, *layer.shape[1:])
     return dataclasses.replace(layer, synapse=synapse, bias=bias, shape=shape)

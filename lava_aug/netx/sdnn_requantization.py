@@ -26,8 +26,10 @@ messages. `choose_ranges` finds the compromise. Given the rounded ``w``, the gai
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.fixed_point import symmetric_limit
 
@@ -72,13 +74,13 @@ class FloatLayer:
         Largest magnitude of ``F * n_in + c`` that there must be room for.
     """
 
-    matrix: np.ndarray
-    constant: np.ndarray | None
+    matrix: NDArray[Any]
+    constant: NDArray[Any] | None
     reach: float
     swing: float
 
 
-def fitted(matrix: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+def fitted(matrix: NDArray[Any], scale: float) -> tuple[NDArray[Any], float]:
     """``w = round(matrix * scale)`` as int64, and the r for which ``w / r`` is nearest to the matrix.
 
     Examples
@@ -91,18 +93,18 @@ def fitted(matrix: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
     return w.astype(np.int64), float((w * matrix).sum()) / square if square else scale
 
 
-def rounding_error(matrix: np.ndarray, scale: float) -> float:
+def rounding_error(matrix: NDArray[Any], scale: float) -> float:
     """Squared error of ``w / r`` relative to the matrix; infinite if the weights do not fit or are all 0."""
     w, r = fitted(matrix, scale)
     return math.inf if r <= 0 or np.abs(w).max() > MAX_WEIGHT else relative_error(matrix, w, r)
 
 
-def relative_error(matrix: np.ndarray, w: np.ndarray, r: float) -> float:
+def relative_error(matrix: NDArray[Any], w: NDArray[Any], r: float) -> float:
     """Squared error of ``w / r`` relative to the matrix."""
     return float(((w / r - matrix) ** 2).sum() / (matrix**2).sum())
 
 
-def is_kept(w: np.ndarray) -> bool:
+def is_kept(w: NDArray[Any]) -> bool:
     """Whether netx keeps a layer's weights: 8 bits, some not 0, and not what its ``optimize_weight_bits`` loses.
 
     That gives no bits to weights none of which is positive, and whose lowest is a power of two (``lava/lib/dl/netx/
@@ -150,7 +152,7 @@ def choose_gains(layers: Sequence[FloatLayer]) -> list[float]:
     return chosen[::-1]
 
 
-def _transitions(layer: FloatLayer, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _transitions(layer: FloatLayer, before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
     """Errors of the weights for gains before and after; on two grids of equal steps only their ratio counts."""
     matrix, known = _sample(layer.matrix), {}
     table = np.empty((len(before), len(after)))
@@ -161,7 +163,7 @@ def _transitions(layer: FloatLayer, before: np.ndarray, after: np.ndarray) -> np
     return table
 
 
-def _losses(layer: FloatLayer, gains: np.ndarray) -> np.ndarray:
+def _losses(layer: FloatLayer, gains: NDArray[Any]) -> NDArray[Any]:
     typical = TYPICAL * layer.reach * gains
     squares = np.full(len(gains), float(ROUNDED_OFF**2))
     if layer.constant is not None and np.any(layer.constant):
@@ -170,7 +172,7 @@ def _losses(layer: FloatLayer, gains: np.ndarray) -> np.ndarray:
     return squares / typical**2
 
 
-def _sample(matrix: np.ndarray) -> np.ndarray:
+def _sample(matrix: NDArray[Any]) -> NDArray[Any]:
     """Some of the weights, the largest among them."""
     flat = matrix.ravel()
     if flat.size <= SAMPLE:

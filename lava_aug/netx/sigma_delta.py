@@ -22,6 +22,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import as_numpy
@@ -61,7 +62,7 @@ class SigmaDeltaLayer:
 
     name: str
     synapse: Conv | Dense
-    bias: np.ndarray | None
+    bias: NDArray[Any] | None
     threshold: int
     shape: Shape
 
@@ -83,20 +84,20 @@ class SigmaDeltaOutput:
         Its run time; 0 if that was not measured.
     """
 
-    readout: np.ndarray
-    events: dict[str, np.ndarray]
+    readout: NDArray[Any]
+    events: dict[str, NDArray[Any]]
     num_images: int
     steps_per_image: int
     depth: int
     seconds: float = 0.0
 
     @property
-    def answers(self) -> np.ndarray:
+    def answers(self) -> NDArray[Any]:
         """The readout for each image, in the last step that belongs to it: ``(N, outputs)``."""
         return self.readout[self.depth + self.steps_per_image - 1 :: self.steps_per_image][: self.num_images]
 
     @property
-    def predictions(self) -> np.ndarray:
+    def predictions(self) -> NDArray[Any]:
         """The index of the largest readout, ``(N,)``."""
         return self.answers.argmax(axis=1)
 
@@ -146,7 +147,7 @@ class SigmaDeltaNetwork:
         layers = [dict(zip(head, row, strict=True)) for row in rows]
         return {"input_shape": list(self.input_shape), "constant_channel": self.constant, "layers": layers}
 
-    def pixels(self, images: Any, steps_per_image: Any = 1) -> np.ndarray:
+    def pixels(self, images: Any, steps_per_image: Any = 1) -> NDArray[Any]:
         """Images as the input takes them, int64, with the constant channel, if any; InputError if they cannot be."""
         shape = (self.input_shape[0] - self.constant, *self.input_shape[1:])
         x = as_numpy(images, "images")
@@ -194,7 +195,7 @@ class SigmaDeltaNetwork:
         return SigmaDeltaOutput(readout, events, len(images), steps_per_image, self.depth)
 
 
-def activations(layer: SigmaDeltaLayer, s: np.ndarray) -> np.ndarray:
+def activations(layer: SigmaDeltaLayer, s: NDArray[Any]) -> NDArray[Any]:
     """``act`` in every step, for messages in every step: ``(steps, *input) -> (steps, *shape)``, int64."""
     sigma = np.cumsum(currents(layer.synapse, s), axis=0)
     if layer.bias is not None:
@@ -203,7 +204,7 @@ def activations(layer: SigmaDeltaLayer, s: np.ndarray) -> np.ndarray:
     return np.maximum(sigma, 0, out=sigma)
 
 
-def encoded(act: np.ndarray, threshold: int) -> np.ndarray:
+def encoded(act: NDArray[Any], threshold: int) -> NDArray[Any]:
     """Messages in every step, for activations in every step."""
     sent = np.diff(act, axis=0, prepend=0)
     if threshold:
@@ -215,7 +216,7 @@ def encoded(act: np.ndarray, threshold: int) -> np.ndarray:
     return sent >> STATE_EXP
 
 
-def currents(synapse: Conv | Dense, s: np.ndarray) -> np.ndarray:
+def currents(synapse: Conv | Dense, s: NDArray[Any]) -> NDArray[Any]:
     """What a synapse forwards in every step: the sum over the previous step, int64."""
     import torch
 
@@ -231,5 +232,5 @@ WRAPS: dict[type, bool] = {Conv: True, Dense: False}
 """Whether sums of a synapse wrap in 24 bits on Lava."""
 
 
-def _events(s: np.ndarray) -> np.ndarray:
+def _events(s: NDArray[Any]) -> NDArray[Any]:
     return np.count_nonzero(s.reshape(len(s), -1), axis=1).astype(np.int64)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import FileError, InputError, NetworkError, SpecError
 from lava_aug.core.network import MAX_NEURONS
@@ -189,7 +190,7 @@ class StockNetwork(Spec):
             f"{layer.num_weights:,}" if layer.num_weights else "-",
         )
 
-    def run(self, inputs: Any, num_steps: int | None = None, **options: Any) -> np.ndarray:
+    def run(self, inputs: Any, num_steps: int | None = None, **options: Any) -> NDArray[Any]:
         """Run it on Lava, with fast models; the same output as stock netx, bit for bit: see `netx.stock_runs`."""
         from lava_aug.netx.stock_runs import run_stock
 

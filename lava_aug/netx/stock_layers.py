@@ -9,6 +9,7 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import BLOCK
@@ -63,10 +64,10 @@ class StockInput(StockLayer):
 
     type_name = "input"
 
-    weight: np.ndarray | None = array(
+    weight: NDArray[Any] | None = array(
         whole=True, optional=True, default=None, stored_as="weight", doc="one number; netx takes 64 if it is not there"
     )
-    bias: np.ndarray | None = array(
+    bias: NDArray[Any] | None = array(
         whole=True, optional=True, default=None, stored_as="bias", doc="one number; netx takes 0 if it is not there"
     )
 
@@ -96,8 +97,8 @@ class StockFlatten(StockLayer):
 
 
 class _Weighted(StockLayer):
-    weight: np.ndarray = array(whole=True, stored_as="weight", doc="whole numbers, float32 or integers")
-    bias: np.ndarray | None = array(
+    weight: NDArray[Any] = array(whole=True, stored_as="weight", doc="whole numbers, float32 or integers")
+    bias: NDArray[Any] | None = array(
         ndim=1, whole=True, optional=True, default=None, stored_as="bias", doc="one for each output, or channel"
     )
 
@@ -129,7 +130,7 @@ class StockDense(_Weighted):
 
     type_name = "dense"
 
-    delay: np.ndarray | None = array(
+    delay: NDArray[Any] | None = array(
         whole=True, optional=True, default=None, stored_as="delay", doc="steps: one, or by output, input, or synapse"
     )
 
@@ -182,7 +183,7 @@ class StockConv(_Weighted):
     padding: tuple[int, int] = pair(low=0, stored_as="padding", doc="zeros on each side")
     dilation: tuple[int, int] = pair(low=1, stored_as="dilation", doc="distance of window elements")
     groups: int = integer(low=1, stored_as="groups", doc="groups of channels that do not mix")
-    delay: np.ndarray | None = array(
+    delay: NDArray[Any] | None = array(
         whole=True, optional=True, default=None, stored_as="delay", doc="netx ignores delays of conv: only zeros"
     )
 
@@ -234,7 +235,7 @@ class StockConv(_Weighted):
         return " ".join(parts)
 
 
-def _check_dense_weights(weight: np.ndarray) -> None:
+def _check_dense_weights(weight: NDArray[Any]) -> None:
     """Stock netx must compute with the weights that the file holds."""
     low, high = int(weight.min()), int(weight.max())
     if low < -256 or high > 255:
@@ -251,7 +252,7 @@ def _check_dense_weights(weight: np.ndarray) -> None:
         )
 
 
-def present(weight: np.ndarray) -> np.ndarray:
+def present(weight: NDArray[Any]) -> NDArray[Any]:
     """The values from -256 to 255 that an array holds, in order; a block at a time, since arrays can be large."""
     found, flat = np.zeros(512, bool), weight.reshape(-1)
     for start in range(0, flat.size, BLOCK):
@@ -259,7 +260,7 @@ def present(weight: np.ndarray) -> np.ndarray:
     return np.flatnonzero(found) - 256
 
 
-def stock_weights(values: np.ndarray) -> np.ndarray:
+def stock_weights(values: NDArray[Any]) -> NDArray[Any]:
     """The weights that stock netx and Lava's Dense compute with, for a layer that holds these and no others.
 
     netx shifts weights up as far as 8 bits allow, and says how many bits they need

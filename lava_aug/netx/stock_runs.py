@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import as_numpy
@@ -38,7 +39,7 @@ def run_stock(
     spike_exp: int = 6,
     timeout: float | None = None,
     config: Any = None,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Run a network of lava-dl's on Lava: the same output as stock netx with stock models, bit for bit.
 
     Parameters
@@ -132,7 +133,7 @@ def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[::-1]
 
 
-def _frames(net: StockNetwork, inputs: Any, num_steps: int | None) -> tuple[np.ndarray, int]:
+def _frames(net: StockNetwork, inputs: Any, num_steps: int | None) -> tuple[NDArray[Any], int]:
     """One row, or one for each step, as integers; and the number of steps."""
     if num_steps is not None and (not is_int(num_steps) or num_steps < 1):
         raise InputError(f"num_steps: expected an integer of at least 1, found {num_steps!r}")
@@ -152,7 +153,7 @@ def _listed(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _integers(found: np.ndarray) -> np.ndarray:
+def _integers(found: NDArray[Any]) -> NDArray[Any]:
     """Numbers as int64; whole floats and booleans are integers, too."""
     if found.dtype.kind not in "iufb":
         raise InputError(f"inputs: expected numbers, found {found.dtype}")
@@ -171,7 +172,7 @@ def _check_options(input_message_bits: Any, reset_interval: Any, spike_exp: Any)
             raise InputError(f"{name}: expected an integer from {low} to {high}, found {value!r}")
 
 
-def _check_range(net: StockNetwork, x: np.ndarray, input_message_bits: int, spike_exp: int) -> None:
+def _check_range(net: StockNetwork, x: NDArray[Any], input_message_bits: int, spike_exp: int) -> None:
     """Lava wraps what does not fit, without a word."""
     neuron = net.processing[0].neuron if isinstance(net.processing[0], StockInput) else None
     if neuron is not None:

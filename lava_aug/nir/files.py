@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.files import check_output, whole_file
@@ -177,7 +178,7 @@ def _tree(group: h5py.Group) -> dict[str, Any]:
     return {name: _tree(item) if isinstance(item, h5py.Group) else item[()] for name, item in group.items()}
 
 
-def _bytes(texts: list[str]) -> np.ndarray:
+def _bytes(texts: list[str]) -> NDArray[Any]:
     return np.array([text.encode() for text in texts])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from lava_aug.conversion.composition import compact, per_channel
 from lava_aug.core.errors import FileError, LavaAugError
@@ -110,7 +111,7 @@ def _shape(found: Any) -> Shape:
     return shape
 
 
-def _numbers(found: Any, name: str, shape: Shape | None = None) -> np.ndarray:
+def _numbers(found: Any, name: str, shape: Shape | None = None) -> NDArray[Any]:
     """A parameter as float64, of a shape if that is known."""
     values = np.asarray(found)
     if values.dtype.kind not in "iuf" or not values.size or not np.isfinite(values).all():
@@ -137,7 +138,7 @@ def _matrix(signals: Signals, fields: Fields, signal: Signal) -> Signal:
     return signals.through(signal, Dense(weight=weight), None if bias is None else _full(bias, len(weight)))
 
 
-def _full(bias: np.ndarray, channels: int) -> np.ndarray:
+def _full(bias: NDArray[Any], channels: int) -> NDArray[Any]:
     return np.broadcast_to(bias, (channels,))
 
 
@@ -154,7 +155,7 @@ def _conv1d(signals: Signals, fields: Fields, signal: Signal) -> Signal:
 
 
 def _convolved(
-    signals: Signals, fields: Fields, signal: Signal, ndim: int, weight: np.ndarray, stride: Any, dilation: Any
+    signals: Signals, fields: Fields, signal: Signal, ndim: int, weight: NDArray[Any], stride: Any, dilation: Any
 ) -> Signal:
     if len(signal.shape) != ndim or weight.ndim != 4:
         raise FileError(f"expected {ndim} dimensions and a kernel, found {signal.shape} and weights {weight.shape}")

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.constant_channel import differs_by_place, with_constant_channel
 from lava_aug.core.errors import ExportError, NetworkError
@@ -160,7 +161,7 @@ def _no_double_edges(layer: Layer, chains: list[list[Node]]) -> bool:
     return len(direct) == len(set(direct))
 
 
-def _bias(layer: Layer) -> np.ndarray:
+def _bias(layer: Layer) -> NDArray[Any]:
     return np.zeros(1) if layer.bias is None else layer.bias
 
 
@@ -180,7 +181,7 @@ def _with_bias(chains: list[list[Node]], layer: Layer, shape: Shape) -> list[lis
     return chains
 
 
-def _biased(node: Node, bias: np.ndarray) -> Node:
+def _biased(node: Node, bias: NDArray[Any]) -> Node:
     kind = "Affine" if node.kind == "Linear" else node.kind
     return Node(kind, {**node.fields, "bias": exact(bias)})
 
@@ -188,14 +189,14 @@ def _biased(node: Node, bias: np.ndarray) -> Node:
 # Synapses
 
 
-def exact(values: Any) -> np.ndarray:
+def exact(values: Any) -> NDArray[Any]:
     """Numbers as float32, in which other tools compute, or as float64 if that would round them."""
     found = np.asarray(values)
     narrow = found.astype(np.float32)
     return narrow if (narrow.astype(np.float64) == found).all() else found.astype(np.float64)
 
 
-def matrix(synapse: Synapse, wide: Shape) -> np.ndarray:
+def matrix(synapse: Synapse, wide: Shape) -> NDArray[Any]:
     """A synapse on flattened spikes, ``(outputs, inputs)``: what it gives for each single spike."""
     size, outputs = math.prod(wide), math.prod(synapse.output_shape(wide))
     _check_size(size * outputs, f"{synapse.type_name} would be a matrix")
@@ -215,7 +216,7 @@ def _flatten(wide: Shape) -> Node:
     return Node("Flatten", {"input_type": np.array(wide), "start_dim": 0, "end_dim": -1})
 
 
-def _linear(weight: np.ndarray, bias: np.ndarray) -> Node:
+def _linear(weight: NDArray[Any], bias: NDArray[Any]) -> Node:
     if bias.any():
         return Node("Affine", {"weight": exact(weight), "bias": exact(bias)})
     return Node("Linear", {"weight": exact(weight)})
@@ -235,7 +236,7 @@ def _conv(synapse: Conv, wide: Shape, shape: Shape) -> list[Node] | None:
     return _sliding(weight, wide, synapse.stride, synapse.padding, synapse.dilation)
 
 
-def _sliding(weight: np.ndarray, wide: Shape, stride: Any, padding: Any, dilation: Any) -> list[Node] | None:
+def _sliding(weight: NDArray[Any], wide: Shape, stride: Any, padding: Any, dilation: Any) -> list[Node] | None:
     fields = {
         "weight": exact(weight),
         "stride": tuple(stride),
@@ -269,7 +270,7 @@ def _scale(synapse: Scale, wide: Shape, shape: Shape) -> list[Node] | None:
     return [_mixing(synapse.channel_matrix, wide)]
 
 
-def _mixing(weight: np.ndarray, wide: Shape) -> Node:
+def _mixing(weight: NDArray[Any], wide: Shape) -> Node:
     """The same matrix on the channels of every place."""
     if len(wide) == 1:
         return Node("Linear", {"weight": exact(weight)})

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from lava_aug.conversion.composition import compact, compose, scale_rows
 from lava_aug.conversion.pooling import folded_synapse
@@ -41,7 +42,7 @@ class Signal(NamedTuple):
 
     shape: Shape
     terms: tuple[Term, ...]
-    bias: np.ndarray | None
+    bias: NDArray[Any] | None
 
 
 class Signals:
@@ -78,7 +79,7 @@ class Signals:
 
     # Linear nodes
 
-    def through(self, signal: Signal, synapse: Synapse, bias: np.ndarray | None = None) -> Signal:
+    def through(self, signal: Signal, synapse: Synapse, bias: NDArray[Any] | None = None) -> Signal:
         """A linear map, and a bias for each channel, behind a signal."""
         shape = synapse.output_shape(signal.shape)
         if max(math.prod(shape), _padded(synapse, signal.shape)) > MAX_ELEMENTS:

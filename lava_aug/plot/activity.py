@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.texts import signed
@@ -159,10 +160,10 @@ class _Course(NamedTuple):
     """What there is to draw of one neuron; arrays are ``(num_steps,)``."""
 
     v0: float | None
-    peak: np.ndarray
-    v: np.ndarray
-    s: np.ndarray
-    n: np.ndarray
+    peak: NDArray[Any]
+    v: NDArray[Any]
+    s: NDArray[Any]
+    n: NDArray[Any]
     thresholds: Mapping[str, float]
     title: str = ""
 
@@ -186,14 +187,14 @@ def _of_recording(found: Mapping[str, Any]) -> _Course:
     return _Course(found.get("v0"), peak, v, s, n, {name: found[name] for name in THRESHOLDS if name in found})
 
 
-def _single(name: str, values: Any) -> np.ndarray:
+def _single(name: str, values: Any) -> NDArray[Any]:
     found = np.asarray(values)
     if found.ndim == 0 or not len(found) or found.size > len(found):
         raise InputError(f"trace: {name}: expected one neuron, (num_steps,), found shape {found.shape}")
     return found.ravel()
 
 
-def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float] | None) -> None:
+def _draw_n(ax: Any, steps: NDArray[Any], n: NDArray[Any], n_lim: tuple[float, float] | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.step([0, *steps], n, where="post", color=COLORS[2], linewidth=1, label="n")
@@ -204,7 +205,7 @@ def _draw_n(ax: Any, steps: np.ndarray, n: np.ndarray, n_lim: tuple[float, float
         ax.set_ylim(n_lim)
 
 
-def _mark_spikes(ax: Any, steps: np.ndarray, course: _Course) -> None:
+def _mark_spikes(ax: Any, steps: NDArray[Any], course: _Course) -> None:
     for step, s, peak in zip(steps, course.s, course.peak, strict=True):
         if s:
             up = s > 0

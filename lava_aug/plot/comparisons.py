@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.texts import counted
 from lava_aug.experiments.comparison import Comparison, Curve, powers_of_two
@@ -239,7 +240,7 @@ def _steps_axis(ax: "Axes", last: int) -> None:
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
-def _visible(x: np.ndarray) -> np.ndarray:
+def _visible(x: NDArray[Any]) -> NDArray[Any]:
     """Without zeros, which have no place on a logarithmic axis."""
     return np.where(x > 0, x, np.nan)
 
@@ -275,7 +276,7 @@ def _pareto_of_rows(comparison: Comparison, ax: "Axes", against: Cost) -> "Axes"
     return _finish(ax, comparison, COSTS[against])
 
 
-def _with_room(ax: "Axes", x: np.ndarray, y: np.ndarray) -> list[int]:
+def _with_room(ax: "Axes", x: NDArray[Any], y: NDArray[Any]) -> list[int]:
     """The points of a curve that are far enough from each other for a label of a few letters."""
     places = ax.transLimits.transform(ax.transScale.transform(np.stack([x, y], 1)))
     found: list[int] = []

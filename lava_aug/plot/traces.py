@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.neurons import Neuron, initial_state
 
@@ -29,11 +30,11 @@ class Trace:
     """
 
     neuron: Neuron
-    a: np.ndarray
-    peak: np.ndarray
-    v: np.ndarray
-    s: np.ndarray
-    n: np.ndarray
+    a: NDArray[Any]
+    peak: NDArray[Any]
+    v: NDArray[Any]
+    s: NDArray[Any]
+    n: NDArray[Any]
 
 
 def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:

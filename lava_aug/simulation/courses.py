@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import check_num_steps, check_record
@@ -28,7 +29,7 @@ class Course(NamedTuple):
     presentation: Presentation = "constant"
     stop_when: float | None = None
     summed: bool = False
-    read_after: np.ndarray | None = None
+    read_after: NDArray[Any] | None = None
 
 
 def checked_course(
@@ -59,7 +60,7 @@ def _check_choice(name: str, value: Any, choices: Any) -> Any:
     return value
 
 
-def _check_readouts(readouts: Any, num_steps: int) -> np.ndarray | None:
+def _check_readouts(readouts: Any, num_steps: int) -> NDArray[Any] | None:
     """The steps after which readouts are kept; None for all."""
     if isinstance(readouts, str) and readouts in ("all", "last"):
         return {"all": None, "last": np.array([num_steps])}[readouts]

@@ -1,9 +1,10 @@
 """Early exit: an image whose prediction is clear after a few steps need not be presented for all of them."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Exit(NamedTuple):
@@ -24,13 +25,13 @@ class Exit(NamedTuple):
     accuracy: float
 
 
-def margins(logits: np.ndarray) -> np.ndarray:
+def margins(logits: NDArray[Any]) -> NDArray[Any]:
     """How far the largest logit is ahead of the second largest: ``(..., classes) -> (...)``; at least two classes."""
     ordered = np.partition(logits, -2, axis=-1)
     return ordered[..., -1] - ordered[..., -2]
 
 
-def early_exits(margins: np.ndarray, right: np.ndarray, thresholds: Iterable[float]) -> tuple[Exit, ...]:
+def early_exits(margins: NDArray[Any], right: NDArray[Any], thresholds: Iterable[float]) -> tuple[Exit, ...]:
     """What ending early would give, for several margins.
 
     With ``t_i`` the first step in which image i has ``margins[t_i, i] >= threshold``, and ``T`` if there is none, the
@@ -60,6 +61,6 @@ def early_exits(margins: np.ndarray, right: np.ndarray, thresholds: Iterable[flo
     return tuple(points)
 
 
-def margins_to_try(margins: np.ndarray, count: int = 20) -> np.ndarray:
+def margins_to_try(margins: NDArray[Any], count: int = 20) -> NDArray[Any]:
     """Thresholds that end images at many different steps: margins that occurred, at even distances among all."""
     return np.unique(np.quantile(margins, np.linspace(0, 1, count), method="lower"))

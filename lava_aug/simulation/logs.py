@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import Network
 from lava_aug.core.results import Output, no_counts
@@ -43,7 +44,7 @@ class Log:
         num_steps: int,
         num_images: int,
         record: tuple[str, ...] = (),
-        read_after: np.ndarray | None = None,
+        read_after: NDArray[Any] | None = None,
         *,
         summed: bool = False,
     ) -> None:
@@ -56,10 +57,10 @@ class Log:
         self.v = np.zeros((len(self.kept), num_images, *shape), np.float32 if net.is_float else np.int64)
         self.latest = np.zeros((num_images, *shape), self.v.dtype)
         self.recorded = {name: np.zeros((num_steps, num_images, *net.shapes[name]), np.int32) for name in record}
-        self.rows: slice | np.ndarray = slice(None)
+        self.rows: slice | NDArray[Any] = slice(None)
         self.steps, self.done = np.full(num_images, num_steps), 0
 
-    def _count(self, t: int, field: str, name: str, counts: np.ndarray) -> None:
+    def _count(self, t: int, field: str, name: str, counts: NDArray[Any]) -> None:
         """Add counts per image."""
         held = self.counts[field][name]
         if self.summed:
@@ -67,29 +68,29 @@ class Log:
         else:
             held[t, self.rows] += counts
 
-    def spikes(self, t: int, name: str, counts: np.ndarray, s: "torch.Tensor") -> None:
+    def spikes(self, t: int, name: str, counts: NDArray[Any], s: "torch.Tensor") -> None:
         """Counts per image, and the spikes themselves, if they are wanted."""
         self._count(t, "events", name, counts[:, EVENTS])
         self._count(t, "spike_sum", name, counts[:, SPIKE_SUM])
         if name in self.recorded:
             self.recorded[name][t, self.rows] = s.cpu().numpy()
 
-    def synops(self, t: int, name: str, operations: np.ndarray) -> None:
+    def synops(self, t: int, name: str, operations: NDArray[Any]) -> None:
         """Per image: synaptic operations into a layer, over one of its connections."""
         self._count(t, "synops", name, operations)
 
-    def overflow(self, t: int, name: str, counts: np.ndarray) -> None:
+    def overflow(self, t: int, name: str, counts: NDArray[Any]) -> None:
         """Per image: neurons whose potential was clipped, and whose coefficient was cut."""
         self._count(t, "saturated", name, counts[:, SATURATED])
         self._count(t, "capped", name, counts[:, CAPPED])
 
-    def readout(self, t: int, v: np.ndarray) -> None:
+    def readout(self, t: int, v: NDArray[Any]) -> None:
         """Potentials of the readout after a step."""
         self.done, self.latest[self.rows] = t + 1, v
         if t + 1 in self.kept:
             self.v[self.kept[t + 1]] = self.latest
 
-    def stop(self, t: int, margin: float) -> np.ndarray | None:
+    def stop(self, t: int, margin: float) -> NDArray[Any] | None:
         """Stop images whose largest logit is so far ahead of the second: which of the rows go on; None if all do."""
         running = np.arange(len(self.steps))[self.rows]
         logits = self.latest[running] * (self.net.readout.quantum / (t + 1))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, Layer, Network
@@ -42,24 +43,24 @@ class DelayLine:
         self.delay = delay
         self._waiting = deque([np.zeros(shape)] * delay)
 
-    def __call__(self, a: np.ndarray) -> np.ndarray:
+    def __call__(self, a: NDArray[Any]) -> NDArray[Any]:
         """Put in ``a``, which is kept as it is: if it will be overwritten, hand in a copy."""
         self._waiting.append(a)
         return self._waiting.popleft()
 
 
 class _Population(Protocol):
-    counts: np.ndarray
+    counts: NDArray[Any]
 
     def reset(self) -> None: ...
 
-    def step(self, a: np.ndarray) -> None: ...
+    def step(self, a: NDArray[Any]) -> None: ...
 
     @property
-    def sent(self) -> np.ndarray: ...
+    def sent(self) -> NDArray[Any]: ...
 
     @property
-    def potential(self) -> np.ndarray: ...
+    def potential(self) -> NDArray[Any]: ...
 
 
 class _Compiled:
@@ -76,7 +77,7 @@ class _Compiled:
         self.neurons.reset()
         self.t = 0
 
-    def step(self, a: np.ndarray) -> None:
+    def step(self, a: NDArray[Any]) -> None:
         self.t += 1
         self.neurons.step(a.reshape(1, -1), self.t)
 
@@ -93,13 +94,13 @@ class _Stepped:
         self.sent = np.zeros(self.state.n.shape, self.state.n.dtype)
 
     @property
-    def potential(self) -> np.ndarray:
+    def potential(self) -> NDArray[Any]:
         return self.state.v
 
     def reset(self) -> None:
         self.state = initial_state(self.neuron, self.shape)
 
-    def step(self, a: np.ndarray) -> None:
+    def step(self, a: NDArray[Any]) -> None:
         step = self.neuron.step(self.state, a.astype(self.state.v.dtype), self.bias)
         self.state, self.sent = step.state, step.s
         capped = 0 if step.capped is None else np.count_nonzero(step.capped)
@@ -143,10 +144,10 @@ class Pipeline:
         self.dtype: Any = np.float64 if net.is_float else np.float32
         self.layers = {layer.name: self._population(layer) for layer in net}
         self.paths = [path for layer in net for path in self._paths(layer)]
-        self.currents: dict[str, np.ndarray] = {layer.name: np.zeros(net.current_shapes[layer.name]) for layer in net}
+        self.currents: dict[str, NDArray[Any]] = {layer.name: np.zeros(net.current_shapes[layer.name]) for layer in net}
         self.pixels = np.zeros(net.input_shape, self.dtype)
         self.input_counts = np.zeros(5, np.int64)
-        self.from_input: dict[int, np.ndarray] = {}
+        self.from_input: dict[int, NDArray[Any]] = {}
 
     def _paths(self, layer: Layer) -> Iterator[_Path]:
         shapes = self.net.shapes
@@ -160,7 +161,7 @@ class Pipeline:
             return _Compiled(layer, shape)
         return _Stepped(layer, shape)
 
-    def step(self, payloads: np.ndarray) -> np.ndarray:
+    def step(self, payloads: NDArray[Any]) -> NDArray[Any]:
         """One time step.
 
         Parameters
@@ -184,7 +185,7 @@ class Pipeline:
         self.t += 1
         return self.layers[self.net.readout.name].potential
 
-    def _take(self, payloads: np.ndarray) -> None:
+    def _take(self, payloads: NDArray[Any]) -> None:
         """New payloads; an image stays for a whole window, and so do the currents that it causes."""
         if self.t and np.array_equal(self.pixels, payloads):
             return
@@ -195,21 +196,21 @@ class Pipeline:
 
     def _add_up(self) -> None:
         """The currents of the next step."""
-        totals: dict[str, np.ndarray] = {}
+        totals: dict[str, NDArray[Any]] = {}
         for index, path in enumerate(self.paths):
             a = path.line(self._from_images(index) if path.source == INPUT else self._from_layer(path))
             total = totals.get(path.target)
             totals[path.target] = a if total is None else total.astype(np.float64) + a
         self.currents = totals
 
-    def _from_images(self, index: int) -> np.ndarray:
+    def _from_images(self, index: int) -> NDArray[Any]:
         if index not in self.from_input:
             counts = self.input_counts
             a = self.paths[index].kernel(self.pixels, counts[LARGEST], counts[EVENTS])
             self.from_input[index] = a.copy()
         return self.from_input[index]
 
-    def _from_layer(self, path: _Path) -> np.ndarray:
+    def _from_layer(self, path: _Path) -> NDArray[Any]:
         neurons = self.layers[path.source]
         a = path.kernel(neurons.sent, neurons.counts[LARGEST], neurons.counts[EVENTS])
         return a.copy() if path.line.delay else a  # the kernel overwrites what it gave

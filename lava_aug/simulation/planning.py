@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
@@ -182,7 +183,7 @@ class _Extents:
         self.v: Extent | None = None
         self.payload: Extent | None = None
 
-    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: np.ndarray) -> None:
+    def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: NDArray[Any]) -> None:
         """Take in one step."""
         self.current = _wider(self.current, a)
         spikes = s.cpu().numpy()

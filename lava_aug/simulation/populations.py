@@ -4,10 +4,11 @@ Both kinds take the input current of a step and give the spikes, together with t
 `lava_aug.kernels.counting`.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
@@ -29,21 +30,21 @@ class Population(Protocol):
         Of the last step, int64 ``(batch, 5)``; columns as in `lava_aug.kernels.counting`.
     """
 
-    counts: np.ndarray
+    counts: NDArray[Any]
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents, both ``(batch, *shape)``; the result is overwritten by the next step."""
         ...
 
-    def potential(self) -> np.ndarray:
+    def potential(self) -> NDArray[Any]:
         """``v`` after the last step."""
         ...
 
-    def keep(self, rows: np.ndarray) -> None:
+    def keep(self, rows: NDArray[Any]) -> None:
         """Go on with those images only for which ``rows (batch,)``, bool, says so."""
         ...
 
-    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
         """For each image, the sum of ``weights (neurons,)`` over the neurons that sent something in the last step."""
         ...
 
@@ -85,17 +86,17 @@ class TorchPopulation:
         self.counts[:, LARGEST] = largest_magnitude(flat)
         return step.s if self.dtype.is_floating_point else step.s.to(torch.float32)  # payloads have up to 24 bits
 
-    def potential(self) -> np.ndarray:
+    def potential(self) -> NDArray[Any]:
         """``v`` after the last step."""
         return self.state.v.cpu().numpy()
 
-    def keep(self, rows: np.ndarray) -> None:
+    def keep(self, rows: NDArray[Any]) -> None:
         """Go on with some images only."""
         chosen = torch.from_numpy(rows).to(self.fired.device)
         self.state = self.state._replace(v=self.state.v[chosen], n=self.state.n[chosen])
         self.counts = self.counts[rows]
 
-    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
         """Sum of weights over the neurons that fired."""
         return (self.fired.to(torch.float64) @ weights.to(torch.float64)).to(torch.int64).cpu().numpy()
 
@@ -123,16 +124,16 @@ class SharedPopulation:
         self.threads.share(lambda rows: self.compiled.step(currents, self.t, rows), len(currents), currents.size)
         return self.s
 
-    def potential(self) -> np.ndarray:
+    def potential(self) -> NDArray[Any]:
         """``v`` after the last step."""
         return self.compiled.v.reshape(-1, *self.shape)
 
-    def keep(self, rows: np.ndarray) -> None:
+    def keep(self, rows: NDArray[Any]) -> None:
         """Go on with some images only."""
         self.compiled.keep(rows)
         self.counts, self.s = self.compiled.counts, self._spikes()
 
-    def weighted_events(self, weights: torch.Tensor) -> np.ndarray:
+    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
         """Sum of weights over the neurons that fired."""
         result = np.empty(len(self.counts), np.int64)
 

@@ -3,14 +3,16 @@
 import math
 import mmap
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.layers import Shape
 from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
 
 
-def shared_array(shape: Shape, dtype: type) -> np.ndarray:
+def shared_array(shape: Shape, dtype: type) -> NDArray[Any]:
     """A zeroed array in anonymous shared memory: children that are forked later write to the same pages.
 
     It has no name in the file system, so nothing is left behind however the program ends.
@@ -52,7 +54,7 @@ class Recording:
         shape: Shape,
         num_steps: int,
         *,
-        fan_out: Mapping[str, np.ndarray] | None = None,
+        fan_out: Mapping[str, NDArray[Any]] | None = None,
         keep: bool = False,
         dtype: type = np.int32,
     ) -> None:
@@ -65,7 +67,7 @@ class Recording:
         self.synops = {name: shared_array((num_steps,), np.int64) for name in self.fan_out}
         self.data = shared_array((num_steps, *shape), dtype) if keep else None
 
-    def note(self, t: int, s: np.ndarray, overflow: np.ndarray) -> None:
+    def note(self, t: int, s: NDArray[Any], overflow: NDArray[Any]) -> None:
         """Note what was received in time step ``t``, counted from 0; steps beyond the end are not kept."""
         counts = np.zeros(5, np.int64)
         counts[EVENTS] = np.count_nonzero(s)
@@ -73,7 +75,7 @@ class Recording:
         counts[[SATURATED, CAPPED]] = overflow
         self.note_counts(t, counts, s)
 
-    def note_counts(self, t: int, counts: np.ndarray, s: np.ndarray) -> None:
+    def note_counts(self, t: int, counts: NDArray[Any], s: NDArray[Any]) -> None:
         """The same for one that has counted already; columns as in `lava_aug.kernels.counting`."""
         if t >= len(self.events):
             return
@@ -86,13 +88,13 @@ class Recording:
         self.finished[0] = t + 1
 
 
-def _fan_out(counts: np.ndarray) -> tuple[int | None, np.ndarray]:
+def _fan_out(counts: NDArray[Any]) -> tuple[int | None, NDArray[Any]]:
     """Synapses of each neuron, and how many that are if it is the same number for all."""
     flat = counts.ravel()
     return (int(flat[0]) if (flat == flat[0]).all() else None), flat.astype(np.int32)
 
 
-def _weighted(s: np.ndarray, weights: np.ndarray) -> int:
+def _weighted(s: NDArray[Any], weights: NDArray[Any]) -> int:
     return int(weighted_events(s.reshape(1, -1), weights)[0])
 
 
@@ -113,13 +115,13 @@ class Tape:
         self._floats = shared_array((1,), np.int64)
         self._noted = shared_array((1,), np.int64)
 
-    def note(self, t: int, sent: np.ndarray) -> None:
+    def note(self, t: int, sent: NDArray[Any]) -> None:
         """Note what was sent in time step ``t``, counted from 0."""
         self._floats[0] = sent.dtype.kind == "f"
         self._in_format()[t] = sent
         self._noted[0] = t + 1
 
-    def _in_format(self) -> np.ndarray:
+    def _in_format(self) -> NDArray[Any]:
         return self._raw.view(np.float64) if self._floats[0] else self._raw
 
     @property
@@ -127,6 +129,6 @@ class Tape:
         """Time steps noted so far."""
         return int(self._noted[0])
 
-    def read(self) -> np.ndarray:
+    def read(self) -> NDArray[Any]:
         """What was noted, ``(num_steps, *shape)``, int64 or float64."""
         return self._in_format().copy()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
@@ -43,20 +44,20 @@ class Settled:
 
     network: Network
     num_steps: int
-    v: np.ndarray
+    v: NDArray[Any]
 
     @property
-    def logits(self) -> np.ndarray:
+    def logits(self) -> NDArray[Any]:
         """The readout in the ANN's units, float64, shape as ``v``."""
         return self.v * (self.network.readout.quantum / self.num_steps)
 
     @property
-    def heads(self) -> dict[str, np.ndarray]:
+    def heads(self) -> dict[str, NDArray[Any]]:
         """`logits` of each head, if there are several: ``(B, *head's shape)`` by name."""
         return split_heads(self.network, self.logits)
 
     @property
-    def predictions(self) -> np.ndarray:
+    def predictions(self) -> NDArray[Any]:
         """Index of the largest readout, over the first axis of its shape: ``(B, ...)``; InputError if it has heads."""
         check_one_head(self.network)
         return self.v.argmax(axis=1)
@@ -138,7 +139,7 @@ class _Settler:
         return torch.tensor(total, dtype=torch.float64, device=self.device)
 
     @torch.no_grad()
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """The readout for one batch of payloads."""
         with exact_arithmetic(self.device):
             sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Payloads, Progress, check_callable
@@ -30,7 +31,7 @@ from lava_aug.simulation.courses import Counts, Course, Presentation, checked_co
 from lava_aug.simulation.logs import Log
 from lava_aug.simulation.populations import population
 
-Look = Callable[[Layer, torch.Tensor, torch.Tensor, np.ndarray], None]
+Look = Callable[[Layer, torch.Tensor, torch.Tensor, NDArray[Any]], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
 are overwritten by the next step."""
 
@@ -116,7 +117,7 @@ def simulate(
     return warn_of_overflows(joined(simulator.run(batch, course, look) for batch in batches(x, size, progress)))
 
 
-def batches(x: np.ndarray | Payloads, size: int, progress: Progress | None) -> Iterator[np.ndarray]:
+def batches(x: NDArray[Any] | Payloads, size: int, progress: Progress | None) -> Iterator[NDArray[Any]]:
     """Successive batches of images; reports progress once a batch is done."""
     check_callable("progress", progress)
     for start in range(0, len(x), size):
@@ -170,7 +171,7 @@ class Simulator:
             yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
 
     @torch.no_grad()
-    def run(self, x: np.ndarray, course: Course, look: Look | None = None) -> Output:
+    def run(self, x: NDArray[Any], course: Course, look: Look | None = None) -> Output:
         """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked.
 
         ``look``, if given, is called after every step of every layer.
@@ -197,7 +198,7 @@ class _Window:
     """One batch of images on its way through a window."""
 
     def __init__(
-        self, simulator: Simulator, x: np.ndarray, course: Course, threads: Threads, look: Look | None
+        self, simulator: Simulator, x: NDArray[Any], course: Course, threads: Threads, look: Look | None
     ) -> None:
         self.simulator, self.net, self.course, self.look = simulator, simulator.net, course, look
         self.log = Log(self.net, course.num_steps, len(x), course.record, course.read_after, summed=course.summed)
@@ -221,13 +222,13 @@ class _Window:
         }
         self.input_counts, self.input_synops = self._count_input(pixels.reshape(len(pixels), -1))
 
-    def _count_input(self, flat: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _count_input(self, flat: torch.Tensor) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """Per image: the input's events and their sum, and the operations they cause in each layer."""
         fired = flat != 0
         counts = np.zeros((len(flat), 5), np.int64)
         counts[:, EVENTS] = fired.sum(1).cpu()
         counts[:, SPIKE_SUM] = flat.sum(1, dtype=torch.float64).cpu()
-        synops: dict[str, np.ndarray] = {}
+        synops: dict[str, NDArray[Any]] = {}
         for consumer, _, weights in self.simulator.fan_outs[INPUT]:
             operations = (fired.to(torch.float64) @ weights.to(torch.float64)).cpu().numpy().astype(np.int64)
             synops[consumer] = synops.get(consumer, 0) + operations
@@ -253,7 +254,7 @@ class _Window:
         for consumer, operations in self.input_synops.items():
             self.log.synops(t, consumer, operations)
 
-    def _keep(self, rows: np.ndarray) -> None:
+    def _keep(self, rows: NDArray[Any]) -> None:
         """Go on with some of the images only."""
         chosen = torch.from_numpy(rows).to(self.simulator.device)
         self.spikes = {INPUT: self.spikes[INPUT][chosen]}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
@@ -137,7 +138,7 @@ def _check_processes(processes: list[Any]) -> None:
             raise InputError(f"run_process: {process.name} has run already; make a new one for every run")
 
 
-def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, np.ndarray]]:
+def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, NDArray[Any]]]:
     """Ports and what they get."""
     found = []
     for name, values in inputs.items():
@@ -154,7 +155,7 @@ def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, np.
     return found
 
 
-def _num_steps(num_steps: Any, inputs: list[np.ndarray]) -> int:
+def _num_steps(num_steps: Any, inputs: list[NDArray[Any]]) -> int:
     if num_steps is None:
         if not inputs:
             raise InputError("run_process: expected inputs, or num_steps; found neither")
@@ -181,7 +182,7 @@ def _wanted(processes: list[Any], probe: Iterable[str]) -> dict[str, Any]:
 # Around the process
 
 
-def _feed(port: Any, values: np.ndarray, config: Any, forced: dict[Any, Any]) -> None:
+def _feed(port: Any, values: NDArray[Any], config: Any, forced: dict[Any, Any]) -> None:
     """Connect a source of the port's kind of number."""
     kind = number_kind(port.process, port.name, config) or ("f" if values.dtype.kind == "f" else "i")
     sent = values.astype(np.float64) if kind == "f" else _as_integers(port, values)
@@ -190,7 +191,7 @@ def _feed(port: Any, values: np.ndarray, config: Any, forced: dict[Any, Any]) ->
     forced[source] = PyImageSourceFloat if kind == "f" else PyImageSourceFixed
 
 
-def _as_integers(port: Any, values: np.ndarray) -> np.ndarray:
+def _as_integers(port: Any, values: NDArray[Any]) -> NDArray[Any]:
     """Lava would cut off fractions and wrap large integers without a word."""
     low, high = signed_range(PORT_BITS)
     wrong = (values < low) | (values > high) | (values != np.rint(values)) if values.dtype.kind != "b" else values < 0
@@ -222,7 +223,7 @@ def _run(
     before: dict[int, Callable[[], None]],
     timeout: float | None,
     tapes: dict[str, Tape],
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[Any]]:
     values: dict[str, list[Any]] = {name: [] for name in reads}
     pauses = sorted({*(range(1, num_steps) if reads else ()), *before, num_steps})
     deadline = time.monotonic() + (math.inf if timeout is None else timeout)
@@ -256,6 +257,6 @@ def _silent(tapes: dict[str, Tape], num_steps: int) -> str:
     return f"\n(Time steps in which ports have sent, of {num_steps}: {sent})"
 
 
-def _as_kind(values: np.ndarray, kind: str | None) -> np.ndarray:
+def _as_kind(values: NDArray[Any], kind: str | None) -> NDArray[Any]:
     """Lava reads Vars as floats."""
     return values.astype(np.int64) if kind == "i" else values.astype(np.float64)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Trace(Mapping[str, np.ndarray]):
@@ -26,12 +27,12 @@ class Trace(Mapping[str, np.ndarray]):
         """Time steps; 0 if nothing was probed."""
         return max((len(values) for values in self._arrays.values()), default=0)
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
             raise KeyError(f"no {name!r} in this trace; it has {list(self._arrays)}")
         return self._arrays[name]
 
-    def __getattr__(self, name: str) -> np.ndarray:
+    def __getattr__(self, name: str) -> NDArray[Any]:
         if name.startswith("_") or name not in self._arrays:
             raise AttributeError(f"no {name!r} in this trace; it has {list(self.__dict__.get('_arrays', ()))}")
         return self._arrays[name]
@@ -97,7 +98,7 @@ def assert_traces_equal(
         raise AssertionError(first[2])
 
 
-def _unequal(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     """Exact, for integers beyond 2**53 too."""
     both_nan = (one != one) & (other != other)
     return (one != other) & ~both_nan

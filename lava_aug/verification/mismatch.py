@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import Neuron
@@ -81,7 +82,7 @@ def misfit(expected: Output, found: Output) -> str | None:
     return None
 
 
-def first_mismatch(expected: Output, found: Output, x: np.ndarray) -> Mismatch | None:
+def first_mismatch(expected: Output, found: Output, x: NDArray[Any]) -> Mismatch | None:
     """The first value in which an output differs from the specification's; None if they are equal.
 
     Parameters
@@ -112,7 +113,7 @@ def first_mismatch(expected: Output, found: Output, x: np.ndarray) -> Mismatch |
     )
 
 
-def _arrays(output: Output, field: str) -> Mapping[str, np.ndarray]:
+def _arrays(output: Output, field: str) -> Mapping[str, NDArray[Any]]:
     """Arrays ``(T, B, ...)`` by name of the layer."""
     return {output.network.readout.name: output.v} if field == "v" else getattr(output, field)
 
@@ -129,7 +130,7 @@ def _places(expected: Output, found: Output) -> Iterator[_Place]:
                 yield _Place(int(steps[0]), order[name], index, tuple(np.argwhere(unequal[steps[0]])[0].tolist()))
 
 
-def _before(net: Network, x: np.ndarray, name: str, step: int, image: int, neuron: tuple[int, ...]) -> dict[str, int]:
+def _before(net: Network, x: NDArray[Any], name: str, step: int, image: int, neuron: tuple[int, ...]) -> dict[str, int]:
     """What the specification has before a step, at one neuron: it runs again, for this image alone."""
     for moment in moments(net, x[image : image + 1], step):
         if (moment.t, moment.layer.name) == (step, name):

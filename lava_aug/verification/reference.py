@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.core.neurons import State, Step, initial_state
@@ -36,13 +37,13 @@ class Moment(NamedTuple):
 
     t: int
     layer: Layer
-    arrived: Mapping[str, np.ndarray]
-    a: np.ndarray
+    arrived: Mapping[str, NDArray[Any]]
+    a: NDArray[Any]
     before: State
     step: Step
 
 
-def moments(net: Network, x: np.ndarray, num_steps: int) -> Iterator[Moment]:
+def moments(net: Network, x: NDArray[Any], num_steps: int) -> Iterator[Moment]:
     """Every layer in every time step, in order, for a batch of images.
 
     Parameters
@@ -76,7 +77,7 @@ def _states(net: Network, layer: Layer, batch: int) -> State:
     return State(np.repeat(v[None], batch, axis=0), np.repeat(n[None], batch, axis=0), t)
 
 
-def interpret(net: Network, x: np.ndarray, num_steps: int) -> Output:
+def interpret(net: Network, x: NDArray[Any], num_steps: int) -> Output:
     """What `lava_aug.simulate` gives with every spike recorded, from the specification alone.
 
     Parameters
@@ -102,7 +103,7 @@ def interpret(net: Network, x: np.ndarray, num_steps: int) -> Output:
 class _Log:
     """Fills an `Output`, moment by moment."""
 
-    def __init__(self, net: Network, x: np.ndarray, num_steps: int) -> None:
+    def __init__(self, net: Network, x: NDArray[Any], num_steps: int) -> None:
         size = (num_steps, len(x))
         spikes = {name: np.zeros((*size, *net.shapes[name]), np.int32) for name in firing_layers(net)}
         v = np.zeros((*size, *net.shapes[net.readout.name]), _number_format(net))
@@ -123,19 +124,19 @@ class _Log:
         else:
             self.output.v[t] = step.state.v
 
-    def _sent(self, t: int, name: str, s: np.ndarray) -> None:
+    def _sent(self, t: int, name: str, s: NDArray[Any]) -> None:
         self.output.spikes[name][t] = s
         self.output.events[name][t] = _per_image(s != 0)
         self.output.spike_sum[name][t] = _per_image(np.abs(s))
 
-    def _operations(self, name: str, arrived: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _operations(self, name: str, arrived: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Events, each as often as there are synapses from its neuron into a layer."""
         return np.sum([_per_image((arrived[source] != 0) * counts) for source, counts in self.fan_out[name]], axis=0)
 
 
-def _fan_out(net: Network, connection: Connection) -> tuple[str, np.ndarray]:
+def _fan_out(net: Network, connection: Connection) -> tuple[str, NDArray[Any]]:
     return connection.source, connection.synapse.connectivity(net.shapes[connection.source]).fan_out
 
 
-def _per_image(values: np.ndarray) -> np.ndarray:
+def _per_image(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(len(values), -1).sum(axis=1)

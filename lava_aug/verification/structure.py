@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.core.network import Layer, Network
 from lava_aug.core.spec import Spec
@@ -57,7 +58,7 @@ def _item(where: str, items: tuple[Any, ...], index: int) -> str:
     return f"{where}[{index}]" if names is None else f"{where}.{names[index]}"
 
 
-def _arrays(where: str, one: np.ndarray, other: np.ndarray) -> Iterator[str]:
+def _arrays(where: str, one: NDArray[Any], other: NDArray[Any]) -> Iterator[str]:
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         yield f"{where}: {_brief(one)} and {_brief(other)}"
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.core.errors import BackendError, InputError, LavaAugError
@@ -127,7 +127,7 @@ class _Task:
     """What all runs get."""
 
     net: Network
-    x: np.ndarray
+    x: NDArray[Any]
     num_steps: int
     timeout: float | None
 

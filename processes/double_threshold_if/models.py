@@ -1,10 +1,13 @@
 """ProcessModels of `DoubleThresholdIF`: bit-exact fixed point, and floating point."""
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
 
 from lava_aug.core.fixed_point import STATE_BITS
 from lava_aug.processes.double_threshold_if.process import DoubleThresholdIF
@@ -17,7 +20,7 @@ from lava_aug.processes.neuron_process import FixedSpiking, FloatSpiking, Spikin
 class PyDoubleThresholdIFFixed(FixedSpiking, SpikingModel):
     """24-bit state, integer spike coefficients."""
 
-    vth_lo: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
+    vth_lo: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=STATE_BITS)  # pyright: ignore
 
 
 @implements(proc=DoubleThresholdIF, protocol=LoihiProtocol)
@@ -26,4 +29,4 @@ class PyDoubleThresholdIFFixed(FixedSpiking, SpikingModel):
 class PyDoubleThresholdIFFloat(FloatSpiking, SpikingModel):
     """Float state without saturation, spike coefficients in float ports."""
 
-    vth_lo: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    vth_lo: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore

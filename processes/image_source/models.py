@@ -9,6 +9,7 @@ from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
 
 from lava_aug.processes.base import check_fixed
 from lava_aug.processes.image_source.process import ImageSource
@@ -18,12 +19,12 @@ class ImageSourceModel(PyLoihiProcessModel):
     """Finds the image of the time step and sends it."""
 
     s_out: Any = None
-    index: np.ndarray = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
+    index: NDArray[Any] = LavaPyType(np.ndarray, np.int32)  # pyright: ignore
     dtype: type
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.images: np.ndarray = proc_params["images"]
+        self.images: NDArray[Any] = proc_params["images"]
         self.num_steps: int = proc_params["num_steps"]
         self.current = np.zeros(self.images.shape[1:], self.dtype)
 

@@ -6,6 +6,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
+from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
@@ -49,7 +50,7 @@ class ImageSource(Process):
         self.index = Var(shape=(1,), init=0)
 
 
-def _check(images: np.ndarray, num_steps: Any) -> None:
+def _check(images: NDArray[Any], num_steps: Any) -> None:
     if images.ndim < 2 or not images.size or images.dtype.kind not in "iuf":
         raise SpecError(
             f"ImageSource: expected numbers of shape (num_images, *shape), found {images.dtype} {images.shape}"

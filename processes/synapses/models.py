@@ -9,6 +9,7 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
 
 from lava_aug.kernels.samples import SampleKernel
 from lava_aug.processes.base import check_fixed
@@ -44,7 +45,7 @@ class PySynapsesFixed(SynapsesModel):
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)  # pyright: ignore
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int64)  # pyright: ignore
-    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, np.int64)  # pyright: ignore
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -59,4 +60,4 @@ class PySynapsesFloat(SynapsesModel):
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)  # pyright: ignore
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
-    a_buf: np.ndarray = LavaPyType(np.ndarray, float)  # pyright: ignore
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
