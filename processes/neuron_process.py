@@ -12,7 +12,7 @@ from lava.magma.core.process.variable import Var
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import STATE_BITS, signed_range
+from lava_aug.core.fixed_point import STATE_BITS, is_array, signed_range
 from lava_aug.core.neurons import Neuron, State
 from lava_aug.core.spec import is_int
 from lava_aug.processes.base import Process, check_fixed, checked_shape
@@ -219,7 +219,7 @@ class SpikingModel(NeuronModel):
     def _current(self, name: str, known: Any) -> Any:
         """What a Var holds, as the neuron has it: an array, or one number."""
         found = getattr(self, name)
-        return found if isinstance(known, np.ndarray) else found.item()
+        return found if is_array(known) else found.item()
 
     def reset(self) -> None:
         super().reset()

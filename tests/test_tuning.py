@@ -100,7 +100,7 @@ def test_layer_by_layer_is_never_dearer() -> None:
     plain = [layer.quantum for layer in uniform.network.layers[:-1]]
     ratios = [a / b for a, b in zip(quanta, plain, strict=True)]
     assert max(ratios) >= 2
-    assert all(np.log2(r) == pytest.approx(round(np.log2(r))) for r in ratios)
+    assert all(np.log2(r) == pytest.approx(np.round(np.log2(r))) for r in ratios)
 
 
 def test_other_images_may_judge_and_progress_is_told() -> None:

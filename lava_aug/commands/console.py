@@ -5,7 +5,7 @@ all of it goes through `lava_aug.core.texts.printable`.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,7 +63,7 @@ def print_json(data: Any) -> None:
 
 
 @contextmanager
-def bar(text: str) -> Iterator[Callable[[int, int], None]]:
+def bar(text: str) -> Generator[Callable[[int, int], None], None, None]:
     """A progress bar on standard error that takes (finished, all)."""
     with stages() as update:
         update(text, 0, None)
@@ -71,7 +71,7 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+def stages() -> Generator[Callable[[str, int, int | None], None], None, None]:
     """A progress bar on standard error that takes (what is going on, finished, all)."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(

@@ -8,7 +8,7 @@ they do in the model.
 import contextlib
 import operator
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -187,7 +187,7 @@ class Notes(torch.fx.Tracer):
         return type(module).__name__ if path is None else path
 
     @contextlib.contextmanager
-    def _as_operation(self, module: nn.Module, path: str) -> Iterator[None]:
+    def _as_operation(self, module: nn.Module, path: str) -> Generator[None, None, None]:
         """While it lasts, forward() of a module is one operation, of the module as it is at that time."""
 
         def noted(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,7 +66,7 @@ def has_array(path: str | os.PathLike[str], name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def _opened(path: str | os.PathLike[str]) -> Generator[IO[bytes], None, None]:
     """A file to read; whatever goes wrong with it is an InputError that names it."""
     where = f"{os.fspath(path)!r}: cannot be read as .npy or .npz"
     try:

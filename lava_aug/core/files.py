@@ -5,7 +5,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ MAX_NAME_BYTES = 255
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], *, make_folder: bool = False) -> Generator[Path, None, None]:
     """Where to write a file to: it takes the name that it was asked for, and an older one's place, once it is complete.
 
     Of an older one the mode is kept; if it is reached by a symbolic link, the link stays and leads to the new one. Any

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeIs
 
 STATE_BITS = 24
 """Width of ``v``, of biases and of thresholds: Lava's LIF declares ``v`` with 24 bits of precision
@@ -28,6 +29,17 @@ PORT_BITS = 32
 
 Array = Any
 """A numpy array or a torch tensor."""
+
+
+def is_array(value: object) -> TypeIs[NDArray[Any]]:
+    """Whether a value is a numpy array, of elements of any type."""
+    return isinstance(value, np.ndarray)
+
+
+def is_numpy(value: object) -> TypeIs[NDArray[Any] | np.generic]:
+    """Whether a value is a numpy array or one of numpy's numbers."""
+    return isinstance(value, (np.ndarray, np.generic))
+
 
 BLOCK = 1 << 20
 """Elements that are looked at together where arrays may be large."""
@@ -66,7 +78,7 @@ def floor_div(x: Array, y: Array) -> Array:
     The divisor goes to torch as a tensor of the same device: by a Python number, torch's CUDA kernel multiplies with
     the rounded reciprocal instead (``aten/src/ATen/native/cuda/BinaryDivTrueKernel.cu``), and ``41 * (1 / 41) < 1``.
     """
-    if isinstance(x, (np.ndarray, np.generic)):
+    if is_numpy(x):
         return x // y if x.dtype.kind in "iu" else np.floor(x / y)
     if not x.is_floating_point():
         return x // y
@@ -75,13 +87,13 @@ def floor_div(x: Array, y: Array) -> Array:
 
 def extremes(x: Array) -> tuple[float, float]:
     """Smallest and largest element."""
-    low, high = (x.min(), x.max()) if isinstance(x, (np.ndarray, np.generic)) else x.aminmax()
+    low, high = (x.min(), x.max()) if is_numpy(x) else x.aminmax()
     return low.item(), high.item()
 
 
 def cast_like(mask: Array, like: Array) -> Array:
     """A boolean mask as zeros and ones in the number format of ``like``."""
-    return mask.astype(like.dtype) if isinstance(mask, (np.ndarray, np.generic)) else mask.to(like.dtype)
+    return mask.astype(like.dtype) if is_numpy(mask) else mask.to(like.dtype)
 
 
 def carried(value: Any, like: Array) -> Any:
@@ -89,9 +101,9 @@ def carried(value: Any, like: Array) -> Any:
 
     Parameters are numpy arrays, in the narrowest type that holds them; states may be tensors, and wider.
     """
-    if not isinstance(value, np.ndarray):
+    if not is_array(value):
         return value
-    return value.astype(like.dtype) if isinstance(like, (np.ndarray, np.generic)) else like.new_tensor(value)
+    return value.astype(like.dtype) if is_numpy(like) else like.new_tensor(value)
 
 
 def exact_bits(bound: int) -> int | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point, summaries
 from lava_aug.core.errors import NetworkError, SpecError
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.layers import INPUT, INPUT_LEVELS, Shape, Synapse
 from lava_aug.core.neurons import Neuron, broadcasts
 from lava_aug.core.normalization import Normalization
@@ -119,7 +120,7 @@ class Layer(Spec):
         if not every(_is_positive, self.quantum):
             found = offending(_is_positive, self.quantum)
             raise SpecError(f"layer {self.name!r}: quantum must be positive, found {found}")
-        if not isinstance(self.quantum, np.ndarray):
+        if not is_array(self.quantum):
             object.__setattr__(self, "quantum", float(self.quantum))
             return
         if not self.neuron.fires:
@@ -336,7 +337,7 @@ def _check_size(shape: Shape) -> None:
 
 def _check_fits(layer: Layer, name: str, shape: Shape) -> None:
     value = getattr(layer, name)
-    if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
+    if is_array(value) and not broadcasts(value.shape, shape):
         raise SpecError(f"{name} of shape {value.shape} does not fit the layer's shape {shape}")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import STATE_BITS, Array, carried, extremes, saturate
+from lava_aug.core.fixed_point import STATE_BITS, Array, carried, extremes, is_array, saturate
 from lava_aug.core.spec import Numbers, Spec, is_number
 
 Shape = tuple[int, ...]
@@ -152,7 +152,7 @@ class Neuron(Spec):
         """Shape of what is sent, for input current of a shape; SpecError if the parameters do not broadcast to it."""
         for name, _ in self.declarations():
             value = getattr(self, name)
-            if isinstance(value, np.ndarray) and not broadcasts(value.shape, shape):
+            if is_array(value) and not broadcasts(value.shape, shape):
                 raise SpecError(
                     f"{type(self).__name__}.{name}: expected a shape that broadcasts to {shape}, found {value.shape}"
                 )
@@ -237,7 +237,7 @@ class Neuron(Spec):
     def numbers(self) -> dict[str, Numbers]:
         """All parameters that are numbers, or arrays of them, and are given: thresholds first."""
         found = {name: getattr(self, name) for name, _ in self.declarations()}
-        given = {name: value for name, value in found.items() if is_number(value) or isinstance(value, np.ndarray)}
+        given = {name: value for name, value in found.items() if is_number(value) or is_array(value)}
         return {**self.thresholds, **given}
 
     def describe(self) -> str:

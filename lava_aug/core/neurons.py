@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point, windows
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import Array, carried, cast_like, extremes, floor_div
+from lava_aug.core.fixed_point import Array, carried, cast_like, extremes, floor_div, is_array
 from lava_aug.core.neuron import NEURONS, Cost, Doubt, Neuron, Shape, State, Step, Variable, broadcasts, initial_state
 from lava_aug.core.spec import Numbers, boolean, every, frozen, integer, numbers, offending, pair, registered
 from lava_aug.core.windows import Window
@@ -49,8 +49,8 @@ FLOAT_VTH_LO = 2.0**-16
 scale as -1 is for integers, so this small part of the threshold stands for it."""
 
 
-def _is_float(value: Numbers) -> bool:
-    return value.dtype.kind == "f" if isinstance(value, np.ndarray) else isinstance(value, float)
+def _is_float(value: Any) -> bool:
+    return value.dtype.kind == "f" if is_array(value) else isinstance(value, float)
 
 
 def _is_power_of_two(value: Any) -> bool:
@@ -104,7 +104,7 @@ class _Threshold(Neuron):
             expected = f"an integer from {low} to {high}, as vth is an integer"
             self._check(name, lambda v: (np.asarray(v).dtype.kind in "iu") & (low <= v) & (v <= high), expected)
         value = getattr(self, name)
-        if isinstance(value, np.ndarray):
+        if is_array(value):
             value = frozen(value.astype(np.float32) if self.is_float else value)
         elif self.is_float:
             value = float(value)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self, dataclass_transform
 
 from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.texts import brief
 
 Check = Callable[[Any], Any]
@@ -73,7 +74,7 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 def _items(value: Any) -> tuple[Any, ...]:
     """The elements of a tuple, list or array of one axis, a few at most; none of anything else."""
-    listed = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    listed = isinstance(value, (tuple, list)) or (is_array(value) and value.ndim == 1)
     return tuple(value) if listed and len(value) <= MAX_AXES else ()
 
 
@@ -134,16 +135,16 @@ def numbers(
     kind = "an integer" if whole else "a finite number"
 
     def possible(value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
+        if not is_array(value):
             return (is_int(value) if whole else is_number(value)) and _within(value, low, high)
         return np.isfinite(value) & (value.dtype.kind in ("iu" if whole else "iuf")) & _within(value, low, high)
 
     def check(value: Any) -> Numbers:
         found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
-        found = found.item() if isinstance(found, np.ndarray) and found.ndim == 0 else found
+        found = found.item() if is_array(found) and found.ndim == 0 else found
         if not every(possible, found):
             raise SpecError(f"expected {kind}{_bounds(low, high)}, found {offending(possible, found)}")
-        if isinstance(found, np.ndarray):
+        if is_array(found):
             return frozen(found)
         return int(found) if is_int(found) else float(found)
 
@@ -158,7 +159,7 @@ def every(check: Callable[[Any], Any], value: Any) -> bool:
 
 def offending(check: Callable[[Any], Any], value: Any) -> str:
     """A number, or the first element of an array, that does not pass a check, for messages."""
-    if not isinstance(value, np.ndarray):
+    if not is_array(value):
         return brief(value)
     index = np.unravel_index(np.argmin(check(value)), value.shape)
     return f"{value[index].item()!r} at {tuple(map(int, index))}"
@@ -338,14 +339,14 @@ class Spec:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        both = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    if is_array(one) or is_array(other):
+        both = is_array(one) and is_array(other)
         return both and one.dtype == other.dtype and np.array_equal(one, other)
     return type(one) is type(other) and bool(one == other)
 
 
 def _brief(value: Any) -> str:
-    return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+    return f"<{value.dtype} {value.shape}>" if is_array(value) else repr(value)
 
 
 def entered(table: dict[Key, Value], key: Key) -> Callable[[Value], Value]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from lava_aug.core.fixed_point import is_array, is_numpy
 
 SHOWN = 16
 """Most elements of a list or array that a message shows."""
@@ -23,7 +23,7 @@ def brief(value: Any) -> str:
     >>> brief("a" * 1000)[:20], brief(list(range(100)))
     ("'aaaaaaaaaaaaaaaaaaa", 'list of 100')
     """
-    if isinstance(value, np.ndarray) and (value.size > SHOWN or value.ndim > 2):
+    if is_array(value) and (value.size > SHOWN or value.ndim > 2):
         return f"{value.dtype} of shape {value.shape}"
     if isinstance(value, (list, tuple)) and len(value) > SHOWN:
         return f"{type(value).__name__} of {len(value):,}"
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(found) for key, found in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(found) for found in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    return value.tolist() if is_numpy(value) else value
 
 
 def counted(number: int, noun: str) -> str:

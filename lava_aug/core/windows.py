@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import PORT_BITS, Array, signed_range
+from lava_aug.core.fixed_point import PORT_BITS, Array, is_array, signed_range
 
 
 class Window(NamedTuple):
@@ -73,10 +73,10 @@ def _part(axis: int, part: slice) -> tuple[Any, ...]:
 
 def _lowest(like: Array, shape: list[int]) -> Array:
     """An array that is below everything else."""
-    if isinstance(like, np.ndarray):
+    if is_array(like):
         return np.full(shape, np.iinfo(like.dtype).min if like.dtype.kind in "iu" else -np.inf, like.dtype)
     return like.new_full(shape, -np.inf if like.is_floating_point() else signed_range(PORT_BITS)[0])
 
 
 def _larger(one: Array, other: Array) -> Array:
-    return np.maximum(one, other) if isinstance(one, np.ndarray) else one.maximum(other)
+    return np.maximum(one, other) if is_array(one) else one.maximum(other)

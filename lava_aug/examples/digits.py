@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ _alone = threading.Lock()
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     """One trains at a time: the number of torch's threads, and its random numbers, are the process's."""
     with _alone:
         before = torch.get_num_threads()

@@ -12,7 +12,7 @@ import contextlib
 import importlib
 import queue
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError
@@ -72,7 +72,7 @@ class Engine(NamedTuple):
 
 
 @contextlib.contextmanager
-def _processes(scheduler: str | None) -> Iterator[str]:
+def _processes(scheduler: str | None) -> Generator[str, None, None]:
     if scheduler is not None:
         raise InputError(f"engine 'loky': expected no scheduler, as it runs on this machine, found {scheduler!r}")
     yield "loky"
@@ -91,7 +91,7 @@ def _streamed(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _dask(scheduler: str | None) -> Iterator[Any]:
+def _dask(scheduler: str | None) -> Generator[Any, None, None]:
     from dask import config  # pyright: ignore[reportMissingImports]
     from distributed import Client  # pyright: ignore[reportMissingImports]
 
@@ -137,7 +137,7 @@ def _threads(client: Any) -> int:
 
 
 @contextlib.contextmanager
-def _scheduler_errors(client: Any) -> Iterator[None]:
+def _scheduler_errors(client: Any) -> Generator[None, None, None]:
     """What tells that the scheduler is gone, or another one than is needed, in words."""
     from distributed import CancelledError  # pyright: ignore[reportMissingImports]
     from distributed.comm.core import CommClosedError  # pyright: ignore[reportMissingImports]
@@ -161,7 +161,7 @@ def _scheduler_errors(client: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ray(scheduler: str | None) -> Iterator[str]:
+def _ray(scheduler: str | None) -> Generator[str, None, None]:
     import ray  # pyright: ignore[reportMissingImports]
     from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
 

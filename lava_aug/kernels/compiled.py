@@ -26,6 +26,7 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.layers import Shape
 from lava_aug.core.neurons import (
     AugmentedNeuron,
@@ -98,7 +99,7 @@ def _arguments(neuron: Neuron, shape: Shape) -> tuple[Any, ...]:
     """The parameters in float32; if one of them is an array, all that may be are, with an element for each neuron."""
     found = PARAMETERS[type(neuron)](neuron)
     varying: tuple[Any, ...] = found[:3]
-    if any(isinstance(value, np.ndarray) for value in varying):
+    if any(is_array(value) for value in varying):
         varying = tuple(np.broadcast_to(value, shape).astype(np.float32).reshape(-1) for value in varying)
     else:
         varying = tuple(np.float32(value) for value in varying)
@@ -111,14 +112,31 @@ def at(values: Any, i: int) -> Any:
 
 
 @overload(at)
-def _at(values, i):  # numba compares the names of the arguments, and annotations count as part of them
+def _at(values, i):  # pyright: ignore  # numba compares the names of the arguments, and annotations count as part of them
     if isinstance(values, numba.types.Array):
-        return lambda values, i: values[i]
-    return lambda values, i: values
+        return lambda values, i: values[i]  # pyright: ignore
+    return lambda values, i: values  # pyright: ignore
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_MATH)
-def _fire(v, n, a, bias, s, counts, t, vth, vth_lo, n_max, up_cap, down_cap, below_n, limit, low, high):
+def _fire(
+    v: NDArray[Any],
+    n: NDArray[Any],
+    a: NDArray[Any],
+    bias: NDArray[Any],
+    s: NDArray[Any],
+    counts: NDArray[Any],
+    t: Any,
+    vth: Any,
+    vth_lo: Any,
+    n_max: Any,
+    up_cap: Any,
+    down_cap: Any,
+    below_n: Any,
+    limit: Any,
+    low: Any,
+    high: Any,
+) -> None:
     zero, one = np.float32(0), np.float32(1)
     for b in range(v.shape[0]):
         vb, nb, ab, sb = v[b], n[b], a[b], s[b]
@@ -223,7 +241,7 @@ class CompiledMaxPool(Compiled):
     def __init__(self, neuron: MaxPoolNeuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> None:
         super().__init__(neuron, shape, batch, bias)
         size, stride, padding, dilation = (
-            np.array(found) for found in (neuron.kernel_size, neuron.stride, neuron.padding, neuron.dilation)
+            np.array(pair) for pair in (neuron.kernel_size, neuron.stride, neuron.padding, neuron.dilation)
         )
         self.windows = (size, stride, padding, dilation)
         self.limits = tuple(map(np.float32, (neuron.coefficient_limit, *_range(neuron))))

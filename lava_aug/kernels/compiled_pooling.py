@@ -1,7 +1,10 @@
 """A time step of max pooling for a batch, compiled by numba: `lava_aug.core.neurons.MaxPoolNeuron` for many maps."""
 
+from typing import Any
+
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
 
@@ -13,14 +16,27 @@ BELOW = np.float32(-(1 << 30))
 
 
 @numba.njit(nogil=True, cache=True)
-def _inside(offset, stride, length, count):
+def _inside(offset: int, stride: int, length: int, count: int) -> tuple[int, int]:
     """The windows, from and to, of which the element at an offset lies on an axis."""
     first = 0 if offset >= 0 else -(offset // stride)
     return first, min(count, (length - 1 - offset) // stride + 1)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_MATH)
-def fire(v, n, a, s, counts, size, stride, padding, dilation, limit, low, high):
+def fire(
+    v: NDArray[Any],
+    n: NDArray[Any],
+    a: NDArray[Any],
+    s: NDArray[Any],
+    counts: NDArray[Any],
+    size: NDArray[Any],
+    stride: NDArray[Any],
+    padding: NDArray[Any],
+    dilation: NDArray[Any],
+    limit: Any,
+    low: Any,
+    high: Any,
+) -> None:
     """Integrate ``v (B, maps, H, W)``, send the change of maxima in ``s (B, maps, H_out, W_out)``, and count."""
     for b in range(v.shape[0]):
         vb, ab = v[b].reshape(-1), a[b].reshape(-1)
@@ -48,7 +64,14 @@ def fire(v, n, a, s, counts, size, stride, padding, dilation, limit, low, high):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_MATH)
-def _maxima(x, found, size, stride, padding, dilation):
+def _maxima(
+    x: NDArray[Any],
+    found: NDArray[Any],
+    size: NDArray[Any],
+    stride: NDArray[Any],
+    padding: NDArray[Any],
+    dilation: NDArray[Any],
+) -> None:
     """The largest element of every window of one map."""
     found[:] = BELOW
     for i in range(size[0]):

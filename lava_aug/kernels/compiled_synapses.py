@@ -39,7 +39,7 @@ def column_convolution(
         Takes ``(in, height, width)`` in the weights' format, C-contiguous, and gives ``shape``, which the next call
         overwrites.
     """
-    window = weight.shape[2:]
+    window = (weight.shape[2], weight.shape[3])
     columns = np.empty((weight.shape[1] * groups * math.prod(window), *shape[1:]), weight.dtype)
     grouped = columns.reshape(groups, -1, math.prod(shape[1:]))
     rows = np.ascontiguousarray(weight).reshape(groups, shape[0] // groups, -1)
@@ -55,7 +55,9 @@ def column_convolution(
 
 
 @numba.njit(nogil=True, cache=True)
-def gather_columns(s, columns, window, stride, padding, dilation):
+def gather_columns(
+    s: NDArray[Any], columns: NDArray[Any], window: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     """Lay the windows of a map out as columns: ``(C, H, W) -> (C * kh * kw, H_out * W_out)``, zeros outside."""
     channels, height, width = s.shape
     rows, cols = columns.shape[1], columns.shape[2]
@@ -78,7 +80,9 @@ def gather_columns(s, columns, window, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def convolve_events(s, weight, total, stride, padding, dilation):
+def convolve_events(
+    s: NDArray[Any], weight: NDArray[Any], total: NDArray[Any], stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     """Add every event's kernel to ``total (H_out, W_out, out)``; ``weight (in, kh, kw, out / groups)``."""
     channels, height, width = s.shape
     rows, cols, outputs = total.shape
@@ -108,7 +112,7 @@ def convolve_events(s, weight, total, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def gather_rows(s, rows, window, stride, padding, dilation):
+def gather_rows(s: NDArray[Any], rows: NDArray[Any], window: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """`gather_columns` with channels last: ``(W, H, C) -> rows (W_out, H_out, kw, kh, C)``, zeros outside."""
     width, height, channels = s.shape
     for ox in range(rows.shape[0]):
@@ -126,7 +130,9 @@ def gather_rows(s, rows, window, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def convolve_events_last(s, weight, total, stride, padding, dilation):
+def convolve_events_last(
+    s: NDArray[Any], weight: NDArray[Any], total: NDArray[Any], stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     """`convolve_events` with channels last: ``s (W, H, C)``, ``weight (C, kw, kh, out)``, ``total (W, H, out)``."""
     width, height, channels = s.shape
     total[:] = 0
@@ -151,7 +157,7 @@ def convolve_events_last(s, weight, total, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def dense_events(s, weight, total):
+def dense_events(s: NDArray[Any], weight: NDArray[Any], total: NDArray[Any]) -> None:
     """Add every event's row of ``weight (in, out)`` to ``total (out,)``."""
     total[:] = 0
     for i in range(s.shape[0]):
@@ -163,7 +169,9 @@ def dense_events(s, weight, total):
 
 
 @numba.njit(nogil=True, cache=True)
-def sum_windows(s, total, window, stride, padding, dilation):
+def sum_windows(
+    s: NDArray[Any], total: NDArray[Any], window: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     """Sum of each window of each channel: ``(C, H, W) -> total (C, H_out, W_out)``."""
     channels, height, width = s.shape
     for c in range(channels):
@@ -181,7 +189,7 @@ def sum_windows(s, total, window, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def scatter_columns(columns, total, stride, padding, dilation):
+def scatter_columns(columns: NDArray[Any], total: NDArray[Any], stride: Pair, padding: Pair, dilation: Pair) -> None:
     """Add up products ``columns (out, kh, kw, H, W)`` of a transposed convolution in ``total (out, H_out, W_out)``."""
     total[:] = 0
     for o in range(total.shape[0]):
@@ -197,7 +205,9 @@ def scatter_columns(columns, total, stride, padding, dilation):
 
 
 @numba.njit(nogil=True, cache=True)
-def add_entries(s, rows, columns, weight, total):
+def add_entries(
+    s: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any], weight: NDArray[Any], total: NDArray[Any]
+) -> None:
     """Product with a sparse matrix, entry by entry: ``s (in,) -> total (out,)``."""
     total[:] = 0
     for k in range(rows.shape[0]):

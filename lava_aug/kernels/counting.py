@@ -11,7 +11,7 @@ EVENTS, SPIKE_SUM, SATURATED, CAPPED, LARGEST = range(5)
 
 
 @numba.njit(nogil=True, cache=True)
-def _weighted_events(s, weights, result):
+def _weighted_events(s: NDArray[Any], weights: NDArray[Any], result: NDArray[Any]) -> None:
     for b in range(s.shape[0]):
         sb = s[b]
         total = np.int64(0)
@@ -40,7 +40,7 @@ def weighted_events(s: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _units(s):
+def _units(s: NDArray[Any]) -> tuple[np.int64, np.int64, np.int64]:
     plus, minus, others = np.int64(0), np.int64(0), np.int64(0)
     for i in range(s.size):
         plus += np.int64(s[i] == 1)
@@ -50,7 +50,7 @@ def _units(s):
 
 
 @numba.njit(nogil=True, cache=True)
-def _histogram(s, low, counts):
+def _histogram(s: NDArray[Any], low: int, counts: NDArray[Any]) -> None:
     for i in range(s.size):
         if s[i] != 0:
             counts[np.int64(s[i]) - low] += 1

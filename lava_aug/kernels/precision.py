@@ -1,7 +1,7 @@
 """Disables what makes torch's sums of products inexact, while any thread computes with integers in floats."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ Setting = tuple[Callable[[], Any], Callable[[Any], None], Any]
 
 
 @contextlib.contextmanager
-def exact_arithmetic(device: torch.device) -> Iterator[None]:
+def exact_arithmetic(device: torch.device) -> Generator[None, None, None]:
     """Forbid what makes sums on a device inexact: TF32 and bfloat16, and cuDNN's Winograd and Fourier convolutions.
 
     These are settings of the process. Threads that compute at the same time share them; the last one gives them back.
@@ -24,7 +24,7 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _at_exact_values(settings: Callable[[], Iterator[Setting]]) -> Iterator[None]:
+def _at_exact_values(settings: Callable[[], Iterator[Setting]]) -> Generator[None, None, None]:
     with contextlib.ExitStack() as stack:
         for get, put, exact in settings():
             stack.callback(put, get())

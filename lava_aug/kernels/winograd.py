@@ -151,17 +151,17 @@ def _rows(tiles: int, channels: int, last: bool) -> tuple[NDArray[Any], NDArray[
 
 
 @numba.njit(nogil=True, cache=True)
-def _differences(a, b, c, d):
+def _differences(a: float, b: float, c: float, d: float) -> tuple[float, float, float, float]:
     return a - c, b + c, c - b, b - d
 
 
 @numba.njit(nogil=True, cache=True)
-def _sums(a, b, c, d):
+def _sums(a: float, b: float, c: float, d: float) -> tuple[float, float]:
     return a + (b + c), (b - c) - d
 
 
 @numba.njit(nogil=True, cache=True)
-def transform_tiles(windows, rows):
+def transform_tiles(windows: NDArray[Any], rows: NDArray[Any]) -> None:
     """What the products take of every tile: ``windows (..., 4, 4) -> rows (16, ...)``."""
     position = 0
     for i in range(windows.shape[0]):
@@ -180,7 +180,7 @@ def transform_tiles(windows, rows):
 
 
 @numba.njit(nogil=True, cache=True)
-def merge_products(rows, blocks):
+def merge_products(rows: NDArray[Any], blocks: NDArray[Any]) -> None:
     """The outputs of every tile: ``rows (16, ...) -> blocks (..., 2, 2)``."""
     position = 0
     for i in range(blocks.shape[0]):

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lava_aug.core.errors import BackendError
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.shared import Shared
 from lava_aug.lava.lava_import import import_lava
 
@@ -169,7 +170,7 @@ _send = CspSendPort.send
 
 def _checked_send(port: Any, data: Any) -> None:
     """Lava's send, which would cut off fractions and wrap large integers without a word."""
-    if isinstance(data, np.ndarray) and data.dtype != port._dtype and data.dtype.kind != "b":
+    if is_array(data) and data.dtype != port._dtype and data.dtype.kind != "b":
         sent = data.astype(port._dtype)
         if not np.array_equal(sent, data):
             where = tuple(int(i) for i in np.argwhere(sent != data)[0])

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -229,7 +229,7 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def unregistered() -> Iterator[None]:
+def unregistered() -> Generator[None, None, None]:
     """Make Processes that can be freed: Lava keeps every one for ever, images included, and a log handler for each."""
     lists: list[list[Any]] = [ProcessServer().processes, VarServer().vars]
     lengths, handlers = [len(kept) for kept in lists], set(logging.getLogger().handlers)

@@ -7,7 +7,7 @@ import multiprocessing
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from lava_aug.core.errors import BackendError
@@ -65,7 +65,7 @@ def import_netx() -> Any:
 
 
 @contextlib.contextmanager
-def _hashable_defaults() -> Iterator[None]:
+def _hashable_defaults() -> Generator[None, None, None]:
     """Lets Lava have dataclasses as defaults of dataclass fields, which Python 3.11 refuses unless they are hashable.
 
     Those of `MENDED` are hashable while it lasts. Afterwards everything is as it was.

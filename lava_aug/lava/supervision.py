@@ -18,7 +18,7 @@ import os
 import queue
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ _live: "weakref.WeakSet[SupervisedRuntime]" = weakref.WeakSet()
 
 
 @contextlib.contextmanager
-def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Iterator[None]:
+def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Generator[None, None, None]:
     """Run a Lava network safely: nothing hangs, and nothing is left behind.
 
     Within the block, use the Process as usual: `run`, `wait`, `pause`, `stop`, and `get` and `set` of its Vars. When
@@ -261,7 +261,7 @@ class SupervisedRuntime(Runtime):
         return self._messaging_infrastructure
 
     @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self) -> Generator[None, None, None]:
         """Bounded in time; whatever goes wrong, nothing stays behind."""
         self._deadline = None if self._limit is None else time.monotonic() + self._limit
         try:

@@ -7,7 +7,7 @@ everything is asked for its size first, and a file gets as many bytes of arrays 
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -260,7 +260,7 @@ class Reader:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def opened(path: str | os.PathLike[str]) -> Generator[h5py.File, None, None]:
     """A file to read; whatever goes wrong with it meanwhile is a FileError that names it."""
     target = Path(path)
     if not is_file(target):

@@ -14,6 +14,7 @@ import numpy as np
 
 from lava_aug.core.errors import FileError, LavaAugError
 from lava_aug.core.files import whole_file
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.spec import Spec
 from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_GROUPS, readable_bytes
 
@@ -114,4 +115,4 @@ def put_spec(group: h5py.Group, spec: Spec) -> None:
 
 def array_bytes(spec: Spec) -> int:
     """Bytes of the arrays that `put_spec` writes."""
-    return sum(value.nbytes for name, _ in spec.declarations() if isinstance(value := getattr(spec, name), np.ndarray))
+    return sum(value.nbytes for name, _ in spec.declarations() if is_array(value := getattr(spec, name)))

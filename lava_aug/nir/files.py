@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.files import check_output, whole_file
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.network import Network
 from lava_aug.core.spec import is_number
 from lava_aug.core.texts import brief
@@ -220,7 +221,7 @@ def _read_graph(group: Reader) -> Graph:
     listed = group.group("nodes")
     nodes = {name: _read_node(listed.group(name)) for name in listed.names}
     edges = group.texts("edges")
-    if not isinstance(edges, np.ndarray) or edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
+    if not is_array(edges) or edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
         raise FileError(f"{group.where}: expected 'edges' to be pairs of names, found {brief(edges)}")
     for name in edges.ravel():
         if name not in nodes:
@@ -238,4 +239,4 @@ def _read_node(group: Reader) -> Node:
 
 def _field(group: Reader, name: str) -> Any:
     found = group.texts(name)
-    return found.item() if isinstance(found, np.ndarray) and found.dtype == object and found.size == 1 else found
+    return found.item() if is_array(found) and found.dtype == object and found.size == 1 else found

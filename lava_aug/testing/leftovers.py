@@ -4,7 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 PATIENCE = 5.0
@@ -64,7 +64,7 @@ def check_leftovers(before: set[str], patience: float | None = None) -> None:
 
 
 @contextlib.contextmanager
-def nothing_left(patience: float | None = None) -> Iterator[None]:
+def nothing_left(patience: float | None = None) -> Generator[None, None, None]:
     """Check that a block leaves no process and no shared memory behind.
 
     Parameters

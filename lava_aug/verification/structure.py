@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.network import Layer, Network
 from lava_aug.core.spec import Spec
 
@@ -37,7 +38,7 @@ def _compared(where: str, one: Any, other: Any) -> Iterator[str]:
             yield from _compared(_joined(where, field.name), mine, theirs)
     elif isinstance(one, tuple):
         yield from _items(where, one, other)
-    elif isinstance(one, np.ndarray):
+    elif is_array(one):
         yield from _arrays(where, one, other)
     elif one != other:
         yield f"{where}: {one!r} and {other!r}"
@@ -74,6 +75,6 @@ def _joined(where: str, name: str) -> str:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         return str(value.tolist()) if value.size == 1 else f"{value.dtype} {value.shape}"
     return repr(value)
