@@ -16,7 +16,7 @@ class Process(AbstractProcess):
 
 def checked_shape(process: Process, shape: Any) -> tuple[int, ...]:
     """A shape as Lava takes it; SpecError if it is none."""
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, (tuple, list)) else ()
     if not sizes or not all(is_int(size) and size >= 1 for size in sizes):
         raise SpecError(
             f"{type(process).__name__}.shape: expected a tuple of positive integers, such as (3,), found {shape!r}"

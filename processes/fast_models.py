@@ -118,7 +118,7 @@ class ChannelsLast(ExactKernel):
             results = []
             for group, weight in enumerate(weights):
                 part = np.ascontiguousarray(s[..., group * per_group : (group + 1) * per_group], dtype)
-                gather_rows(part, rows, tuple(window), **self.geometry)
+                gather_rows(part, rows, (window[0], window[1]), **self.geometry)
                 results.append(products @ weight)
             whole = results[0] if self.groups == 1 else np.concatenate(results, axis=1)
             return whole.reshape(*self.shape[:2], outputs)

@@ -1,5 +1,8 @@
 """Copies of a model that can be run and changed without affecting it: in float32, on the CPU, in evaluation mode."""
 
+# pyright: reportPrivateUsage=false
+# Modules of torch keep privately what has to be copied.
+
 import copy
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -85,7 +85,7 @@ def versions(node: torch.fx.Node) -> list[int]:
 
 def users_line(before: str = "") -> str:
     """Where in the code of the running model we are, the words before it in front."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code.co_name != ROOT:
         if not frame.f_code.co_filename.startswith(_PACKAGES):
             return f"{before}{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -59,7 +59,7 @@ class StandIn(torch.fx.Proxy):
             return self.tracer.create_proxy("call_function", getattr, (self, k), {})
         return found
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return len(self.value)
 
     def __iter__(self) -> Iterator[Any]:

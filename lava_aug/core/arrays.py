@@ -114,13 +114,13 @@ def _array(file: IO[bytes], size: int, name: str = "") -> NDArray[Any]:
             f"{where}its header claims {claimed:,} bytes, shape {brief(shape)} of {dtype}; it has {held:,}"
         )
     file.seek(0)
-    found = np.lib.format.read_array(file, allow_pickle=False)
+    values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     file.read()  # an archive's checksum is looked at where the file ends
-    return found
+    return values
 
 
 def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
+    version: tuple[int, int] = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise InputError(f"{where}expected version 1.0 or 2.0 of .npy, found {'.'.join(map(str, version))}")
     try:

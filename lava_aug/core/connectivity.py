@@ -97,10 +97,10 @@ class Connectivity:
         scipy.sparse.csr_array of int64, shape (outputs, inputs)
             0 and 1, as no synapse of ours connects two neurons twice. It has `count` entries: not for large layers.
         """
-        from scipy.sparse import csr_array, kron
+        from scipy import sparse
 
-        product = functools.partial(kron, format="csr")  # blocks of zeros are not stored
-        return csr_array(functools.reduce(product, [block.matrix() for block in self.blocks]), dtype=np.int64)
+        product = functools.partial(sparse.kron, format="csr")  # blocks of zeros are not stored
+        return sparse.csr_array(functools.reduce(product, [block.matrix() for block in self.blocks]), dtype=np.int64)
 
 
 def _product(counts: list[NDArray[Any]]) -> NDArray[Any]:

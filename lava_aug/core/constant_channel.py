@@ -154,9 +154,9 @@ def _cut(length: int, out: int, window: int, stride: int, padding: int, dilation
 
 def _inverse(cut: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What gives elements of the window from sums over them at every place, and which elements that are."""
-    from scipy.linalg import qr
+    from scipy import linalg
 
-    found: Any = qr(cut, mode="economic", pivoting=True)
+    found: Any = linalg.qr(cut, mode="economic", pivoting=True)
     _, triangle, order = found
     rank = int((np.abs(np.diag(triangle)) > 1e-9).sum())
     used = np.sort(order[:rank])

@@ -61,10 +61,10 @@ class Dense(Weighted):
         return Connectivity(input_shape, shape, one_to_one(places), all_to_all(*self.weight.shape))
 
     def matrix(self, input_shape: Shape) -> Any:
-        from scipy.sparse import csr_array, identity, kron
+        from scipy import sparse
 
         places = math.prod(input_shape) // self.weight.shape[1]
-        return csr_array(kron(identity(places), self.weight.astype(np.float64)))
+        return sparse.csr_array(sparse.kron(sparse.identity(places), self.weight.astype(np.float64)))
 
     def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
         places = factors.reshape(-1, len(self.weight))

@@ -38,9 +38,9 @@ MAX_STEPS = 1 << 16
 """Most time steps per image. Of so many, the sum of a pixel is exact in float32 (255 * 2**16 < 2**24)."""
 
 
-def is_steps(value: object) -> bool:
+def is_steps(value: Any) -> bool:
     """Whether a value is a possible number of time steps per image."""
-    return is_int(value) and 1 <= value <= MAX_STEPS  # pyright: ignore[reportOperatorIssue]
+    return is_int(value) and 1 <= value <= MAX_STEPS
 
 
 POSSIBLE_STEPS = f"an integer from 1 to {MAX_STEPS}"

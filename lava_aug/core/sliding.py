@@ -98,7 +98,7 @@ class Sliding(Synapse):
         lead = [(0, 0)] * (s.ndim - 2)
         padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True)]
-        views = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        views: NDArray[Any] = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
         return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
 
     def _connectivity(self, input_shape: Shape, *channels: Block) -> Connectivity:

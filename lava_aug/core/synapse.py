@@ -88,13 +88,13 @@ class Synapse(Spec):
 
     def matrix(self, input_shape: Shape) -> Any:
         """The map on flattened spikes, a `scipy.sparse.csr_array` ``(outputs, inputs)`` in float64."""
-        from scipy.sparse import csr_array, vstack
+        from scipy import sparse
 
         size = math.prod(input_shape)
         firsts = range(0, size, max(1, BLOCK // size))
         parts = (np.eye(min(size - first, firsts.step), size, first).reshape(-1, *input_shape) for first in firsts)
-        found = [csr_array(self.accumulate(part).reshape(len(part), -1).astype(np.float64)) for part in parts]
-        return csr_array(vstack(found).T)
+        found = [sparse.csr_array(self.accumulate(part).reshape(len(part), -1).astype(np.float64)) for part in parts]
+        return sparse.csr_array(sparse.vstack(found).T)
 
     def with_dtype(self, dtype: Any) -> "Synapse":
         """The same with stored weights, if there are any, in another number format."""

@@ -1,7 +1,8 @@
 """Maxima over sliding windows along the last two axes, of numpy arrays and torch tensors alike."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import PORT_BITS, Array, is_array, signed_range
 
 
-class Window(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Window:
     """A window along one axis; what lies outside, in the padding, is minus infinity."""
 
     size: int

@@ -49,7 +49,7 @@ def load_images(name: str, root: str | Path, train: bool = False) -> Images:
     if name not in LOADERS:
         raise InputError(f"data set {name!r}: expected one of {', '.join(LOADERS)}")
     try:
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise InputError(
             f"data set {name!r}: torchvision, which reads it, is not installed; pip install lava-aug[data]"
@@ -106,7 +106,7 @@ def _folder(folder: Path) -> Images:
         data = datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise InputError(f"{str(folder)!r}: expected a folder of images for each class; {error}") from error
-    found = []
+    found: list[NDArray[Any]] = []
     for path, _ in data.samples:
         image = _pixels(path, data.loader)
         if found and image.shape != found[0].shape:

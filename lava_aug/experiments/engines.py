@@ -184,7 +184,7 @@ def _in_rounds(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
     from joblib import Parallel, effective_n_jobs, parallel_config
 
     with parallel_config(backend):
-        workers = effective_n_jobs(jobs or -1)
+        workers = int(effective_n_jobs(jobs or -1))
     if workers == 1:
         text = f"engine {backend!r}: there is one core to compute with, and so joblib computes in this process"
         warnings.warn(text, BackendWarning, stacklevel=2)

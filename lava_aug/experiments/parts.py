@@ -136,7 +136,7 @@ def run_unit(unit: Unit) -> Part:
     start = time.perf_counter()
     tally = Tally(unit.network, unit.num_steps)
     # One batch: the tally counts the steps.
-    options = {**unit.options, "batch_size": len(unit.images), "look": tally.look}
+    options: dict[str, Any] = {**unit.options, "batch_size": len(unit.images), "look": tally.look}
     # Threads of a worker share torch's switches for exact sums, which a CPU does not depend on.
     with contextlib.nullcontext() if options.get("device", "cpu") == "cpu" else _ONE_AT_A_TIME:
         out = simulate(unit.network, unit.images, unit.num_steps, **options)

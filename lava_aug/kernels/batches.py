@@ -119,7 +119,7 @@ def _product(sparse: Sparse, dtype: torch.dtype, device: Device) -> Kernel:
     )
 
     def multiply(s: torch.Tensor) -> torch.Tensor:
-        sums = torch.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
+        sums: torch.Tensor = torch.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
         return sums.T.contiguous().reshape(len(s), *sparse.shape)
 
     return multiply
@@ -153,7 +153,11 @@ def _conv_bounded(conv: Conv, device: Device) -> BoundedForm | None:
     if not eight_bit.suits(conv.weight, conv.groups, device):
         return None
     convolve = eight_bit.EightBitConvolution(conv.weight, *conv.geometry)
-    return BoundedForm(lambda s, largest: like(convolve(maps(s), largest), s), convolve.largest)
+
+    def accumulate(s: torch.Tensor, largest: float) -> torch.Tensor:
+        return like(convolve(maps(s), largest), s)
+
+    return BoundedForm(accumulate, convolve.largest)
 
 
 @entered(INPUT_SUMS, Dense)

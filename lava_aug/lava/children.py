@@ -1,5 +1,8 @@
 """The operating-system processes of a Lava network, which `supervision` watches: starting, diagnosing, ending them."""
 
+# pyright: reportPrivateUsage=false
+# What is private to Lava is what has to be mended.
+
 import contextlib
 import ctypes
 import functools
@@ -24,11 +27,11 @@ from lava_aug.lava.lava_import import import_lava
 import_lava()
 
 from lava.magma.compiler.channels.pypychannel import CspRecvPort, CspSendPort  # noqa: E402
+from lava.magma.runtime import runtime  # noqa: E402
 from lava.magma.runtime.message_infrastructure.multiprocessing import (  # noqa: E402
     MultiProcessing,
     SharedMemoryManager,
 )
-from lava.magma.runtime.runtime import target_fn  # noqa: E402
 
 STOP_SECONDS = 10.0
 """How long children may take to end in an orderly way before they are killed."""
@@ -55,7 +58,7 @@ class Children(MultiProcessing):
         manager: Any = self._smm._manager
         manager.start(prepare_child, (os.getpid(), _tied_to_parent()))
 
-    def build_actor(self, target: Any, builder: Any, exception_q: Any = None) -> Any:
+    def build_actor(self, target: Any, builder: Any, exception_q: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Start a child."""
         self._labels.append(self._names.get(id(builder), "runtime service"))
         prepared = functools.partial(_prepared_target, os.getpid(), _tied_to_parent())
@@ -148,7 +151,7 @@ def _prepared_target(parent: int, tied: bool, *arguments: Any, **options: Any) -
     prepare_child(parent, tied)
     port: Any = CspSendPort
     port.send = _checked_send
-    target_fn(*arguments, **options)
+    runtime.target_fn(*arguments, **options)
 
 
 def prepare_child(parent: int, tied: bool) -> None:
@@ -165,7 +168,7 @@ def prepare_child(parent: int, tied: bool) -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-_send = CspSendPort.send
+_send: Callable[[Any, Any], None] = CspSendPort.send
 
 
 def _checked_send(port: Any, data: Any) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import multiprocessing
 import platform
@@ -24,7 +25,7 @@ def import_lava() -> None:
     BackendError
         If Lava is not installed, or multiprocessing's start method has been set to something else than fork.
     """
-    method = multiprocessing.get_start_method(allow_none=True)
+    method: Any = multiprocessing.get_start_method(allow_none=True)
     if method not in (None, "fork"):
         raise BackendError(
             f"Lava needs multiprocessing's start method 'fork', but it has been set to {method!r}; "
@@ -35,7 +36,7 @@ def import_lava() -> None:
             multiprocessing.set_start_method(None, force=True)  # Lava sets it to fork, and fails if it is set
         with _hashable_defaults() if sys.version_info >= (3, 11) else contextlib.nullcontext():
             import lava.magma.core.process.process  # pyright: ignore[reportUnusedImport]
-            import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
+            import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise BackendError(
             "lava_aug.run needs Lava, whose last releases (lava-nc 0.10.0, lava-dl 0.6.0) support Python 3.10 only; "
@@ -43,7 +44,8 @@ def import_lava() -> None:
             "or install Lava by hand as described in the README under Limits."
         ) from error
     finally:
-        if multiprocessing.get_start_method(allow_none=True) is None and method is not None:
+        now: Any = multiprocessing.get_start_method(allow_none=True)
+        if now is None and method is not None:
             multiprocessing.set_start_method(method)
 
 
@@ -70,11 +72,12 @@ def _hashable_defaults() -> Generator[None, None, None]:
 
     Those of `MENDED` are hashable while it lasts. Afterwards everything is as it was.
     """
-    original, hashable = dataclasses.dataclass, []
+    original: Callable[..., Any] = dataclasses.dataclass
+    hashable: list[Any] = []
 
     def mended(cls: Any = None, /, **options: Any) -> Any:
         if cls is None:
-            return lambda cls: mended(cls, **options)
+            return functools.partial(mended, **options)
         made = original(cls, **options)
         if made.__module__ == MENDED and made.__hash__ is None:
             made.__hash__ = object.__hash__

@@ -22,7 +22,7 @@ def check_not_searched() -> None:
     Lava executes every file in a Process's folder, so a script there that starts a network when it is imported would
     start it again, which would search again, without end.
     """
-    frame = sys._getframe()
+    frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         if frame.f_code.co_name == "_find_proc_models":
             text = (
@@ -36,7 +36,7 @@ def check_not_searched() -> None:
 
 def check_ports(executable: Any) -> None:
     """Connected ports must carry the same kind of number; unconnected InPorts get a warning."""
-    connected = set()
+    connected: set[Any] = set()
     for builder in executable.channel_builders:
         source, target = builder.src_port_initializer, builder.dst_port_initializer
         connected.add((builder.dst_process, target.name))

@@ -201,7 +201,7 @@ class SupervisedRuntime(Runtime):
         if not self._is_running:
             return
         for port in self.service_to_runtime:
-            answer = port.recv()
+            answer: Any = port.recv()
             if enum_equal(answer, MGMT_RESPONSE.REQ_PAUSE):
                 return self.pause()
             if enum_equal(answer, MGMT_RESPONSE.REQ_STOP):

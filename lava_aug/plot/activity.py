@@ -55,7 +55,14 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
         step, neuron = np.nonzero(sign * found > 0)
         sizes = MARKER_AREA * np.abs(found[step, neuron]) / largest
         # Many marks: as pixels, also in vector graphics.
-        marks = {"s": sizes, "color": color, "marker": marker, "linewidths": 0, "rasterized": True, "label": name}
+        marks: dict[str, Any] = {
+            "s": sizes,
+            "color": color,
+            "marker": marker,
+            "linewidths": 0,
+            "rasterized": True,
+            "label": name,
+        }
         ax.scatter(step + 1, neuron, **marks)
     _whole_numbers(ax.xaxis)
     _whole_numbers(ax.yaxis)

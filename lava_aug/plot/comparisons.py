@@ -100,7 +100,7 @@ def curves(
     for index, row in enumerate(rows):
         x = np.arange(1, row.num_steps + 1) if against == "steps" else _visible(row.events)
         marked = [step - 1 for step in powers_of_two(row.num_steps)]
-        style = style_of(index) | {"markersize": 5, "markevery": marked}
+        style: dict[str, Any] = style_of(index) | {"markersize": 5, "markevery": marked}
         ax.plot(x, 100 * row.accuracy, label=plain(row.title), **style)
     if against == "steps":
         _steps_axis(ax, max(row.num_steps for row in rows))
@@ -167,11 +167,11 @@ def error_over_steps(
     curves = {title: np.asarray(values, float) for title, values in errors.items()}
     for index, (title, values) in enumerate(curves.items()):
         marked = [step - 1 for step in powers_of_two(len(values))]
-        style = style_of(index) | {"markersize": 5, "markevery": marked}
+        style: dict[str, Any] = style_of(index) | {"markersize": 5, "markevery": marked}
         ax.plot(np.arange(1, len(values) + 1), _visible(values), label=plain(title), **style)
     if bound is not None:
         limit = np.asarray(bound, float)
-        style = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "bound"}
+        style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "bound"}
         ax.plot(np.arange(1, len(limit) + 1), _visible(limit), **style)
     ax.set_yscale("log")
     _steps_axis(ax, max(map(len, curves.values())))
@@ -220,7 +220,7 @@ def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
     places, width = np.arange(len(names)), 0.8 / len(PARTS)
     for index, (part, color, hatch) in enumerate(zip(PARTS, COLORS, ("", "///", "..."), strict=False)):
         heights = [100 * getattr(layer, part) for layer in diagnosis.layers]
-        bars = {"color": color, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "label": part}
+        bars: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "label": part}
         ax.bar(places + (index - 1) * width, heights, width, **bars)
     ax.plot(places, [100 * layer.total for layer in diagnosis.layers], color="black", marker="o", label="total")
     ax.set_xticks(places, [plain(name) for name in names], rotation=90 if len(names) > 6 else 0)
@@ -263,7 +263,7 @@ def _pareto_of_rows(comparison: Comparison, ax: "Axes", against: Cost) -> "Axes"
     for index, row in enumerate(comparison.rows):
         costs = getattr(row, against)
         points += [(cost, 100 * a, step) for step, (cost, a) in enumerate(zip(costs, row.accuracy, strict=True), 1)]
-        style = style_of(index) | {"linestyle": "none", "markersize": 5, "alpha": 0.7}
+        style: dict[str, Any] = style_of(index) | {"linestyle": "none", "markersize": 5, "alpha": 0.7}
         ax.plot(_visible(costs), 100 * row.accuracy, label=plain(row.title), **style)
     front = pareto_front(points, cost=lambda point: (point[0], point[2]), accuracy=lambda point: point[1])
     x, y, steps = (np.array(column) for column in zip(*front, strict=True))
@@ -271,7 +271,7 @@ def _pareto_of_rows(comparison: Comparison, ax: "Axes", against: Cost) -> "Axes"
     log_axis(ax, [cost for cost, _, _ in points])
     ax.margins(y=0.1)
     for place in _with_room(ax, x, y):
-        where = {"xytext": (-3, 3), "textcoords": "offset points", "ha": "right", "fontsize": "small"}
+        where: dict[str, Any] = {"xytext": (-3, 3), "textcoords": "offset points", "ha": "right", "fontsize": "small"}
         ax.annotate(str(steps[place]), (x[place], y[place]), **where)
     return _finish(ax, comparison, COSTS[against])
 

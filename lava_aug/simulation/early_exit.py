@@ -53,7 +53,7 @@ def early_exits(margins: NDArray[Any], right: NDArray[Any], thresholds: Iterable
     """
     images, last = np.arange(margins.shape[1]), len(margins) - 1
     wide = margins.astype(np.float64)  # a threshold must not be rounded to float32
-    points = []
+    points: list[Exit] = []
     for threshold in thresholds:
         enough = wide >= threshold
         stops = np.where(enough.any(axis=0), enough.argmax(axis=0), last)

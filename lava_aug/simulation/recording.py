@@ -18,7 +18,8 @@ def shared_array(shape: Shape, dtype: type) -> NDArray[Any]:
     It has no name in the file system, so nothing is left behind however the program ends.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    return np.frombuffer(mmap.mmap(-1, max(size, 1)), dtype, math.prod(shape)).reshape(shape)
+    whole: NDArray[Any] = np.frombuffer(mmap.mmap(-1, max(size, 1)), dtype, math.prod(shape))
+    return whole.reshape(shape)
 
 
 class Recording:

@@ -140,7 +140,7 @@ def _check_processes(processes: list[Any]) -> None:
 
 def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, NDArray[Any]]]:
     """Ports and what they get."""
-    found = []
+    found: list[tuple[Any, NDArray[Any]]] = []
     for name, values in inputs.items():
         port = resolve([*reversed(processes)], name, (InPort,), accept=unconnected)
         if not unconnected(port):

@@ -16,7 +16,7 @@ PROC, SHARED_MEMORY = Path("/proc"), Path("/dev/shm")
 def children() -> set[str]:
     """Command lines of this process's children, without multiprocessing's resource tracker, which stays."""
     multiprocessing.active_children()  # reaps those that have ended
-    found = set()
+    found: set[str] = set()
     for stat in PROC.glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]

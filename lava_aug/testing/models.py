@@ -29,7 +29,9 @@ def configuration(processes: list[Any], tag: str | None, model: Any, run_cfg: An
         made: Any = Loihi2SimCfg(select_tag=FIXED if tag is None and has_fixed and model is None else tag)
     else:
         made = copy.copy(run_cfg)
-    chosen = model if isinstance(model, Mapping) else {} if model is None else {type(processes[-1]): model}
+    chosen: Mapping[Any, Any] = (
+        model if isinstance(model, Mapping) else {} if model is None else {type(processes[-1]): model}
+    )
     for process, implementation in chosen.items():
         if not isinstance(implementation, type) or not issubclass(implementation, AbstractProcessModel):
             raise InputError(f"run_process: model of {process.__name__}: expected a class, found {implementation!r}")
@@ -42,7 +44,7 @@ def models_of(process: Any, found: dict[type, list[Any]]) -> list[Any]:
     """All ProcessModels of a Process that Lava finds: it executes every file next to it, so ``found`` keeps them."""
     try:
         if type(process) not in found:
-            found[type(process)] = ProcGroupDiGraphs._find_proc_models(process)
+            found[type(process)] = ProcGroupDiGraphs._find_proc_models(process)  # pyright: ignore[reportPrivateUsage]
         return found[type(process)]
     except Exception as error:
         raise BackendError(f"run_process: no ProcessModel of {type(process).__name__} was found: {error}") from error

@@ -11,7 +11,7 @@ Other tests are not affected. Loading the plugin imports neither Lava nor torch.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import distributions
 from typing import Any
 
@@ -111,7 +111,7 @@ def pytest_runtest_setup(item: Any) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_teardown(item: Any) -> Iterator[None]:
+def pytest_runtest_teardown(item: Any) -> Generator[None, Any, None]:
     """After all fixtures are gone: what is left."""
     outcome: Any = yield
     if outcome.excinfo is None and _before in item.stash:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Trace(Mapping[str, np.ndarray]):
+class Trace(Mapping[str, NDArray[Any]]):
     """What every probed port sent in each time step, and the value of every probed Var after it.
 
     A mapping of names to arrays ``(num_steps, *shape)``, integers as int64, floats as float64. Names that are

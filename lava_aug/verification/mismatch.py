@@ -68,7 +68,7 @@ class _Place(NamedTuple):
     step: int
     layer: int
     field: int
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 def misfit(expected: Output, found: Output) -> str | None:

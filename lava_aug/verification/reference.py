@@ -57,7 +57,7 @@ def moments(net: Network, x: NDArray[Any], num_steps: int) -> Iterator[Moment]:
     """
     dtype = _number_format(net)
     states = {layer.name: _states(net, layer, len(x)) for layer in net}
-    spikes = {INPUT: x.astype(dtype)}
+    spikes: dict[str, NDArray[Any]] = {INPUT: x.astype(dtype)}
     for t in range(1, num_steps + 1):
         for layer in net:
             a = np.sum([c.synapse.accumulate(spikes[c.source]) for c in layer.connections], axis=0)

@@ -192,7 +192,7 @@ def verify(
     task = _Task(net, payloads(net, images), check_num_steps(net, num_steps), timeout)
     diagnosis = None if model is None else diagnose(net, model, task.x, task.num_steps)
     outputs = {SPEC: interpret(net, task.x, task.num_steps)}
-    pairs = []
+    pairs: list[Pair] = []
     for index, name in enumerate(RUNS, start=1):
         pairs.append(_compared(name, task, outputs, lava=lava))
         if progress is not None:
@@ -231,7 +231,7 @@ def _lava_missing(wanted: bool) -> str:
     if not wanted:
         return "not asked for"
     try:
-        import lava_aug.lava.deploy  # noqa: F401
+        import lava_aug.lava.deploy  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except BackendError as error:
         return str(error)
     return ""
