@@ -36,7 +36,7 @@ from lava_aug.experiments.ann import ann_logits
 from lava_aug.kernels.batches import TorchKernel
 from lava_aug.kernels.samples import SampleKernel
 from lava_aug.lava.deploy import Deployment
-from lava_aug.processes import PROCESSES, ImageSource
+from lava_aug.processes import ImageSource, Neurons
 
 STEPS = 4
 CONV_LAYERS = ((1, 28, 16, 5), (32, 14, 64, 3), (64, 16, 128, 3), (128, 8, 256, 3))
@@ -101,7 +101,7 @@ def stock_network(net: la.Network, x: np.ndarray) -> ImageSource:
     ports: dict[str, Any] = {INPUT: source.s_out}
     for layer in net:
         (origin, synapse), bias = layer.connections[0], layer.bias
-        neuron: Any = PROCESSES[type(layer.neuron)](
+        neuron: Any = Neurons(
             shape=turned[layer.name],
             neuron=layer.neuron,
             bias=0 if bias is None else bias.transpose(2, 1, 0) if bias.ndim == 3 else bias,

@@ -1,33 +1,13 @@
 """The Processes that the layers of a network become, connected."""
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from lava_aug.core.network import INPUT, Layer, Network
-from lava_aug.core.neurons import Neuron
-from lava_aug.processes.neuron_process import NeuronProcess
-from lava_aug.processes.recorder.process import Recorder
-from lava_aug.processes.synapses.process import Synapses
+from lava_aug.processes.io import Recorder
+from lava_aug.processes.neurons import Neurons
+from lava_aug.processes.synapses import Synapses
 from lava_aug.simulation.recording import Recording
-
-
-def _neuron_processes() -> Iterator[type[NeuronProcess]]:
-    """The neurons' Processes, each from the ``process.py`` of a folder beside this file."""
-    for folder in pkgutil.iter_modules([str(Path(__file__).parent)], "lava_aug.processes."):
-        if folder.ispkg:
-            module = importlib.import_module(f"{folder.name}.process")
-            yield from (
-                found
-                for found in vars(module).values()
-                if isinstance(found, type) and issubclass(found, NeuronProcess) and found.__module__ == module.__name__
-            )
-
-
-PROCESSES: dict[type[Neuron], type[NeuronProcess]] = {process.spec: process for process in _neuron_processes()}
-"""The Process of each neuron specification."""
 
 
 class LayerProcesses:
@@ -46,7 +26,7 @@ class LayerProcesses:
 
     Attributes
     ----------
-    neurons : dict of str to NeuronProcess
+    neurons : dict of str to Neurons
         The neurons of every layer.
     synapses : dict of str to list of Synapses
         The synapses into every layer.
@@ -56,7 +36,7 @@ class LayerProcesses:
 
     def __init__(self, network: Network, num_steps: int, source: Any, recordings: Mapping[str, Recording]) -> None:
         self.network, self.num_steps, self.source, self.recordings = network, num_steps, source, recordings
-        self.neurons: dict[str, NeuronProcess] = {}
+        self.neurons: dict[str, Neurons] = {}
         self.synapses: dict[str, list[Synapses]] = {}
         self.recorders: dict[str, Recorder] = {}
         self._record(INPUT, source)
@@ -71,7 +51,7 @@ class LayerProcesses:
         yield from self.recorders.values()
 
     def _build(self, layer: Layer) -> None:
-        neuron = PROCESSES[type(layer.neuron)](
+        neuron = Neurons(
             shape=self.network.current_shapes[layer.name],
             neuron=layer.neuron,
             bias=0 if layer.bias is None else layer.bias,
@@ -84,7 +64,7 @@ class LayerProcesses:
         sender: Any = neuron
         self._record(layer.name, sender.s_out if layer.neuron.fires else sender.v_out, neuron.overflow_out)
 
-    def _connected(self, layer: Layer, neuron: NeuronProcess) -> Iterator[Synapses]:
+    def _connected(self, layer: Layer, neuron: Neurons) -> Iterator[Synapses]:
         delays = self.network.delays(layer.name)
         for index, ((source, synapse), delay) in enumerate(zip(layer.connections, delays, strict=True)):
             shape, name = self.network.shapes[source], f"{layer.name}_synapses_{index}"

@@ -65,14 +65,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     neuron, example, independent = blocks()
     with (root / "lava_aug" / "neurons.py").open("a", encoding="utf-8") as file:
         file.write(f"\n\n{neuron}\n")
-    shutil.copytree(root / "processes" / "double_threshold_if", root / "processes" / "leaky")
-    replaced = re.findall(r"`(\w+)`\s+by\s+`(\w+)`", SECTION)
-    assert len(replaced) == 3
-    for path in (root / "processes" / "leaky").glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        for old, new in replaced:
-            text = text.replace(old, new)
-        path.write_text(text, encoding="utf-8")
     examples = root / "tests" / "examples.py"
     insert(examples, "    ReadoutNeuron(),\n", f"    {example}\n")
     insert(examples, "\nDEVICES =", "from lava_aug.core.neurons import LeakyNeuron\n")

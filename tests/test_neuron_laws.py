@@ -260,10 +260,11 @@ def test_coefficients_stay_within_the_range_of_the_payload(neuron: Neuron, shape
 
 @each_population
 def test_the_state_starts_as_declared_and_keeps_its_width(neuron: Neuron, shape: Shape) -> None:
-    potentials = [variable for variable in neuron.variables if variable.name.startswith("v")]
-    assert len(potentials) == neuron.inputs
-    assert np.array_equal(np.broadcast_to(potentials[0].initial, shape), initial_state(neuron, shape).v)
-    low, high = signed_range(potentials[0].bits)
+    potential = neuron.variables[0]
+    assert (potential.name, potential.count) == ("v", neuron.inputs)
+    assert [(other.name, other.count) for other in neuron.variables[1:]] == [("n", neuron.keeps_n)] * neuron.fires
+    assert np.array_equal(np.broadcast_to(potential.initial, shape), initial_state(neuron, shape).v)
+    low, high = signed_range(potential.bits)
     for _, step in population_course(neuron, shape, 2, 2**24):
         assert low <= step.state.v.min() <= step.state.v.max() <= high
 

@@ -62,11 +62,24 @@ class Step(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """A variable of a neuron's state: its name, its width in bits, and what it is at the start of a window."""
+    """A variable of the state, as `State` names it.
+
+    Attributes
+    ----------
+    name : str
+        Its name in `State`, and that of its Var on Lava.
+    bits : int
+        Its width.
+    initial : int, float or array
+        What it is at the start of a window.
+    count : int
+        How many of it each neuron has to keep: one for each of its `Neuron.inputs`, none if it decides nothing.
+    """
 
     name: str
     bits: int
     initial: Numbers
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,11 +185,10 @@ class Neuron(Spec):
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """The state of one neuron."""
+        """The state."""
         v, n = self.initial()
-        names = ["v"] if self.inputs == 1 else [f"v{k}" for k in range(self.inputs)]
-        potentials = tuple(Variable(name, STATE_BITS, v) for name in names)
-        return (*potentials, Variable("n", STATE_BITS, n)) if self.keeps_n else potentials
+        potential = Variable("v", STATE_BITS, v, self.inputs)
+        return (potential, Variable("n", STATE_BITS, n, int(self.keeps_n))) if self.fires else (potential,)
 
     @property
     def rectifies(self) -> bool:

@@ -26,7 +26,7 @@ from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 
 from lava_aug.lava.supervision import SupervisedRuntime, supervise  # noqa: E402
-from lava_aug.processes import ImageSource, LayerProcesses, NeuronProcess, SpikingNetwork, Synapses  # noqa: E402
+from lava_aug.processes import ImageSource, LayerProcesses, Neurons, SpikingNetwork, Synapses  # noqa: E402
 
 CHANNEL_SIZE = 2
 """Slots of a channel between Lava processes: one to fill while the other is read. Lava's 64 eat /dev/shm."""
@@ -114,7 +114,7 @@ class Deployment:
         Presents the images.
     network : SpikingNetwork or None
         All layers, if fused.
-    neurons : dict of str to NeuronProcess
+    neurons : dict of str to Neurons
         The neurons of every layer, if not fused; probe or connect them as any Lava Process.
     synapses : dict of str to list of Synapses
         The synapses into every layer, if not fused.
@@ -132,7 +132,7 @@ class Deployment:
         self.total_steps = len(x) * num_steps + net.depth
         self.recordings = {name: self._recording(name) for name in net.shapes}
         self.network: SpikingNetwork | None = None
-        self.neurons: dict[str, NeuronProcess] = {}
+        self.neurons: dict[str, Neurons] = {}
         self.synapses: dict[str, list[Synapses]] = {}
         with unregistered():
             self.source = ImageSource(images=x, num_steps=num_steps, name=INPUT)

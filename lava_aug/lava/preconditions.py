@@ -13,6 +13,7 @@ from lava_aug.lava.lava_import import import_lava
 
 import_lava()
 
+from lava.magma.core.process.variable import Var  # noqa: E402
 from lava.proc.monitor.process import Monitor  # noqa: E402
 
 
@@ -40,8 +41,9 @@ def check_ports(executable: Any) -> None:
     for builder in executable.channel_builders:
         source, target = builder.src_port_initializer, builder.dst_port_initializer
         connected.add((builder.dst_process, target.name))
+        _check_payloads(builder.src_process, builder.dst_process)
         kinds = {_kind(source.d_type), _kind(target.d_type)}
-        if len(kinds - {None}) > 1:
+        if len(kinds - {None}) > 1 and not {Monitor} & {type(builder.src_process), type(builder.dst_process)}:
             raise BackendError(
                 f"{builder.src_process.name}.{source.name} sends {_name(source.d_type)}, but "
                 f"{builder.dst_process.name}.{target.name} reads {_name(target.d_type)}; choose ProcessModels of one "
@@ -55,6 +57,18 @@ def check_ports(executable: Any) -> None:
                 warnings.warn(
                     f"{process.name}.{name} is not connected and will read zeros", BackendWarning, stacklevel=2
                 )
+
+
+def _check_payloads(sender: Any, receiver: Any) -> None:
+    """Lava's own synapses take every spike for 1, unless they are told how wide spikes are."""
+    bits = getattr(receiver, "num_message_bits", None)
+    if getattr(sender, "graded", False) and isinstance(bits, Var) and not np.any(bits.init):
+        warnings.warn(
+            f"{sender.name} sends graded or negative spikes, but {receiver.name} takes each for 1, as its "
+            f"num_message_bits is 0; write {type(receiver).__name__}(..., num_message_bits=16)",
+            BackendWarning,
+            stacklevel=3,
+        )
 
 
 def _may_stay_open(process: Any, name: str, port: Any) -> bool:

@@ -77,7 +77,8 @@ def needs(net: Network, layer: Layer, widths: LayerPlan) -> LayerNeeds:
     neurons = math.prod(net.shapes[layer.name])
     synapses = net.num_synapses(layer.name)
     bits = widths.weight_bits or 1  # relays and sums have weights 1
-    variables, state_bits = _variables(layer), max(variable.bits for variable in layer.neuron.variables)
+    variables = _variables(layer)
+    state_bits = max(variable.bits for variable in layer.neuron.variables if variable.count)
     state = neurons * _state_bytes(variables, state_bits)
     least, most = (state + math.ceil(count * bits / 8) for count in (layer.num_weights, synapses))
     return LayerNeeds(
@@ -111,7 +112,13 @@ def _state_bytes(variables: tuple[str, ...], bits: int) -> int:
 def _variables(layer: Layer) -> tuple[str, ...]:
     """What a neuron keeps: its state, and a bias of its own."""
     own_bias = layer.bias is not None and layer.bias.size > 1
-    return (*(variable.name for variable in layer.neuron.variables), *(["bias"] if own_bias else []))
+    names = [name for variable in layer.neuron.variables for name in _numbered(variable.name, variable.count)]
+    return (*names, *(["bias"] if own_bias else []))
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    """A name for each of several variables: ``v``, or ``v0``, ``v1``, …"""
+    return [name] * count if count < 2 else [f"{name}{k}" for k in range(count)]
 
 
 def _fan_in(net: Network, layer: Layer) -> int:

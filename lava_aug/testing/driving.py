@@ -26,8 +26,6 @@ from lava.magma.core.process.variable import Var  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 
 from lava_aug.processes import ImageSource, Probe  # noqa: E402
-from lava_aug.processes.image_source.models import PyImageSourceFixed, PyImageSourceFloat  # noqa: E402
-from lava_aug.processes.probe.models import PyProbe  # noqa: E402
 from lava_aug.testing.models import configuration, number_kind  # noqa: E402
 from lava_aug.testing.wiring import connect, resolve, unconnected  # noqa: E402
 
@@ -188,7 +186,7 @@ def _feed(port: Any, values: NDArray[Any], config: Any, forced: dict[Any, Any]) 
     sent = values.astype(np.float64) if kind == "f" else _as_integers(port, values)
     source = ImageSource(images=sent, num_steps=1)
     source.s_out.connect(port)
-    forced[source] = PyImageSourceFloat if kind == "f" else PyImageSourceFixed
+    forced[source] = source.models["floating_pt" if kind == "f" else "fixed_pt"]
 
 
 def _as_integers(port: Any, values: NDArray[Any]) -> NDArray[Any]:
@@ -208,7 +206,7 @@ def _tape(port: Any, num_steps: int, forced: dict[Any, Any]) -> Tape:
     tape = Tape(port.shape, num_steps)
     probe = Probe(tape=tape)
     port.connect(probe.s_in)
-    forced[probe] = PyProbe
+    forced[probe] = probe.models["fixed_pt"]
     return tape
 
 

@@ -27,7 +27,7 @@ from lava_aug.core.results import Output
 from lava_aug.lava.deploy import Deployment, run
 from lava_aug.lava.supervision import supervise
 from lava_aug.netx.networks import load, save
-from lava_aug.processes import PROCESSES
+from lava_aug.processes import Neurons
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
 from lava_aug.verification.reference import interpret
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.lava
 
 
 def test_every_registered_type_is_tested() -> None:
-    assert set(NEURONS.values()) == {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS} == set(PROCESSES)
+    assert set(NEURONS.values()) == {type(neuron) for neuron, _ in EXAMPLE_POPULATIONS}
     assert set(SYNAPSES.values()) == {type(synapse) for synapse, _ in EXAMPLE_SYNAPSES}
 
 
@@ -55,7 +55,7 @@ def currents(neuron: Neuron, num_steps: int, shape: Shape) -> np.ndarray:
 
 
 def stepped(neuron: Neuron, a: np.ndarray, bias: np.ndarray, interval: int, offset: int) -> dict[str, np.ndarray]:
-    """What `Neuron.step` gives, with windows as `NeuronProcess` defines them."""
+    """What `Neuron.step` gives, with windows as `Neurons` defines them."""
     found: dict[str, list[Any]] = {"s_out": [], "v": [], "n": [], "overflow_out": []}
     state = initial_state(neuron, a.shape[1:])
     for time_step, current in enumerate(a, start=1):
@@ -77,9 +77,7 @@ def test_neurons(neuron: Neuron, shape: Shape) -> None:
     bias = np.resize(np.arange(-3, 3), (*shape[:-1], 1))
     bias = (bias / 8 if neuron.is_float else bias) * neuron.takes_bias
     expected = stepped(neuron, a, bias, interval, offset)
-    process = PROCESSES[type(neuron)](
-        shape=shape, neuron=neuron, bias=bias, reset_interval=interval, reset_offset=offset
-    )
+    process = Neurons(shape=shape, neuron=neuron, bias=bias, reset_interval=interval, reset_offset=offset)
     if not neuron.fires:
         expected = {"v_out": expected["v"], "v": expected["v"], "overflow_out": expected["overflow_out"]}
     tag = "floating_pt" if neuron.is_float else "fixed_pt"

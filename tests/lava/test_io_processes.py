@@ -9,8 +9,6 @@ from examples import EXAMPLE_SYNAPSES, name_of, weights
 from lava_aug.core.errors import SpecError
 from lava_aug.core.layers import Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
-from lava_aug.processes.image_source.models import PyImageSourceFixed
-from lava_aug.processes.synapses.models import PySynapsesFixed
 from lava_aug.simulation.recording import Recording
 from lava_aug.testing import run_process
 
@@ -132,17 +130,6 @@ def test_synapses_refuse(synapse: Any, shape: Shape, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         Synapses(synapse=synapse, shape=shape)
     assert str(caught.value) == message
-
-
-def test_fixed_point_models_refuse_floating_point_numbers() -> None:
-    """Lava would cut them to integers without a word."""
-    message = r"floating-point; run it with Loihi2SimCfg\(select_tag='floating_pt'\)$"
-    synapses: Any = Synapses(synapse=Dense(weight=np.array([[0.5]])), shape=(1,))
-    source: Any = ImageSource(images=np.ones((1, 2)), num_steps=1)
-    with pytest.raises(SpecError, match=message):
-        PySynapsesFixed(synapses.proc_params)
-    with pytest.raises(SpecError, match=message):
-        PyImageSourceFixed(source.proc_params)
 
 
 def test_recorder_keeps_and_counts() -> None:

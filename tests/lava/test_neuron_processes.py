@@ -1,5 +1,6 @@
 """Each neuron's Process alone on Lava, against traces computed by hand."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,18 +12,17 @@ from lava.proc.monitor.process import Monitor
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.layers import Relay
-from lava_aug.core.neurons import AugmentedNeuron, RateNeuron
+from lava_aug.core.neurons import MaxPoolNeuron
 from lava_aug.processes import (
     AugmentedIF,
     DoubleThresholdIF,
     ImageSource,
     IntegrateFire,
     MaxPool,
-    NeuronProcess,
+    Neurons,
     Readout,
     Synapses,
 )
-from lava_aug.processes.augmented_if.models import PyAugmentedIFFixed
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava
@@ -34,7 +34,7 @@ BOTTOM = -(2**23)
 class Trace(NamedTuple):
     """One neuron's input current, step by step, and what must come of it."""
 
-    process: type[NeuronProcess]
+    process: Callable[..., Neurons]
     options: dict[str, Any]
     a: list[int]
     s: list[int]
@@ -174,7 +174,7 @@ def test_augmented_saturates_at_both_ends_of_24_bits() -> None:
 
 
 @pytest.mark.parametrize("kind", [IntegrateFire, DoubleThresholdIF])
-def test_others_saturate_at_both_ends_of_24_bits(kind: type[NeuronProcess]) -> None:
+def test_others_saturate_at_both_ends_of_24_bits(kind: Callable[..., Neurons]) -> None:
     process = kind(shape=(2,), vth=10, v0=0)
     found = run_process(process, a_in=[[2**31 - 1, -(2**31)], [0, 0]], probe=["v"])
     assert found.s_out.tolist() == [[1, 0], [1, 0]]
@@ -198,7 +198,7 @@ FIRING = [IntegrateFire, DoubleThresholdIF, AugmentedIF]
 
 @pytest.mark.parametrize("kind", FIRING)
 @pytest.mark.parametrize("offset", [2, np.int64(5), 8])
-def test_windows_follow_each_other(kind: type[NeuronProcess], offset: Any) -> None:
+def test_windows_follow_each_other(kind: Callable[..., Neurons], offset: Any) -> None:
     """Resets at the start of the steps 2, 5 and 8, whether or not the offset is larger than the interval."""
     interval: Any = np.int64(3)
     process = kind(shape=(1,), vth=10, bias=4, reset_interval=interval, reset_offset=offset)
@@ -215,21 +215,21 @@ def test_windows_of_a_readout_without_a_pause() -> None:
 
 
 @pytest.mark.parametrize("kind", FIRING)
-def test_windows_of_one_step(kind: type[NeuronProcess]) -> None:
+def test_windows_of_one_step(kind: Callable[..., Neurons]) -> None:
     found = run_process(kind(shape=(1,), vth=10, bias=4, reset_interval=1), a_in=[[0], [1], [0]], probe=["v"])
     assert found.s_out.ravel().tolist() == [0, 1, 0]
     assert found.v.ravel().tolist() == [9, 0, 9]
 
 
 @pytest.mark.parametrize("kind", FIRING)
-def test_bounds_of_n_start_again_with_every_window(kind: type[NeuronProcess]) -> None:
+def test_bounds_of_n_start_again_with_every_window(kind: Callable[..., Neurons]) -> None:
     process = kind(shape=(1,), vth=10, v0=0, bias=99, n_max=1, reset_interval=3, reset_offset=2)
     found = run_process(process, num_steps=8, probe=["n"])
     assert found.n.ravel().tolist() == [1, 1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("kind", FIRING)
-def test_never_reset_by_default(kind: type[NeuronProcess]) -> None:
+def test_never_reset_by_default(kind: Callable[..., Neurons]) -> None:
     found = run_process(kind(shape=(1,), vth=10, bias=4), num_steps=50)
     assert np.cumsum(found.s_out).tolist() == [(5 + 4 * t) // 10 for t in range(1, 51)]
 
@@ -250,7 +250,7 @@ def test_maps_and_broadcast_biases() -> None:
         (Readout, {"v": [[0, 8]]}),
     ],
 )
-def test_every_var_can_be_read(process: type[NeuronProcess], expected: dict[str, list[Any]]) -> None:
+def test_every_var_can_be_read(process: Callable[..., Neurons], expected: dict[str, list[Any]]) -> None:
     options: dict[str, Any] = {"vth": 10} if process is not Readout else {}
     made = process(shape=(2,), bias=[0, 8], **options)
     found = run_process(made, num_steps=1, probe=made.vars.member_names)
@@ -384,16 +384,11 @@ def test_floating_point_parameters_can_be_set_between_runs() -> None:
             {"vth": 0},
             "RateNeuron.vth: expected an integer from 1 to 8388607 or a positive float, found 0",
         ),
+        (Neurons, {"neuron": "IF"}, "Neurons: expected a lava_aug.core.neurons.Neuron, found 'IF'"),
         (
-            IntegrateFire,
-            {"neuron": AugmentedNeuron(vth=3, v0=0)},
-            "IntegrateFire: expected a RateNeuron, found AugmentedNeuron(vth=3, v0=0, n_max=None, vth_lo=-1, "
-            "signed=False, message_bits=16)",
-        ),
-        (
-            IntegrateFire,
-            {"neuron": RateNeuron(vth=3), "vth": 3, "v0": 1},
-            "IntegrateFire: give either a neuron or its parameters ['v0', 'vth']",
+            Neurons,
+            {"neuron": MaxPoolNeuron(kernel_size=(1, 1)), "bias": 1},
+            "MaxPoolNeuron: expected input current (..., height, width), found shape (2,)",
         ),
         (Readout, {"reset_interval": 0}, "reset_interval: expected an integer of at least 1 or None, found 0"),
         (Readout, {"reset_interval": 2.0}, "reset_interval: expected an integer of at least 1 or None, found 2.0"),
@@ -418,7 +413,7 @@ def test_floating_point_parameters_can_be_set_between_runs() -> None:
         (Readout, {"bias": [1, 2, 3]}, "bias: expected a shape that broadcasts to (2,), found (3,)"),
     ],
 )
-def test_constructors_refuse(process: type[NeuronProcess], options: dict[str, Any], message: str) -> None:
+def test_constructors_refuse(process: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         process(shape=(2,), **options)
     assert str(caught.value) == message
@@ -441,13 +436,6 @@ def test_constructors_refuse_misspelt_missing_and_foreign_parameters(options: di
         IntegrateFire(shape=(2,), **options)
 
 
-def test_fixed_point_models_refuse_floating_point_neurons() -> None:
-    """Lava would cut the threshold to an integer without a word."""
-    process: Any = AugmentedIF(shape=(2,), vth=0.5)
-    with pytest.raises(SpecError, match=r"is floating-point; run it with Loihi2SimCfg\(select_tag='floating_pt'\)$"):
-        PyAugmentedIFFixed(process.proc_params)
-
-
 def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
     process: Any = AugmentedIF(shape=(2, 3), vth=np.array([[10], [4]]), v0=0, reset_interval=2, reset_offset=1)
     change = {1: lambda: process.vth.set(np.array([[5], [4]]))}
@@ -461,7 +449,7 @@ def test_parameters_of_each_neuron_are_vars_of_their_shape() -> None:
 
 def test_parameters_must_fit_the_population() -> None:
     with pytest.raises(SpecError, match=r"RateNeuron.vth: expected a shape that broadcasts to \(2,\), found \(3,\)"):
-        IntegrateFire(shape=(2,), vth=[1, 2, 3])
+        IntegrateFire(shape=(2,), vth=np.array([1, 2, 3]))
 
 
 def test_max_pooling_by_hand() -> None:
@@ -476,4 +464,4 @@ def test_max_pooling_by_hand() -> None:
 
 def test_max_pooling_takes_no_bias() -> None:
     with pytest.raises(SpecError, match="bias: MAXPOOL neurons take none, found 3"):
-        MaxPool(shape=(1, 4), kernel_size=(1, 2), bias=3)
+        Neurons(shape=(1, 4), neuron=MaxPoolNeuron(kernel_size=(1, 2)), bias=3)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from clocks import Clock
 from faulty.process import FloatSink, Middle, Source, chain
 from lava.magma.core.run_conditions import RunContinuous, RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF
 from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
@@ -25,6 +28,7 @@ from nets import images_for, small_net
 from lava_aug.core.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.lava import deploy, preconditions
 from lava_aug.lava.supervision import supervise
+from lava_aug.processes import AugmentedIF, IntegrateFire, Readout
 from lava_aug.simulation.simulator import simulate
 from lava_aug.testing import run_process
 from lava_aug.testing.leftovers import check_leftovers, leftovers
@@ -128,6 +132,43 @@ def test_a_monitor_of_a_var_is_no_reason_to_warn() -> None:
         assert monitor.get_data()[lif.name]["v"].shape == (2, 1)
     ours = [str(warning.message) for warning in found if issubclass(warning.category, BackendWarning)]
     assert ours == [f"{lif.name}.a_in is not connected and will read zeros"]
+
+
+def test_monitors_may_read_floats() -> None:
+    """Lava declares their ports as integers, and keeps what arrives as it is."""
+    neurons, monitors = Readout((2,), floating=True, bias=[0.25, -1.5]), (Monitor(), Monitor())
+    for monitor, target in zip(monitors, (neurons.v_out, neurons.v), strict=True):
+        monitor.probe(target, 2)
+    with pytest.warns(BackendWarning, match="a_in is not connected"), supervise(neurons):
+        neurons.run(condition=RunSteps(2), run_cfg=Loihi2SimCfg(select_tag="floating_pt"))
+        found = [monitor.get_data()[neurons.name] for monitor in monitors]
+    assert [data[name].tolist() for data, name in zip(found, ("v_out", "v"), strict=True)] == [
+        [[0.25, -1.5], [0.5, -3.0]]
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("neurons", "bits", "expected", "warns"),
+    [
+        (lambda: AugmentedIF((1,), 10, v0=0, bias=35), 0, [0, 2], True),
+        (lambda: AugmentedIF((1,), 10, v0=0, bias=35), 16, [0, 6], False),
+        (lambda: IntegrateFire((1,), 10, v0=0, bias=35), 0, [0, 2], False),
+    ],
+)
+def test_graded_spikes_into_synapses_that_count_them_as_ones_warn(
+    neurons: Callable[[], Any], bits: int, expected: list[int], warns: bool
+) -> None:
+    sender, dense = neurons(), Dense(weights=np.array([[2]]), num_message_bits=bits)
+    sender.s_out.connect(dense.s_in)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert run_process(dense, num_steps=2).a_out.ravel().tolist() == expected
+    ours = [str(warning.message) for warning in found if issubclass(warning.category, BackendWarning)]
+    message = (
+        f"{sender.name} sends graded or negative spikes, but {dense.name} takes each for 1, as its num_message_bits "
+        "is 0; write Dense(..., num_message_bits=16)"
+    )
+    assert ours == [message] * warns
 
 
 def test_too_little_shared_memory_is_noticed_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from lava_aug.core.layers import Conv, Dense, Relay
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State
 from lava_aug.kernels import compiled
-from lava_aug.processes import layer_processes, neuron_process
+from lava_aug.processes import layer_processes, neurons
 from lava_aug.simulation import pipeline
 from lava_aug.simulation.recording import Recording
 from lava_aug.verification import reference
@@ -81,15 +81,15 @@ def test_a_specification_that_starts_wrong_stands_alone(monkeypatch: pytest.Monk
 
 def test_a_model_that_is_wrong_from_the_third_step_on_and_one_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """One neuron of the layer with `VTH` sends one too many; and the fused model fails."""
-    original = neuron_process.SpikingModel.send
+    original = neurons.NeuronModel.send
 
     def wrong(self: Any, s: np.ndarray) -> None:
-        original(self, s + np.array([0, 1, 0]) * (self.neuron.vth == VTH and self.t >= 3))
+        original(self, s + np.array([0, 1, 0]) * (getattr(self.neuron, "vth", 0) == VTH and self.t >= 3))
 
     def broken(*arguments: Any) -> None:
         raise ValueError("planted")
 
-    monkeypatch.setattr(neuron_process.SpikingModel, "send", wrong)
+    monkeypatch.setattr(neurons.NeuronModel, "send", wrong)
     monkeypatch.setattr(pipeline.Pipeline, "step", broken)
     found = verify(ladder(), IMAGES, 4)
     assert [pair.equal for pair in found.pairs] == [True, True, False, False]
@@ -105,13 +105,13 @@ def test_a_model_that_is_wrong_from_the_third_step_on_and_one_that_raises(monkey
 
 
 def test_a_window_that_does_not_reset_shows_in_the_second_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = neuron_process.SpikingModel.reset
+    original = neurons.NeuronModel.reset
 
     def wrong(self: Any) -> None:
-        if self.neuron.vth != VTH or self.time_step < 5:
+        if getattr(self.neuron, "vth", 0) != VTH or self.time_step < 5:
             original(self)
 
-    monkeypatch.setattr(neuron_process.SpikingModel, "reset", wrong)
+    monkeypatch.setattr(neurons.NeuronModel, "reset", wrong)
     mismatch = mismatches(verify(ladder(), IMAGES, 4))[HIERARCHICAL]
     # what the first image left: 28 and 36 - 30; so the second pixels need 2 more, and get 2 in the first step
     assert (mismatch.layer, mismatch.step, mismatch.image, mismatch.neuron) == ("second", 1, 1, (1,))

@@ -1,1 +1,0 @@
-"""`process.py`: ports and Vars; `models.py`: receive, step, send."""
