@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,15 @@ def attempt(reader: str, path: Path) -> Outcome:
     except BaseException as error:
         kind, foreign = type(error).__name__, repr(error)
     return Outcome(kind, foreign, time.process_time() - start)
+
+
+def with_other_bytes(whole: bytes, numbers: Sequence[int], seeds: int, *, cut: bool = False) -> Iterator[bytes]:
+    """For each seed, a file with one of these numbers of bytes overwritten; a third of them cut, on request."""
+    for rng in map(random.Random, range(seeds)):
+        data = bytearray(whole)
+        for _ in range(rng.choice(numbers)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        yield bytes(data[: rng.choice([len(data), len(data), rng.randrange(len(data))])] if cut else data)
 
 
 # Valid files

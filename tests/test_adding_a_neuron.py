@@ -1,48 +1,16 @@
 """CONTRIBUTING.md, done as it is printed: its neuron is added to a copy of the project, and the tests run there."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import textwrap
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from copies import blocks_of, copy_project, insert, output_of, section_of
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
 HAS_LAVA = any(distributions(name="lava-nc"))
-COPIED = ("lava_aug", "processes", "tests", "docs", "pyproject.toml", "CONTRIBUTING.md", "README.md")
-SECTION = (
-    (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Adding a neuron")[2].partition("\n## ")[0]
-)
-
-
-def blocks() -> list[str]:
-    """The code of the section: the class, the line of the example, the class of the independent reader."""
-    found = re.findall(r"-->\n\n((?:       .*\n|\n)+)", SECTION)
-    return [textwrap.dedent(block).strip() for block in found]
-
-
-def insert(path: Path, before: str, text: str) -> None:
-    """Put a text before the only place where another one stands."""
-    old = path.read_text(encoding="utf-8")
-    assert old.count(before) == 1, f"{path}: {before!r}"
-    path.write_text(old.replace(before, text + before), encoding="utf-8")
-
-
-def output_of(project: Path, *arguments: str) -> str:
-    """What Python prints in the copy."""
-    environment = {**os.environ, "PYTHONPATH": str(project)}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    return done.stdout
-
+SECTION = section_of("Adding a neuron")
 
 TABLE = """
 import sys
@@ -57,12 +25,8 @@ print(table_of(TABLES["Neuron LEAKY"]))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the steps of the section are done."""
-    root = tmp_path_factory.mktemp("project")
-    for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        options = {"symlinks": True, "ignore": shutil.ignore_patterns("__pycache__")} if copy is shutil.copytree else {}
-        copy(ROOT / name, root / name, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    neuron, example, independent = blocks()
+    root = copy_project(tmp_path_factory.mktemp("project"))
+    neuron, example, independent = blocks_of(SECTION)
     with (root / "lava_aug" / "neurons.py").open("a", encoding="utf-8") as file:
         file.write(f"\n\n{neuron}\n")
     examples = root / "tests" / "examples.py"

@@ -1,7 +1,6 @@
 """Arrays and weights of others: read, or an error that says what is wrong; never a traceback, never executed."""
 
 import io
-import random
 import re
 import struct
 import tracemalloc
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fuzz import with_other_bytes
 from torch import nn
 
 from lava_aug.commands.inputs import read_images, read_model
@@ -164,14 +164,9 @@ def test_files_that_are_not_there(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "b.npz"])
 def test_damaged_files_give_arrays_or_our_error(name: str, folder: Path) -> None:
-    whole = (folder / name).read_bytes()
     kinds = set()
-    for seed in range(400):
-        rng = random.Random(seed)
-        data = bytearray(whole)
-        for _ in range(rng.choice([1, 2, 10])):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        (folder / "x").write_bytes(data[: rng.choice([len(data), len(data), rng.randrange(len(data))])])
+    for data in with_other_bytes((folder / name).read_bytes(), [1, 2, 10], 400, cut=True):
+        (folder / "x").write_bytes(data)
         try:
             found, _ = read_images(str(folder / "x"))
             kinds.add(type(found))
@@ -244,11 +239,7 @@ def test_weights_are_read(model: str, tmp_path: Path) -> None:
 def test_damaged_weights_give_weights_or_our_error(zipped: bool, model: str, tmp_path: Path) -> None:
     whole = weights_of(nn.Linear(3, 2).state_dict(), _use_new_zipfile_serialization=zipped)
     errors, path = [], tmp_path / "w.pt"
-    for seed in range(300):
-        rng = random.Random(seed)
-        data = bytearray(whole)
-        for _ in range(rng.choice([1, 3])):
-            data[rng.randrange(len(data))] = rng.randrange(256)
+    for data in with_other_bytes(whole, [1, 3], 300):
         path.write_bytes(data)
         try:
             assert isinstance(read_model(model, path), nn.Linear)

@@ -2,13 +2,13 @@
 
 import gzip
 import pickle
-import random
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz import with_other_bytes
 from PIL import Image
 
 from lava_aug.core.errors import InputError
@@ -153,12 +153,7 @@ def test_images_that_would_use_up_the_memory(size: int, tmp_path: Path) -> None:
 def test_damaged_images_give_images_or_our_error(tmp_path: Path) -> None:
     write_folder(tmp_path / "test")
     path, kinds = tmp_path / "test" / "cat" / "1.png", set()
-    whole = path.read_bytes()
-    for seed in range(600):
-        rng = random.Random(seed)
-        data = bytearray(whole)
-        for _ in range(rng.choice([1, 3])):
-            data[rng.randrange(len(data))] = rng.randrange(256)
+    for data in with_other_bytes(path.read_bytes(), [1, 3], 600):
         path.write_bytes(data)
         try:
             kinds.add(load_images("CIFAR10", tmp_path).images.shape)

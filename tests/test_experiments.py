@@ -326,49 +326,8 @@ def test_wrong_choices(make: Callable[[], object], message: str) -> None:
 # Engines
 
 
-def killer(pids: list[int]) -> Callable[[str, int, int], None]:
-    """Kills the first of the processes once some parts have arrived."""
-    left = list(pids)
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what == "simulating" and left and done > total / 5:
-            os.kill(left.pop(), signal.SIGKILL)
-            left.clear()
-
-    return progress
-
-
 def test_processes_give_the_same(compared: Callable[..., la.Comparison]) -> None:
     assert content(compared(engine="loky", jobs=2)) == content(compared())
-
-
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """Two dask workers in processes of their own, on loopback."""
-    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(host="127.0.0.1", silence_logs=50, **options) as found:
-        yield found
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_dask_worker_is_killed_in_the_middle(
-    compared: Callable[..., la.Comparison], cluster: Any, tmp_path: Path
-) -> None:
-    from distributed import Client
-
-    with Client(cluster.scheduler_address, set_as_default=False) as client:
-        found_pids: Any = client.run(os.getpid)
-        pids = list(found_pids.values())
-    assert len(pids) == 2
-    found = compared(
-        engine="dask", scheduler=cluster.scheduler_address, parts=tmp_path, progress=killer(pids), jobs=None
-    )
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids[-1], 0)
-    assert content(found) == content(compared())
-    assert len(list(tmp_path.iterdir())) == 16
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -390,8 +349,8 @@ def dask_scheduler(port: int = 0) -> Iterator[tuple[str, Any]]:
 
 
 @contextlib.contextmanager
-def dask_worker(address: str) -> Iterator[None]:
-    """As the documentation starts one: one thread."""
+def dask_worker(address: str) -> Iterator[Any]:
+    """A process, as the documentation starts one: one thread."""
     command = (sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny")
     options: dict[str, Any] = {
         "stderr": subprocess.DEVNULL,
@@ -399,17 +358,47 @@ def dask_worker(address: str) -> Iterator[None]:
     }
     with subprocess.Popen([*command, "--no-dashboard"], **options) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def cluster_of_one() -> Iterator[str]:
+    """The address of a scheduler with one worker of one thread."""
+    pytest.importorskip("distributed", reason="needs the extra dask")
+    with dask_scheduler() as (address, _), dask_worker(address):
+        yield address
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_dask_worker_is_killed_in_the_middle(
+    compared: Callable[..., la.Comparison], cluster_of_one: str, tmp_path: Path
+) -> None:
+    from distributed import Client
+
+    with dask_worker(cluster_of_one) as second:
+        with Client(cluster_of_one, set_as_default=False) as client:
+            client.wait_for_workers(2)
+            found_pids: Any = client.run(os.getpid)
+        assert second.pid in found_pids.values()
+
+        def kill(what: str, done: int, total: int) -> None:
+            if what == "simulating" and done > total / 5:
+                second.kill()
+
+        found = compared(engine="dask", scheduler=cluster_of_one, parts=tmp_path, progress=kill)
+        assert second.wait() == -signal.SIGKILL
+    assert content(found) == content(compared())
+    assert len(list(tmp_path.iterdir())) == 16
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
-    compared: Callable[..., la.Comparison], tmp_path: Path
+    compared: Callable[..., la.Comparison], cluster_of_one: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("distributed", reason="needs the extra dask")
     with dask_scheduler() as (address, process), dask_worker(address):
 
         def kill(what: str, done: int, total: int) -> None:
@@ -422,8 +411,7 @@ def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
             compared(engine="dask", scheduler=address, parts=tmp_path, progress=kill)
     kept = len(list(tmp_path.iterdir()))
     assert 1 <= kept < 16
-    with dask_scheduler() as (address, _), dask_worker(address):
-        again = compared(engine="dask", scheduler=address, parts=tmp_path)
+    again = compared(engine="dask", scheduler=cluster_of_one, parts=tmp_path)
     assert len(list(tmp_path.iterdir())) == 16
     assert content(again) == content(compared())
 
@@ -443,14 +431,6 @@ def test_errors_on_dask_workers_are_theirs(cluster_of_one: Any) -> None:
         la.BackendError, match=r"engine 'dask': a worker cannot import what it needs: No module named 'x"
     ):
         list(engines.spread(import_what_is_not_there, range(2), engine="dask", scheduler=cluster_of_one))
-
-
-@pytest.fixture(scope="module")
-def cluster_of_one() -> Iterator[str]:
-    """The address of a scheduler with one worker of one thread."""
-    pytest.importorskip("distributed", reason="needs the extra dask")
-    with dask_scheduler() as (address, _), dask_worker(address):
-        yield address
 
 
 def test_a_scheduler_that_has_not_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

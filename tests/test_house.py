@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import site_modules
@@ -21,7 +22,6 @@ PACKAGE, PROCESSES = ROOT / "lava_aug", ROOT / "processes"
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
 HAS_LAVA = any(distributions(name="lava-nc"))
-ONLY_WITH_LAVA = (pytest.mark.lava, pytest.mark.skipif(not HAS_LAVA, reason="needs Lava"))
 
 WHOLE_ROOMS = {"commands", "processes", "testing"}
 """Packages that imports and diagrams know as a whole."""
@@ -181,42 +181,63 @@ def test_who_imports_lava_and_torch(name: str) -> None:
     assert not imports_any(imports(MODULES[name], at_import=True), "torch") or name in IMPORT_TORCH
 
 
-# Neurons and those who ask
+# Neurons and synapses speak for themselves
 
 NEURON_NAMES = {kind.__name__ for kind in NEURONS.values()}
 NEURON_PARAMETERS = {name for kind in NEURONS.values() for name, _ in kind.declarations()}
+SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
+SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
 
 
-def asked_of_neurons(source: str) -> list[str]:
-    """Calls by which code finds out what a neuron is, instead of asking it."""
+class Kind(NamedTuple):
+    """What is asked about: how variables for it are called, its base class, the classes, and their parameters."""
+
+    variable: str
+    base: str
+    classes: set[str]
+    parameters: set[str]
+
+
+ASKING = {"isinstance", "issubclass", "hasattr", "getattr"}
+NEURON = Kind(r"\bneuron$", "Neuron", NEURON_NAMES, NEURON_PARAMETERS)
+SYNAPSE = Kind(r"synapse|outer|inner|taker", "Synapse", SYNAPSE_CLASSES, set())
+
+
+def questions(source: str, kind: Kind) -> list[str]:
+    """Calls by which code finds out which type something has, or whether it has an attribute, instead of asking it."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"isinstance", "getattr", "hasattr"}:
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKING):
             continue
-        asked, about = ast.unparse(node.args[0]), ast.unparse(node.args[1])
-        is_neuron = asked.split(".")[-1] == "neuron"
-        by_type = about != "Neuron" and (is_neuron or set(re.findall(r"\w+", about)) & NEURON_NAMES)
-        by_name = is_neuron or about.strip("'\"") in NEURON_PARAMETERS
-        defaulted = ast.unparse(node.func) == "hasattr" or len(node.args) == 3
-        if by_type if ast.unparse(node.func) == "isinstance" else by_name and defaulted:
+        asked, about = (ast.unparse(part) for part in node.args[:2])
+        is_one = re.search(kind.variable, asked)
+        by_type = about != kind.base and (is_one or set(re.findall(r"\w+", about)) & kind.classes)
+        by_name = is_one or about.strip("'\"") in kind.parameters
+        optional = node.func.id == "hasattr" or len(node.args) == 3
+        if by_name and optional if "attr" in node.func.id else by_type:
             found.append(ast.unparse(node))
     return found
 
 
 @pytest.mark.parametrize(
-    ("source", "number"),
+    ("source", "kind", "count"),
     [
-        ("isinstance(layer.neuron, MaxPoolNeuron)", 1),
-        ("isinstance(a, (Dense, RateNeuron))", 1),
-        ("hasattr(layer.neuron, 'vth_lo')", 1),
-        ("getattr(spec, 'vth', None)", 1),
-        ("getattr(neuron, name, 0)", 1),
-        ("isinstance(self.neuron, Neuron), isinstance(term.synapse, Dense), getattr(neuron, name)", 0),
-        ("COMPILED[type(neuron)], type(neuron) in FIRING", 0),
+        ("isinstance(layer.neuron, MaxPoolNeuron)", NEURON, 1),
+        ("isinstance(a, (Dense, RateNeuron))", NEURON, 1),
+        ("hasattr(layer.neuron, 'vth_lo')", NEURON, 1),
+        ("getattr(spec, 'vth', None)", NEURON, 1),
+        ("getattr(neuron, name, 0)", NEURON, 1),
+        ("isinstance(self.neuron, Neuron), isinstance(term.synapse, Dense), getattr(neuron, name)", NEURON, 0),
+        ("COMPILED[type(neuron)], type(neuron) in FIRING", NEURON, 0),
+        ("isinstance(x, Conv)", SYNAPSE, 1),
+        ("isinstance(term.synapse, (Relay, int))", SYNAPSE, 1),
+        ("isinstance(synapse, Synapse)", SYNAPSE, 0),
+        ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", SYNAPSE, 2),
+        ("getattr(synapse, name)", SYNAPSE, 0),
     ],
 )
-def test_what_asks_for_the_type_of_a_neuron_is_found(source: str, number: int) -> None:
-    assert len(asked_of_neurons(source)) == number
+def test_the_parser_of_questions(source: str, kind: Kind, count: int) -> None:
+    assert len(questions(source, kind)) == count
 
 
 @pytest.mark.parametrize(
@@ -225,47 +246,16 @@ def test_what_asks_for_the_type_of_a_neuron_is_found(source: str, number: int) -
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_nobody_asks_for_the_type_of_a_neuron(path: Path) -> None:
-    assert not asked_of_neurons(path.read_text(encoding="utf-8")), (
-        "see lava_aug/core/neuron.py: a neuron says it itself"
+    assert not questions(path.read_text(encoding="utf-8"), NEURON), (
+        "a neuron says it itself: see lava_aug/core/neuron.py"
     )
-
-
-# Synapses speak for themselves
-
-SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
-SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
-
-
-def asks(tree: ast.AST) -> Iterator[str]:
-    """Calls that ask of which type a synapse is, or whether it has an attribute."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            names = {part.id for part in ast.walk(node.args[-1]) if isinstance(part, ast.Name)}
-            by_type = node.func.id in ("isinstance", "issubclass") and names & SYNAPSE_CLASSES
-            optional = node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) > 2)
-            if by_type or (optional and re.search(r"synapse|outer|inner|taker", ast.unparse(node.args[0]))):
-                yield ast.unparse(node)
-
-
-@pytest.mark.parametrize(
-    ("code", "count"),
-    [
-        ("isinstance(x, Conv)", 1),
-        ("isinstance(term.synapse, (Relay, int))", 1),
-        ("isinstance(synapse, Synapse)", 0),
-        ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", 2),
-        ("getattr(synapse, name)", 0),
-    ],
-)
-def test_the_parser_of_questions(code: str, count: int) -> None:
-    assert len(list(asks(ast.parse(code)))) == count
 
 
 @pytest.mark.parametrize("path", [*FILES, *sorted(PROCESSES.rglob("*.py"))], ids=lambda p: str(p.relative_to(ROOT)))
 def test_nobody_asks_of_which_type_a_synapse_is(path: Path) -> None:
     """It says itself what others have to know; what only they know is in tables by its class."""
     if path.stem not in SYNAPSE_MODULES or path.parent != PACKAGE / "core":
-        assert list(asks(ast.parse(path.read_text(encoding="utf-8")))) == []
+        assert questions(path.read_text(encoding="utf-8"), SYNAPSE) == []
 
 
 # The package itself
@@ -283,20 +273,15 @@ def test_importing_the_package_imports_no_other(tmp_path: Path) -> None:
 PUBLIC: set[str] = set(vars(lava_aug)["__all__"])
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(PUBLIC - NAMES_FROM_LAVA, id="without Lava"),
-        pytest.param(PUBLIC, id="all", marks=ONLY_WITH_LAVA),
-    ],
-)
-def test_public_names_are_there_whatever_was_imported_before(names: set[str], tmp_path: Path) -> None:
-    modules = sorted(set(MODULES) - (set() if names >= NAMES_FROM_LAVA else IMPORT_LAVA))
+@pytest.mark.parametrize("lava", [pytest.param(HAS_LAVA, marks=[pytest.mark.lava] if HAS_LAVA else [])])
+def test_public_names_are_there_whatever_was_imported_before(lava: bool, tmp_path: Path) -> None:
+    modules = sorted(set(MODULES) - (set() if lava else IMPORT_LAVA))
+    names = sorted(PUBLIC - (set() if lava else NAMES_FROM_LAVA))
     code = "\n".join(
         [
             "import importlib, types, lava_aug",
             f"for name in {modules}: importlib.import_module('lava_aug.' + name)",
-            f"for name in {sorted(names)}:",
+            f"for name in {names}:",
             "    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {'plot'}), name",
         ]
     )

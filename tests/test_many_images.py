@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import weights
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, images_for, layer, networks, payloads_for, small_net
 
@@ -25,6 +25,7 @@ def summed(output: Output) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=50)
 @given(data=st.data(), batch_size=st.integers(1, 4), presentation=st.sampled_from(["constant", "first"]))
 def test_sums_are_those_of_the_counts_per_image(
     method: str, data: st.DataObject, batch_size: int, presentation: Any

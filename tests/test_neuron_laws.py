@@ -1,6 +1,7 @@
 """Laws that hold for whole families of neurons: the loop of unit spikes, the theorem, the ledger, the carriers."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ TOP = 2**23 - 1
 BOTTOM = -(2**23)
 
 quick = settings(deadline=None)
+some = settings(deadline=None, max_examples=50)
+"""For each of many neurons."""
 
 each_neuron = pytest.mark.parametrize("neuron", EXAMPLE_NEURONS, ids=repr)
-each_fixed_point = pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if not n.is_float], ids=repr)
 
 thresholds = st.integers(1, 50) | st.integers(1, 2**22)  # so that v and a few inputs stay within 24 bits
 n_maxima = st.none() | st.integers(1, 30)
@@ -141,7 +143,7 @@ def test_n_stays_within_its_bounds(vth: int, vth_lo: int, n_max: int | None, inp
 
 
 @pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if type(n).integrate is Neuron.integrate], ids=repr)
-@quick
+@some
 @given(st.data())
 def test_the_ledger_of_v_balances(neuron: Neuron, data: st.DataObject) -> None:
     """``v0 + sum of inputs == v + n * vth`` whatever was sent, if nothing leaks; ``n`` is the sum of it."""
@@ -181,50 +183,34 @@ def test_batched_equals_one_by_one(neuron: Neuron, shape: Shape) -> None:
     assert spikes > 0 or not neuron.fires or np.max(getattr(neuron, "vth", 0)) > 1000
 
 
-@pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if type(n) in COMPILED and not n.is_float], ids=repr)
+def carriers(neuron: Neuron, device: str) -> list[Callable[[list[int]], Any]]:
+    """Integers of torch; and, for neurons that are computed in them, floating-point numbers of numpy and torch."""
+    whole, single = (functools.partial(torch.tensor, dtype=x, device=device) for x in (torch.int64, torch.float32))
+    return [whole, *([single, functools.partial(np.array, dtype=np.float64)] if type(neuron) in COMPILED else [])]
+
+
+@pytest.mark.parametrize("neuron", [n for n in EXAMPLE_NEURONS if not n.is_float], ids=repr)
 @pytest.mark.parametrize("device", DEVICES)
-@quick
+@some
 @given(data=st.data())
 def test_all_carriers_agree(neuron: Neuron, device: str, data: st.DataObject) -> None:
     largest = data.draw(st.sampled_from([20, 3000, 2**22, 2**24]))
     currents = st.lists(st.integers(-largest, largest), min_size=6, max_size=6)
-    biases = st.lists(st.integers(max(BOTTOM, -largest), min(TOP, largest)), min_size=6, max_size=6)
-    bias = np.array(data.draw(biases))
-    integer = initial_state(neuron, (6,))
-    double = State(integer.v.astype(np.float64), integer.n.astype(np.float64))
-    v, n = (torch.tensor(x, dtype=torch.float32, device=device) for x in integer[:2])
-    single = State(v, n)
+    bias = data.draw(st.lists(st.integers(max(BOTTOM, -largest), min(TOP, largest)), min_size=6, max_size=6))
+    integer, made = initial_state(neuron, (6,)), carriers(neuron, device)
+    states = [State(make(integer.v.tolist()), make(integer.n.tolist())) for make in made]
     for a in data.draw(st.lists(currents, min_size=1, max_size=6)):
-        expected = neuron.step(integer, np.array(a), bias)
-        in_double = neuron.step(double, np.array(a, np.float64), bias)
-        in_single = neuron.step(
-            single, torch.tensor(a, dtype=torch.float32, device=device), torch.tensor(bias, device=device).float()
-        )
-        for found in (in_double, in_single):
+        expected = neuron.step(integer, np.array(a), np.array(bias))
+        integer = expected.state
+        for index, make in enumerate(made):
+            found = neuron.step(states[index], make(a), make(bias))
             assert found.s.tolist() == expected.s.tolist()
             assert found.state.v.tolist() == expected.state.v.tolist()
             assert found.state.n.tolist() == expected.state.n.tolist()
             assert found.saturated.tolist() == expected.saturated.tolist()
             assert listed(found.capped) == listed(expected.capped)
-        assert in_single.s.dtype == torch.float32
-        integer, double, single = expected.state, in_double.state, in_single.state
-
-
-@each_fixed_point
-@pytest.mark.parametrize("device", DEVICES)
-@quick
-@given(data=st.data())
-def test_integers_of_torch_and_numpy_agree(neuron: Neuron, device: str, data: st.DataObject) -> None:
-    integer = initial_state(neuron, (6,))
-    in_torch = State(torch.tensor(integer.v, device=device), torch.tensor(integer.n, device=device))
-    for currents in data.draw(st.lists(st.lists(st.integers(-(2**24), 2**24), min_size=6, max_size=6), max_size=6)):
-        expected = neuron.step(integer, np.array(currents), np.array(3))
-        found = neuron.step(in_torch, torch.tensor(currents, device=device), torch.tensor(3, device=device))
-        assert found.s.tolist() == expected.s.tolist()
-        assert (found.s.dtype, found.state.v.dtype) == (torch.int64, torch.int64)
-        assert found.state.v.tolist() == expected.state.v.tolist()
-        assert found.saturated.tolist() == expected.saturated.tolist()
-        integer, in_torch = expected.state, found.state
+            assert found.s.dtype == found.state.v.dtype == make([0]).dtype
+            states[index] = found.state
 
 
 # What neurons say of themselves

@@ -55,7 +55,7 @@ def check_leftovers(before: set[str], patience: float | None = None) -> None:
     """
     deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     left = leftovers() - before
-    while left := left & leftovers():
+    while left and (left := left & leftovers()):
         if time.monotonic() > deadline:
             raise AssertionError(
                 f"left behind: {', '.join(sorted(left))}; stop() every network, or run it within lava_aug.supervise"
