@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from examples import EXAMPLE_NEURONS, INTEGER_SYNAPSES, name_of
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from lava_aug.kernels.compiled import (
     compiled_population,
     is_compiled,
 )
-from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
+from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, count, fan_out_of
 from lava_aug.kernels.samples import SampleKernel
 
 INTEGER_NEURONS = [neuron for neuron in EXAMPLE_NEURONS if not neuron.is_float and type(neuron) in COMPILED]
@@ -151,9 +152,31 @@ def test_reset_starts_a_window() -> None:
     assert (fast.v.tolist(), fast.n.tolist()) == ([[5, 5]], [[0, 0]])
 
 
-def test_weighted_events_ignores_sizes_and_signs() -> None:
-    s = np.array([[0, -3, 1], [0, 0, 0]], np.float32)
-    assert weighted_events(s, np.array([100, 20, 3], np.int32)).tolist() == [23, 0]
+@pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
+def test_counts_by_hand(make: Any, dtype: str) -> None:
+    module = {np.array: np, torch.tensor: torch}[make]
+    s = make([[[0, -3], [1, 0]], [[0, 0], [0, 0]], [[1, 1], [-1, 1]]], dtype=getattr(module, dtype))
+    saturated, capped = make([[True, True], [False, True], [False, False]]), make([[True], [False], [True]])
+    found = count(s, saturated, capped)
+    assert found.dtype == np.int64
+    assert {column: found[:, column].tolist() for column in range(5)} == {
+        EVENTS: [2, 0, 4],
+        SPIKE_SUM: [4, 0, 4],
+        SATURATED: [2, 1, 0],
+        CAPPED: [1, 0, 1],
+        LARGEST: [3, 3, 3],
+    }
+    assert count(s)[:, [SATURATED, CAPPED]].tolist() == [[0, 0]] * 3
+    for weights, uniform, expected in (([7, 7, 7, 7], 7, [14, 0, 28]), ([1000, 100, 20, 3], None, [120, 0, 1123])):
+        out = fan_out_of(np.array(weights).reshape(2, 2))
+        assert out.uniform == uniform
+        assert out._replace(weights=make(out.weights)).operations(s, found[:, EVENTS]).tolist() == expected
+
+
+def test_sums_beyond_float32_are_exact() -> None:
+    s = torch.full((1, 3, 5001), float(2**15 - 1))
+    assert count(s)[0, SPIKE_SUM] == count(s.numpy())[0, SPIKE_SUM] == 3 * 5001 * (2**15 - 1)
 
 
 @pytest.mark.parametrize(("synapse", "shape"), INTEGER_SYNAPSES, ids=name_of)

@@ -62,7 +62,7 @@ def test_normalised_images(model: str, mean: Any, std: Any, method: str) -> None
     graph = traced(normalized(model), needs=needs, normalize=normalization((mean, std), 2))
     inside = traced(nn.Sequential(Normalize(mean, std), normalized(model)), needs=needs)
     images = images_of((2, 5, 7), 4, seed=9)
-    found = [g.run(images, lambda layer, x, value: None).numpy() for g in (graph, inside)]
+    found = [g.readout(images).numpy() for g in (graph, inside)]
     np.testing.assert_allclose(found[0].reshape(4, -1), found[1].reshape(4, -1), atol=1e-5)
 
 
@@ -167,9 +167,8 @@ def test_searched_thresholds_express_outputs_better(method: Any, num_steps: int)
     model = made("pooled")
     images = IMAGES / 255
     graph = trace(model, images, METHODS[method].needs)
-    ranges = measure(graph, Calibration(images, 100, per_channel=False, batch_size=100))
-    outputs: dict[str, np.ndarray] = {}
-    graph.run(images, lambda layer, x, value: outputs.update({layer.name: value.double().numpy()}))
+    ranges = measure(graph, Calibration(images.numpy(), 100, per_channel=False, batch_size=100))
+    outputs = {layer.name: value.double().numpy() for layer, _, value in graph.run(images)}
     net = convert(model, IMAGES, method, num_steps=num_steps, balance="search")
 
     def squared(values: np.ndarray, theta: Any) -> float:

@@ -14,7 +14,7 @@ from lava_aug.experiments.energy import (
     FLOAT_ADDITION,
     FLOAT_PRODUCT,
     ann_energy,
-    payload_limit,
+    payload_limits,
     prices,
     product,
 )
@@ -103,7 +103,7 @@ def test_max_pooling_passes_on_what_it_takes(before: object, limit: int) -> None
             layer("out", "pool", Dense(weight=WEIGHT)),
         ),
     )
-    assert payload_limit(net, "pool") == limit
+    assert payload_limits(net)["pool"] == limit
     assert prices(net).step == pytest.approx(0.1 * (16 * (2 if limit == 1 else 3) + 16 * 2 + 4))
     assert "pool" not in prices(net).events
 

@@ -122,13 +122,6 @@ def test_operations_of_every_connection(name: str, method: str) -> None:
             assert next(found).tolist() == (fired @ fan_out).tolist()
 
 
-def test_coefficients_of_any_tensor_are_counted_alike() -> None:
-    s = torch.tensor([[0.0, 3.0, -2.0], [3.0, 0.0, 1.0]])
-    expected = {-2: 1, 1: 1, 3: 2}
-    assert parts._coefficient_counts(s) == expected
-    assert parts._coefficient_counts(s.double()) == expected
-
-
 def test_floating_point_networks(compared: Callable[..., la.Comparison]) -> None:
     (row,) = compared(cases=[Case("float", 2, {"method": "augmapping", "weight_bits": None})]).rows
     assert row.accuracy.shape == (2,)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from nets import images_for, small_net
 
+from lava_aug import walks
 from lava_aug.conversion.converter import convert
 from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Dense
@@ -65,7 +66,7 @@ def test_default_batch_size_bounds_the_memory(monkeypatch: pytest.MonkeyPatch) -
     net, images = small_net(), images_for(small_net())
     for elements, sizes in ((13 * 3, [3, 5]), (13 * 3 - 1, [2, 4, 5]), (1, [1, 2, 3, 4, 5]), (10**6, [5])):
         calls: list[int] = []
-        monkeypatch.setattr(importlib.import_module("lava_aug.simulation.simulator"), "BATCH_ELEMENTS", elements)
+        monkeypatch.setattr(walks, "BATCH_ELEMENTS", elements)
         simulate(net, images, progress=lambda done, _, calls=calls: calls.append(done))
         assert calls == sizes
 

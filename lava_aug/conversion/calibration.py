@@ -14,10 +14,11 @@ from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
 from lava_aug.core.errors import ConversionError, InputError
 from lava_aug.core.images import Progress, as_numpy, check_range
 from lava_aug.core.network import INPUT, INPUT_LEVELS
+from lava_aug.core.walks import batches, last, that_fit
 
 
-def calibration_images(calibration: Any) -> torch.Tensor:
-    """Calibration data as one tensor ``(B, *shape)``, uint8 or float32 in [0, 1].
+def calibration_images(calibration: Any) -> NDArray[Any]:
+    """Calibration data as one array ``(B, *shape)``, uint8 or floating point in [0, 1]; what is an array is not copied.
 
     Parameters
     ----------
@@ -45,15 +46,16 @@ def calibration_images(calibration: Any) -> torch.Tensor:
         raise ConversionError(f"calibration: batches hold images of different shapes: {sorted(shapes)}")
     if not batches or not sum(len(batch) for batch in batches if batch.ndim):
         raise ConversionError("calibration: expected at least one image, found none; a few hundred are a good number")
-    images = np.concatenate(batches)
+    images = batches[0] if len(batches) == 1 else np.concatenate(batches)
     if images.ndim < 2:
         raise ConversionError(f"calibration: expected shape (B, *image shape), found {images.shape}")
-    return torch.tensor(images) if images.dtype == np.uint8 else torch.tensor(images, dtype=torch.float32)
+    return images
 
 
-def as_intensity(images: torch.Tensor) -> torch.Tensor:
-    """float32 in [0, 1]."""
-    return images.to(torch.float32) / INPUT_LEVELS if images.dtype == torch.uint8 else images
+def as_intensity(images: NDArray[Any]) -> torch.Tensor:
+    """A copy, float32 in [0, 1]."""
+    found = torch.tensor(images, dtype=torch.float32)
+    return found / INPUT_LEVELS if images.dtype == np.uint8 else found
 
 
 class TopValues:
@@ -127,7 +129,7 @@ class Calibration:
 
     Attributes
     ----------
-    images : tensor, shape (B, *shape)
+    images : numpy.ndarray, shape (B, *shape)
         From `calibration_images`.
     percentile : float
         0 .. 100; 100 is the maximum.
@@ -139,7 +141,7 @@ class Calibration:
         Called with the number of finished images and of all images.
     """
 
-    images: torch.Tensor
+    images: NDArray[Any]
     percentile: float
     per_channel: bool
     batch_size: int
@@ -151,20 +153,22 @@ class Calibration:
         How many come at once follows from the layers alone: float32 sums of one image differ in their last bits by how
         many others go through a kernel with it, and so would networks.
         """
-        neurons = sum(math.prod(layer.shape) for layer in graph.layers)
-        size, told = max(1, min(MOST_IMAGES, CHUNK_NEURONS // neurons)), 0
-        for start in range(0, len(self.images), size):
-            chunk = self.images[start : start + size]
-            yield as_intensity(chunk)
-            told = self._tell(told, start + len(chunk))
+        size = min(MOST_IMAGES, that_fit((layer.shape for layer in graph.layers), CHUNK_NEURONS))
+        progress = None if self.progress is None else _every(self.batch_size, self.progress)
+        return map(as_intensity, batches(self.images, size, progress))
 
-    def _tell(self, told: int, done: int) -> int:
-        """Call ``progress`` for every batch that is complete now; gives how many images it knows of."""
-        while told + self.batch_size <= done or told < done == len(self.images):
-            told = min(told + self.batch_size, len(self.images))
-            if self.progress is not None:
-                self.progress(told, len(self.images))
-        return told
+
+def _every(size: int, progress: Progress) -> Progress:
+    """Calls ``progress`` whenever so many more images are finished, however many are at once, and at the end."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        while told + size <= done or told < done == total:
+            told = min(told + size, total)
+            progress(told, total)
+
+    return tell
 
 
 def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
@@ -182,7 +186,7 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
     extremes: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
 
-    def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
+    def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         if not torch.isfinite(value).all():
             raise ConversionError(f"layer {layer.name!r}: output is NaN or infinite on calibration images")
         streams = value.shape[1] if calibration.per_channel else 1
@@ -193,9 +197,10 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         lows, highs = (found.numpy() for found in torch.aminmax(x.transpose(0, 1).reshape(x.shape[1], -1), dim=1))
         before = extremes.get(layer.name, (lows, highs))
         extremes[layer.name] = np.minimum(lows, before[0]), np.maximum(highs, before[1])
+        return value
 
     for index, batch in enumerate(calibration.batches(graph)):
-        found = graph.run(batch, look)
+        found = last(look(*step) for step in graph.run(batch))
         sums[INPUT] = sums[INPUT] + batch.double().sum(0)
         if index == 0:
             _check_faithful(graph, batch, found)
@@ -213,7 +218,7 @@ def _check_faithful(graph: FloatGraph, batch: torch.Tensor, found: torch.Tensor)
     if apart is None:
         return
     images, noted = graph.noted
-    wrong = difference(noted, graph.by_name(graph.run(images, lambda layer, x, value: None)))
+    wrong = difference(noted, graph.by_name(graph.readout(images)))
     reason = (
         "its operations do not: forward() gives something else from call to call, or for other images; write it without"
         if wrong is None
@@ -244,17 +249,13 @@ def best_thresholds(
         for name, found in ranges.items()
         if name != INPUT
     }
-
-    def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> None:
-        del x
+    steps = (step for batch in calibration.batches(graph) for step in graph.run(batch))
+    for layer, _, value in steps:
         rows = value.abs().transpose(0, 1) if calibration.per_channel else value.abs()[None]
         largest = torch.as_tensor(ranges[layer.name].maximum, dtype=torch.float32).clamp(min=1e-30)
         rows = rows.reshape(len(largest), -1)
         bins = (rows / largest[:, None] * BINS).long().clamp(max=BINS - 1)
         counts[layer.name].scatter_add_(1, bins, torch.ones_like(rows, dtype=torch.float64))
-
-    for batch in calibration.batches(graph):
-        graph.run(batch, look)
     return {name: ranges[name].maximum * _best_parts(found.numpy(), num_steps) for name, found in counts.items()}
 
 

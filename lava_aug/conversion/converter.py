@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.building import Builder
@@ -190,13 +190,13 @@ TRIED_STEPS = 32
 image, or of several that take fewer steps."""
 
 
-def _overflows(net: Network, images: torch.Tensor) -> tuple[str, ...]:
+def _overflows(net: Network, images: NDArray[Any]) -> tuple[str, ...]:
     """What overflows on some of the calibration images."""
     if net.is_float:
         return ()
     steps = min(net.num_steps, TRIED_STEPS)
     chosen = np.unique(np.linspace(0, len(images) - 1, TRIED_STEPS // steps).astype(np.int64))
-    problems = plan(net, images[torch.from_numpy(chosen)], steps).problems
+    problems = plan(net, images[chosen], steps).problems
     return tuple(f"on calibration images, {problem}" for problem in problems)
 
 

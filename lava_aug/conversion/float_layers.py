@@ -7,7 +7,7 @@ activation, pooling by maximum), or where two maps cannot be one.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from lava_aug.conversion.faithful import outputs
 from lava_aug.conversion.nodes import first_line, place_of_error
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Shape, Synapse
-from lava_aug.core.network import INPUT
+from lava_aug.core.walks import last, walk
 from lava_aug.kernels.batches import batch_form
 
 
@@ -131,6 +131,11 @@ class FloatLayer:
     activation: Activation
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Where each term comes from."""
+        return tuple(term.source for term in self.terms)
+
+    @property
     def folded(self) -> tuple[str, ...]:
         """Names of the pooling layers that have been folded into it."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.folded))
@@ -176,39 +181,35 @@ class FloatGraph:
 
     def __post_init__(self) -> None:
         self.kernels = {
-            layer.name: [(t.source, t.gain, batch_form(t.synapse, torch.float32, "cpu")) for t in layer.terms]
+            layer.name: [(t.gain, batch_form(t.synapse, torch.float32, "cpu")) for t in layer.terms]
             for layer in self.layers
         }
-        last = {term.source: layer.name for layer in self.layers for term in layer.terms}
-        self.done_after = {name: [s for s, taker in last.items() if taker == name] for name in self.kernels}
 
     @torch.no_grad()
-    def run(self, images: torch.Tensor, look: Callable[[FloatLayer, torch.Tensor, torch.Tensor], None]) -> torch.Tensor:
+    def run(self, images: torch.Tensor) -> Iterator[tuple[FloatLayer, torch.Tensor, torch.Tensor]]:
         """All layers on images.
 
         Parameters
         ----------
         images : tensor, float32 in [0, 1], shape (B, *shape)
             As they come, not normalised.
-        look : callable
-            Called for every layer with the layer, what arrives (``sum of terms + bias``) and what it gives.
 
-        Returns
-        -------
-        tensor
-            What the readout gives.
+        Yields
+        ------
+        (FloatLayer, tensor, tensor)
+            Each layer with what arrives (``sum of terms + bias``) and what it gives.
         """
-        sent, value = {INPUT: images}, images
-        for layer in self.layers:
-            x = torch.zeros(())
-            for source, gain, kernel in self.kernels[layer.name]:
-                x = x + gain * kernel(sent[source])
-            x = x if layer.bias is None else x + torch.tensor(layer.bias, dtype=torch.float32)
-            value = sent[layer.name] = layer.activate(x)
-            look(layer, x, value)
-            for source in self.done_after[layer.name]:
-                del sent[source]
-        return value
+        yield from walk(self.layers, images, self._arriving, FloatLayer.activate)
+
+    def _arriving(self, layer: FloatLayer, given: list[torch.Tensor]) -> torch.Tensor:
+        x = torch.zeros(())
+        for (gain, kernel), values in zip(self.kernels[layer.name], given, strict=True):
+            x = x + gain * kernel(values)
+        return x if layer.bias is None else x + torch.tensor(layer.bias, dtype=torch.float32)
+
+    def readout(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last layer gives for images, as `run` takes them."""
+        return last(self.run(images))[2]
 
     @torch.no_grad()
     def answers(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -262,7 +262,7 @@ class Lowering:
         """Leave out layers that the last one does not depend on: of a concatenation, parts that nobody took."""
         used = {next(reversed(self.layers))}
         for layer in reversed(self.layers.values()):
-            used |= {term.source for term in layer.terms} if layer.name in used else set()
+            used |= set(layer.sources) if layer.name in used else set()
         self.layers = {name: layer for name, layer in self.layers.items() if name in used}
 
     def _seen_if_free(self, signal: Signal) -> Signal:

@@ -158,12 +158,11 @@ class Rounding:
         self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, scale: Any, *, by_rows: bool = False
     ) -> tuple[tuple[Connection, ...], NDArray[Any] | None]:
         """Synapses and bias in the network's number format; ``by_rows``: rows may take exponents of their own."""
-        sources = [term.source for term in layer.terms]
         bits = self.options.weight_bits
         if bits is None:
-            return tuple(map(Connection, sources, terms)), bias
+            return tuple(map(Connection, layer.sources, terms)), bias
         made: list[Connection] = []
-        for source, term in zip(sources, terms, strict=True):
+        for source, term in zip(layer.sources, terms, strict=True):
             scaled: Any = scale_rows(term, scale, self.shapes[source])
             self._note_bits(layer, source, scaled)
             parts = _by_size(scaled, self.shapes[source], bits) if by_rows else [scaled]

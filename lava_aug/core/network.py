@@ -140,6 +140,11 @@ class Layer(Spec):
             )
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Where each connection comes from."""
+        return tuple(connection.source for connection in self.connections)
+
+    @property
     def num_weights(self) -> int:
         """Stored weights of all synapses, shared ones counted once."""
         return sum(connection.synapse.num_weights for connection in self.connections)
@@ -211,10 +216,10 @@ class Network(Spec):
         """Check one layer against those before it, and note its shape and depth."""
         if layer.name in self.shapes:
             raise SpecError("name is used twice")
-        for source, _ in layer.connections:
+        for source in layer.sources:
             if source not in self.shapes:
                 raise SpecError(f"takes spikes of {source!r}, which is none of {list(self.shapes)}")
-        shape, depth = self._current_shape_of(layer), 1 + max(self.depths[c.source] for c in layer.connections)
+        shape, depth = self._current_shape_of(layer), 1 + max(self.depths[source] for source in layer.sources)
         _check_size(shape)
         self._check_format(layer)
         self.current_shapes[layer.name], self.depths[layer.name] = shape, depth
@@ -238,7 +243,7 @@ class Network(Spec):
             raise SpecError(f"input current may reach {bound:.3g}, beyond exact arithmetic (2**53); use fewer bits")
 
     def _check_use(self) -> None:
-        used = {c.source for layer in self.layers for c in layer.connections}
+        used = {source for layer in self.layers for source in layer.sources}
         for layer in self.layers[:-1]:
             if not layer.neuron.fires:
                 raise NetworkError(f"layer {layer.name!r}: only the last layer can be a readout")
@@ -304,7 +309,7 @@ class Network(Spec):
 
         It follows from the connections and is not a parameter: the simulator, in which spikes arrive at once, has none.
         """
-        return tuple(self.depths[name] - 1 - self.depths[c.source] for c in self[name].connections)
+        return tuple(self.depths[name] - 1 - self.depths[source] for source in self[name].sources)
 
     def coefficient_limit(self, source: str) -> int:
         """Largest magnitude of the spikes of a layer, or of the input."""
@@ -316,6 +321,13 @@ class Network(Spec):
             for connection in layer.connections:
                 if connection.source == source:
                     yield layer, connection.synapse
+
+    def fan_outs(self, source: str) -> dict[str, NDArray[Any]]:
+        """By layer: the synapses that lead there from each neuron of a layer, or of the input."""
+        found: dict[str, NDArray[Any]] = {}
+        for layer, synapse in self.consumers(source):
+            found[layer.name] = found.get(layer.name, 0) + synapse.connectivity(self.shapes[source]).fan_out
+        return found
 
     def num_synapses(self, name: str) -> int:
         """Synapses into a layer, shared weights counted as often as they are used."""

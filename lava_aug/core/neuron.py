@@ -61,7 +61,8 @@ class Step(NamedTuple):
     capped: Array | None
 
 
-class Variable(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Variable:
     """A variable of the state, as `State` names it.
 
     Attributes

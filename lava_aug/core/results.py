@@ -247,8 +247,7 @@ def warn_of_overflows(out: Output) -> Output:
 
 def only_sinks(layer: Layer) -> bool:
     """Whether a potential stays at the lower limit: silent neurons with a steadily negative input."""
-    steady = all(connection.source == INPUT for connection in layer.connections)
-    return steady and layer.neuron.rectifies
+    return set(layer.sources) == {INPUT} and layer.neuron.rectifies
 
 
 def joined(parts: Iterable[Output]) -> Output:

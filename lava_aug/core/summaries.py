@@ -65,7 +65,7 @@ def _described(net: "Network", layer: "Layer") -> dict[str, Any]:
     return {
         "name": layer.name,
         "types": [c.synapse.type_name for c in layer.connections],
-        "inputs": [c.source for c in layer.connections],
+        "inputs": list(layer.sources),
         "neuron": layer.neuron.type_name,
         "shape": list(net.shapes[layer.name]),
         "vth": None if vth is None else np.asarray(vth).tolist(),

@@ -17,6 +17,7 @@ from lava_aug.core.images import Progress
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
+from lava_aug.core.walks import batches
 from lava_aug.experiments.energy import ann_energy
 
 
@@ -38,13 +39,8 @@ def ann_logits(
     model.eval()
     try:
         with torch.no_grad():
-            logits = []
-            for start in range(0, len(x), batch_size):
-                shown = as_intensity(x[start : start + batch_size])
-                logits.append(model(shown if transform is None else transform(shown)).numpy())
-                if progress is not None:
-                    progress(start + len(shown), len(x))
-            return np.concatenate(logits)
+            shown = map(as_intensity, batches(x, batch_size, progress))
+            return np.concatenate([model(batch if transform is None else transform(batch)).numpy() for batch in shown])
     finally:
         model.train(was_training)
 

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity
-from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
+from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Progress, check_num_steps, payloads
+from lava_aug.core.images import Payloads, Progress, check_num_steps
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.core.texts import counted, plain, table
+from lava_aug.core.walks import batches, images_per_batch, walk
 from lava_aug.kernels.batches import batch_form
 from lava_aug.simulation.courses import Course
-from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
+from lava_aug.simulation.simulator import Simulator
 
 PARTS = ("clipping", "weights", "time")
 """What an error is made of."""
@@ -132,40 +133,27 @@ def diagnose(
     ConversionError
         If the model cannot be converted.
     """
-    x, steps = payloads(net, images), check_num_steps(net, num_steps)
-    graph = _graph(net, model, x)
+    x, steps = Payloads(net, images), check_num_steps(net, num_steps)
+    graph = _graph(net, model, x[:2])
     sums = {layer.name: np.zeros(5) for layer in net}
     ideal, simulator = _Ideal(net), Simulator(net)
     for batch in batches(x, images_per_batch(net, batch_size), progress):
-        wanted = _activations(graph, batch)
-        exact, clipped = (dict(ideal.run(batch, clip=clip)) for clip in (False, True))
         found = _decoded(simulator, batch, steps)
-        for layer in net:
-            name = layer.name
-            parts = (wanted[name], exact[name], clipped[name], found[name])
-            sums[name] += [_squares(part) for part in _differences(*(part.double() for part in parts))]
+        wanted = (value for _, _, value in graph.run(torch.tensor(batch) / INPUT_LEVELS))
+        ideals = (ideal.run(batch, clip=clip) for clip in (False, True))
+        for layer, *values in zip(net, wanted, *ideals, strict=True):
+            parts = (value.double() for value in (*values, found.pop(layer.name)))
+            sums[layer.name] += [_squares(part) for part in _differences(*parts)]
     return Diagnosis(steps, len(x), tuple(_errors(net, sums, len(x))))
 
 
-def _activations(graph: FloatGraph, x: NDArray[Any]) -> dict[str, torch.Tensor]:
-    """The model's own, layer by layer."""
-    found: dict[str, torch.Tensor] = {}
-
-    def look(layer: FloatLayer, arrived: torch.Tensor, value: torch.Tensor) -> None:
-        del arrived
-        found[layer.name] = value
-
-    graph.run(torch.tensor(x) / INPUT_LEVELS, look)
-    return found
-
-
 def _graph(net: Network, model: nn.Module, x: NDArray[Any]) -> FloatGraph:
+    """The model's layers, which are the network's in the same order; ``x`` are the payloads of a few images."""
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
-    images = torch.tensor(x[:2].astype(np.uint8))
-    graph = trace(model, as_intensity(images), METHODS[net.method].needs, net.normalize)
+    graph = trace(model, as_intensity(x.astype(np.uint8)), METHODS[net.method].needs, net.normalize)
     made = {layer.name: layer.shape for layer in graph.layers}
-    if made != {layer.name: net.shapes[layer.name] for layer in net}:
+    if list(made.items()) != [(layer.name, net.shapes[layer.name]) for layer in net]:
         raise InputError(
             "diagnose: the network was not converted from this model: their layers are "
             f"{[layer.name for layer in net]} and {list(made)}"
@@ -199,19 +187,23 @@ class _Ideal:
     def __init__(self, net: Network) -> None:
         self.net = net
         self.kernels = {
-            layer.name: [(c.source, batch_form(c.synapse, torch.float64, "cpu")) for c in layer.connections]
-            for layer in net
+            layer.name: [batch_form(c.synapse, torch.float64, "cpu") for c in layer.connections] for layer in net
         }
 
     @torch.no_grad()
-    def run(self, x: NDArray[Any], *, clip: bool) -> Iterator[tuple[str, torch.Tensor]]:
-        """Activations of every layer, in the model's units."""
-        sent = {INPUT: torch.tensor(x).double()}
-        for layer in self.net:
-            total = sum((kernel(sent[source]) for source, kernel in self.kernels[layer.name]), torch.zeros(()))
-            total = total if layer.bias is None else total + _tensor(layer.bias)
-            sent[layer.name] = layer.neuron.mean(total, clip=clip)
-            yield layer.name, sent[layer.name] * _tensor(layer.quantum)
+    def run(self, x: NDArray[Any], *, clip: bool) -> Iterator[torch.Tensor]:
+        """Activations of every layer in order, in the model's units."""
+
+        def give(layer: Layer, current: torch.Tensor) -> torch.Tensor:
+            return layer.neuron.mean(current, clip=clip)
+
+        for layer, _, value in walk(self.net, torch.tensor(x).double(), self._current, give):
+            yield value * _tensor(layer.quantum)
+
+    def _current(self, layer: Layer, sent: list[torch.Tensor]) -> torch.Tensor:
+        currents = (kernel(values) for kernel, values in zip(self.kernels[layer.name], sent, strict=True))
+        total = sum(currents, torch.zeros(()))
+        return total if layer.bias is None else total + _tensor(layer.bias)
 
 
 def _differences(x: Any, q: Any, c: Any, d: Any) -> tuple[Any, ...]:
@@ -228,6 +220,6 @@ def _errors(net: Network, sums: dict[str, NDArray[Any]], num_images: int) -> Ite
         size, *errors = np.sqrt(sums[layer.name])
         total, clipping, weights, time = (float(error / (size or 1.0)) for error in errors)
         totals[layer.name] = total
-        added = total - max(totals[c.source] for c in layer.connections)
+        added = total - max(totals[source] for source in layer.sources)
         count = num_images * math.prod(net.shapes[layer.name])
         yield LayerError(layer.name, float(size / np.sqrt(count)), total, added, clipping, weights, time)

@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Network
 from lava_aug.core.neurons import Cost
+from lava_aug.core.walks import walk
 
 ADDITION = 0.1
 """pJ, 32-bit integer."""
@@ -68,12 +69,10 @@ def ann_energy(macs: int, additions: int, neurons: int) -> float:
     return picojoules / 1000
 
 
-def payload_limit(net: Network, source: str, input_limit: int = INPUT_LEVELS) -> int:
-    """Largest magnitude that the spikes of a layer, or of the input, can have."""
-    if source == INPUT:
-        return input_limit
-    arriving = (payload_limit(net, connection.source, input_limit) for connection in net[source].connections)
-    return net[source].neuron.sent_limit(max(arriving))
+def payload_limits(net: Network, input_limit: int = INPUT_LEVELS) -> dict[str, int]:
+    """Largest magnitude that the spikes of the input, and of each layer, can have."""
+    walked = walk(net, input_limit, lambda _, limits: max(limits), lambda layer, most: layer.neuron.sent_limit(most))
+    return {INPUT: input_limit, **{layer.name: limit for layer, _, limit in walked}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +117,12 @@ def prices(net: Network, input_limit: int = INPUT_LEVELS) -> Prices:
     input_limit : int
         The largest payload of the input.
     """
+    limits = payload_limits(net, input_limit)
     addition = FLOAT_ADDITION if net.is_float else ADDITION
     resets = {layer.name: layer.neuron.event_cost for layer in net if layer.neuron.event_cost != Cost()}
     steps = [(layer.neuron.step_cost, math.prod(net.current_shapes[layer.name])) for layer in net]
     return Prices(
-        operations=np.array([addition + _product(net, c, input_limit) for layer in net for c in layer.connections]),
+        operations=np.array([addition + _product(net, c, limits[c.source]) for each in net for c in each.connections]),
         events={name: addition * cost.additions + _products(net, cost) for name, cost in resets.items()},
         step=addition * sum(cost.additions * count for cost, count in steps)
         + sum(_products(net, cost) * count for cost, count in steps),
@@ -134,9 +134,8 @@ def _products(net: Network, cost: Cost) -> float:
     return sum(FLOAT_PRODUCT if net.is_float else product(*widths) for widths in cost.products)
 
 
-def _product(net: Network, connection: Connection, input_limit: int) -> float:
-    """pJ of the product in one synaptic operation; 0 if there is none."""
-    limit = payload_limit(net, connection.source, input_limit)
+def _product(net: Network, connection: Connection, limit: int) -> float:
+    """pJ of the product in one synaptic operation, for spikes up to ``limit``; 0 if there is none."""
     if limit <= 1 or not connection.synapse.multiplies:
         return 0.0
     if net.is_float:

@@ -3,8 +3,9 @@
 A worker may die at any time. What it had not finished is given to another one, by the engine or here. What it had
 finished has already arrived, or is computed again, with the same result.
 
-Processes on this machine and ray are joblib's. Dask is not: where a cluster has one thread, joblib's backend leaves it
-alone and computes in this process, without a word.
+Processes on this machine and ray are joblib's. Ray's backend there gives no result before it has all of them, so it
+gets its calls in rounds. Dask is ours, since joblib's backend (of joblib 1.6) leaves a cluster of one thread alone and
+computes in this process, without a word, and waits for ever once all workers have died.
 """
 
 import asyncio
@@ -184,7 +185,8 @@ def _in_rounds(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
     from joblib import Parallel, effective_n_jobs, parallel_config
 
     with parallel_config(backend):
-        workers = int(effective_n_jobs(jobs or -1))
+        cores: Any = effective_n_jobs(jobs or -1)
+        workers = int(cores)
     if workers == 1:
         text = f"engine {backend!r}: there is one core to compute with, and so joblib computes in this process"
         warnings.warn(text, BackendWarning, stacklevel=2)

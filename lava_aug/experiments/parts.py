@@ -27,10 +27,11 @@ from lava_aug.core.files import write_bytes
 from lava_aug.core.images import payloads
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output
-from lava_aug.kernels.counting import coefficient_counts
+from lava_aug.core.walks import images_per_batch
+from lava_aug.kernels.counting import FanOut, coefficient_counts, fan_out_of, per_image
 from lava_aug.netx.networks import encoded
 from lava_aug.simulation.early_exit import margins
-from lava_aug.simulation.simulator import images_per_batch, simulate
+from lava_aug.simulation.simulator import simulate
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -141,14 +142,12 @@ def run_unit(unit: Unit) -> Part:
     with contextlib.nullcontext() if options.get("device", "cpu") == "cpu" else _ONE_AT_A_TIME:
         out = simulate(unit.network, unit.images, unit.num_steps, **options)
     logits = _class_logits(out)
-    firing = [name for name in out.events if name != INPUT]
     return {
         "predictions": logits.argmax(axis=-1).astype(np.int32),
         "margins": margins(logits).astype(np.float32),
-        "events": np.stack([out.events[name].sum(axis=1) for name in (INPUT, *firing)]),
-        "spike_sum": np.stack([out.spike_sum[name].sum(axis=1) for name in (INPUT, *firing)]),
+        **{field: np.stack([*out.totals(field).values()]) for field in ("events", "spike_sum")},
         "operations": tally.operations(out, unit.images),
-        "coefficients": tally.coefficients((INPUT, *firing)),
+        "coefficients": tally.coefficients(tuple(out.events)),
         "overflows": np.array(sum(int(found.sum()) for p in (out.saturated, out.capped) for found in p.values())),
         "seconds": np.array(time.perf_counter() - start),
     }
@@ -192,10 +191,10 @@ class Tally:
         connections = [(layer, c) for layer in net for c in layer.connections]
         self.through = np.zeros((len(connections), num_steps), np.int64)
         # Where several connections end, an `Output` only has their sum: all but one are counted here.
-        self.fan_outs: dict[str, list[tuple[int, NDArray[Any]]]] = {}
+        self.fan_outs: dict[str, list[tuple[int, FanOut]]] = {}
         for index, (layer, connection) in enumerate(connections):
             if connection is not layer.connections[-1]:
-                fan_out = connection.synapse.connectivity(net.shapes[connection.source]).fan_out.ravel()
+                fan_out = fan_out_of(connection.synapse.connectivity(net.shapes[connection.source]).fan_out)
                 self.fan_outs.setdefault(connection.source, []).append((index, fan_out))
 
     def look(self, layer: Layer, a: torch.Tensor, s: torch.Tensor, v: NDArray[Any]) -> None:
@@ -204,19 +203,19 @@ class Tally:
         if not layer.neuron.fires:
             return
         counts = self.counts[layer.name]
-        for value, count in _coefficient_counts(s).items():
-            counts[value] = counts.get(value, 0) + count
+        spikes = s.cpu().numpy()
+        for value, number in coefficient_counts(spikes).items():
+            counts[value] = counts.get(value, 0) + number
         for index, fan_out in self.fan_outs.get(layer.name, ()):
-            fired = (s != 0).sum(dim=0).reshape(-1).cpu().numpy()
-            self.through[index, self.steps[layer.name]] = int(fired @ fan_out)
+            self.through[index, self.steps[layer.name]] = _operations(fan_out, spikes).sum()
         self.steps[layer.name] += 1
 
     def operations(self, out: Output, images: NDArray[Any]) -> NDArray[Any]:
         """Over each connection in every step, ``(C, T)``."""
         shown = (out.events[INPUT] > 0).astype(np.int64)  # images may be absent in some steps
-        fired = payloads(self.net, images).reshape(len(images), -1) != 0
+        x = payloads(self.net, images)
         for index, fan_out in self.fan_outs.get(INPUT, ()):
-            self.through[index] = shown @ (fired @ fan_out)
+            self.through[index] = shown @ _operations(fan_out, x)
         index = 0
         for layer in self.net:
             last = index + len(layer.connections) - 1
@@ -234,11 +233,8 @@ class Tally:
         return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def _coefficient_counts(s: torch.Tensor) -> dict[int, int]:
-    if s.device.type == "cpu" and s.dtype == torch.float32:
-        return coefficient_counts(s.reshape(-1).numpy())
-    values, counts = torch.unique(s[s != 0], return_counts=True)
-    return dict(zip(values.to(torch.int64).tolist(), counts.tolist(), strict=True))
+def _operations(fan_out: FanOut, s: NDArray[Any]) -> NDArray[Any]:
+    return fan_out.operations(s, per_image(s != 0))
 
 
 class Store:

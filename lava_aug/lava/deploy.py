@@ -145,12 +145,9 @@ class Deployment:
 
     def _recording(self, name: str) -> Recording:
         shape = self.net.shapes[name]
-        fan_out: dict[str, NDArray[Any]] = {}
-        for layer, synapse in self.net.consumers(name):
-            fan_out[layer.name] = fan_out.get(layer.name, 0) + synapse.connectivity(shape).fan_out
         keep = name in self.record or name == self.net.readout.name
         dtype = np.float32 if self.net.is_float else np.int32
-        return Recording(shape, self.total_steps, fan_out=fan_out, keep=keep, dtype=dtype)
+        return Recording(shape, self.total_steps, fan_out=self.net.fan_outs(name), keep=keep, dtype=dtype)
 
     @property
     def num_finished(self) -> int:

@@ -91,7 +91,7 @@ def needs(net: Network, layer: Layer, widths: LayerPlan) -> LayerNeeds:
         payload_bits=layer.neuron.payload_bits,
         state_bits=state_bits,
         variables=variables,
-        axons_in=sum(math.prod(net.shapes[source]) for source in {c.source for c in layer.connections}),
+        axons_in=sum(math.prod(net.shapes[source]) for source in set(layer.sources)),
         axons_out=neurons * len({consumer.name for consumer, _ in net.consumers(layer.name)}),
         delay=max(net.delays(layer.name)),
         bytes_least=least,
@@ -128,6 +128,4 @@ def _fan_in(net: Network, layer: Layer) -> int:
 
 
 def _fan_out(net: Network, layer: Layer) -> int:
-    shape = net.shapes[layer.name]
-    counts = [synapse.connectivity(shape).fan_out for _, synapse in net.consumers(layer.name)]
-    return int(np.sum(counts, axis=0).max()) if counts else 0
+    return int(np.max(sum(net.fan_outs(layer.name).values())))

@@ -145,7 +145,7 @@ def _entries(net: Network) -> Iterator[tuple[str, tuple[int, ...], Layer | None]
 def _write_layer(group: h5py.Group, layer: Layer, net: Network) -> None:
     check_count(len(layer.connections), f"synapses of a layer, as {layer.name!r}")
     put_spec(group, layer)
-    put(group, "inputs", [connection.source for connection in layer.connections])
+    put(group, "inputs", list(layer.sources))
     for name, value in _delay(layer, net).items():
         put(group, name, value)
     for target, (source, synapse) in zip(_synapse_groups(group, layer), layer.connections, strict=True):

@@ -31,6 +31,7 @@ from lava_aug.core.network import INPUT_LEVELS
 from lava_aug.core.spec import is_int
 from lava_aug.core.texts import table
 from lava_aug.kernels.batches import batch_form
+from lava_aug.kernels.counting import per_image
 
 SPIKE_EXP = 6
 """Binary places of a message: netx's default, and no file can change it."""
@@ -187,10 +188,10 @@ class SigmaDeltaNetwork:
         x = np.repeat(self.pixels(images, steps_per_image), steps_per_image, axis=0)
         x = np.concatenate([x, np.zeros((self.depth, *self.input_shape), np.int64)])
         s = encoded(x << BIAS_EXP, 0)
-        events = {"input": _events(s)}
+        events = {"input": per_image(s != 0)}
         for layer in self.layers[:-1]:
             s = encoded(activations(layer, s), layer.threshold)
-            events[layer.name] = _events(s)
+            events[layer.name] = per_image(s != 0)
         readout = np.cumsum(currents(self.layers[-1].synapse, s), axis=0)
         return SigmaDeltaOutput(readout, events, len(images), steps_per_image, self.depth)
 
@@ -230,7 +231,3 @@ def currents(synapse: Conv | Dense, s: NDArray[Any]) -> NDArray[Any]:
 
 WRAPS: dict[type, bool] = {Conv: True, Dense: False}
 """Whether sums of a synapse wrap in 24 bits on Lava."""
-
-
-def _events(s: NDArray[Any]) -> NDArray[Any]:
-    return np.count_nonzero(s.reshape(len(s), -1), axis=1).astype(np.int64)

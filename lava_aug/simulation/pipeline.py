@@ -17,7 +17,7 @@ from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import initial_state
 from lava_aug.kernels.compiled import compiled_population, is_compiled
-from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.kernels.counting import EVENTS, LARGEST, count
 from lava_aug.kernels.samples import SampleKernel
 from lava_aug.simulation.recording import Recording
 
@@ -103,15 +103,8 @@ class _Stepped:
     def step(self, a: NDArray[Any]) -> None:
         step = self.neuron.step(self.state, a.astype(self.state.v.dtype), self.bias)
         self.state, self.sent = step.state, step.s
-        capped = 0 if step.capped is None else np.count_nonzero(step.capped)
-        largest = np.abs(step.s).max()
-        self.counts[:] = (
-            np.count_nonzero(step.s),
-            np.abs(step.s).sum(),
-            np.count_nonzero(step.saturated),
-            capped,
-            largest,
-        )
+        capped = None if step.capped is None else step.capped[None]
+        self.counts = count(step.s[None], step.saturated[None], capped)[0]
 
 
 class _Path(NamedTuple):
@@ -191,8 +184,7 @@ class Pipeline:
             return
         self.pixels[...] = payloads
         self.from_input.clear()
-        size = np.abs(self.pixels)
-        self.input_counts[[EVENTS, SPIKE_SUM, LARGEST]] = np.count_nonzero(size), size.sum(dtype=np.float64), size.max()
+        self.input_counts = count(self.pixels[None])[0]
 
     def _add_up(self) -> None:
         """The currents of the next step."""

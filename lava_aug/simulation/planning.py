@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
 from lava_aug.core.images import Payloads, Progress, check_num_steps
-from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
+from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.results import only_sinks
 from lava_aug.core.texts import counted, table
+from lava_aug.core.walks import batches, images_per_batch, walk
 from lava_aug.simulation.courses import Course
-from lava_aug.simulation.simulator import Simulator, batches, images_per_batch
+from lava_aug.simulation.simulator import Simulator
 
 Extent = tuple[int, int]
 """Smallest and largest value."""
@@ -170,9 +171,21 @@ def plan(
         count, simulator = len(x), Simulator(net)
         for batch in batches(x, images_per_batch(net, batch_size), progress):
             simulator.run(batch, Course(steps), look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))
-    worst = {INPUT: INPUT_LEVELS}
-    layers = tuple(_layer_plan(net, layer, found[layer.name] if count else None, worst, steps) for layer in net)
-    return Plan(steps, count, layers)
+    worst = walk(net, INPUT_LEVELS, _worst_current, _worst_payload)
+    layers = (_layer_plan(net, layer, found[layer.name] if count else None, a, steps) for layer, a, _ in worst)
+    return Plan(steps, count, tuple(layers))
+
+
+def _worst_current(layer: Layer, payloads: list[int]) -> int:
+    return math.ceil(sum(c.synapse.weight_sum * s for c, s in zip(layer.connections, payloads, strict=True)))
+
+
+def _with_bias(layer: Layer, current: int) -> int:
+    return current + (0 if layer.bias is None else int(np.abs(layer.bias).max()))
+
+
+def _worst_payload(layer: Layer, current: int) -> int:
+    return min(layer.neuron.wanted(_with_bias(layer, current)), layer.neuron.coefficient_limit)
 
 
 class _Extents:
@@ -196,12 +209,8 @@ def _wider(extent: Extent | None, values: Any) -> Extent:
     return (low, high) if extent is None else (min(low, extent[0]), max(high, extent[1]))
 
 
-def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[str, int], num_steps: int) -> LayerPlan:
-    neuron = layer.neuron
-    current = math.ceil(sum(c.synapse.weight_sum * worst[c.source] for c in layer.connections))
-    bias = 0 if layer.bias is None else int(np.abs(layer.bias).max())
-    wanted = neuron.wanted(current + bias)
-    worst[layer.name] = min(wanted, neuron.coefficient_limit)
+def _layer_plan(net: Network, layer: Layer, found: _Extents | None, current: int, num_steps: int) -> LayerPlan:
+    neuron, most = layer.neuron, _with_bias(layer, current)
     weights: list[Any] = [c.synapse for c in layer.connections if c.synapse.num_weights]
     made = LayerPlan(
         name=layer.name,
@@ -210,8 +219,8 @@ def _layer_plan(net: Network, layer: Layer, found: _Extents | None, worst: dict[
         v=found.v if found else None,
         payload=found.payload if found else None,
         worst_current=current,
-        worst_v=neuron.reach(current + bias, num_steps),
-        worst_payload=wanted,
+        worst_v=neuron.reach(most, num_steps),
+        worst_payload=neuron.wanted(most),
         state_limit=fixed_point.symmetric_limit(fixed_point.STATE_BITS),
         payload_limit=neuron.coefficient_limit,
         problems=(),

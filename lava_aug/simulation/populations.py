@@ -14,10 +14,8 @@ from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import Layer
 from lava_aug.core.neurons import State, initial_state
-from lava_aug.kernels.batches import largest_magnitude
 from lava_aug.kernels.compiled import COMPILED, compiled_population, is_compiled
-from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM
-from lava_aug.kernels.counting import weighted_events as compiled_weighted_events
+from lava_aug.kernels.counting import EVENTS, FanOut, count
 from lava_aug.kernels.threads import Threads
 
 
@@ -44,8 +42,8 @@ class Population(Protocol):
         """Go on with those images only for which ``rows (batch,)``, bool, says so."""
         ...
 
-    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
-        """For each image, the sum of ``weights (neurons,)`` over the neurons that sent something in the last step."""
+    def operations(self, fan_out: FanOut) -> NDArray[Any]:
+        """For each image, the synaptic operations that the last step caused."""
         ...
 
 
@@ -71,19 +69,13 @@ class TorchPopulation:
             torch.tensor(n, dtype=sums, device=device).repeat(batch, *[1] * n.ndim),
         )
         self.counts = np.zeros((batch, 5), np.int64)
-        self.fired = torch.zeros(batch, 0, device=device)
+        self.s = self.state.n
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""
         step = self.neuron.step(self.state, a if self.dtype.is_floating_point else a.to(self.dtype), self.bias)
-        self.state = step.state
-        flat = step.s.reshape(len(step.s), -1)
-        self.fired = flat != 0
-        self.counts[:, EVENTS] = self.fired.sum(1).cpu()
-        self.counts[:, SPIKE_SUM] = flat.abs().sum(1, dtype=torch.float64).cpu()
-        self.counts[:, SATURATED] = _per_image(step.saturated)
-        self.counts[:, CAPPED] = 0 if step.capped is None else _per_image(step.capped)
-        self.counts[:, LARGEST] = largest_magnitude(flat)
+        self.state, self.s = step.state, step.s
+        self.counts = count(step.s, step.saturated, step.capped)
         return step.s if self.dtype.is_floating_point else step.s.to(torch.float32)  # payloads have up to 24 bits
 
     def potential(self) -> NDArray[Any]:
@@ -92,17 +84,13 @@ class TorchPopulation:
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Go on with some images only."""
-        chosen = torch.from_numpy(rows).to(self.fired.device)
+        chosen = torch.from_numpy(rows).to(self.bias.device)
         self.state = self.state._replace(v=self.state.v[chosen], n=self.state.n[chosen])
         self.counts = self.counts[rows]
 
-    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
-        """Sum of weights over the neurons that fired."""
-        return (self.fired.to(torch.float64) @ weights.to(torch.float64)).to(torch.int64).cpu().numpy()
-
-
-def _per_image(mask: torch.Tensor) -> torch.Tensor:
-    return mask.reshape(len(mask), -1).sum(1).cpu()
+    def operations(self, fan_out: FanOut) -> NDArray[Any]:
+        """Synaptic operations of the last step."""
+        return fan_out.operations(self.s, self.counts[:, EVENTS])
 
 
 class SharedPopulation:
@@ -133,14 +121,14 @@ class SharedPopulation:
         self.compiled.keep(rows)
         self.counts, self.s = self.compiled.counts, self._spikes()
 
-    def weighted_events(self, weights: torch.Tensor) -> NDArray[Any]:
-        """Sum of weights over the neurons that fired."""
+    def operations(self, fan_out: FanOut) -> NDArray[Any]:
+        """Synaptic operations of the last step."""
         result = np.empty(len(self.counts), np.int64)
 
         def part(rows: slice) -> None:
-            result[rows] = compiled_weighted_events(self.compiled.s[rows], weights.numpy())
+            result[rows] = fan_out.operations(self.compiled.s[rows], self.counts[rows, EVENTS])
 
-        self.threads.share(part, len(result), self.compiled.s.size)
+        self.threads.share(part, len(result), self.compiled.s.size if fan_out.uniform is None else 0)
         return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.layers import Shape
-from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, weighted_events
+from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, count, fan_out_of
 
 
 def shared_array(shape: Shape, dtype: type) -> NDArray[Any]:
@@ -60,7 +60,7 @@ class Recording:
         dtype: type = np.int32,
     ) -> None:
         self.shape = shape
-        self.fan_out = {name: _fan_out(counts) for name, counts in (fan_out or {}).items()}
+        self.fan_out = {name: fan_out_of(counts) for name, counts in (fan_out or {}).items()}
         self.finished = shared_array((1,), np.int64)
         self.events, self.spike_sum, self.saturated, self.capped = (
             shared_array((num_steps,), np.int64) for _ in range(4)
@@ -70,9 +70,7 @@ class Recording:
 
     def note(self, t: int, s: NDArray[Any], overflow: NDArray[Any]) -> None:
         """Note what was received in time step ``t``, counted from 0; steps beyond the end are not kept."""
-        counts = np.zeros(5, np.int64)
-        counts[EVENTS] = np.count_nonzero(s)
-        counts[SPIKE_SUM] = np.abs(s).sum(dtype=np.float64 if s.dtype.kind == "f" else np.int64)
+        counts = count(s[None])[0]
         counts[[SATURATED, CAPPED]] = overflow
         self.note_counts(t, counts, s)
 
@@ -82,21 +80,11 @@ class Recording:
             return
         self.events[t], self.spike_sum[t] = counts[EVENTS], counts[SPIKE_SUM]
         self.saturated[t], self.capped[t] = counts[SATURATED], counts[CAPPED]
-        for name, (uniform, fan_out) in self.fan_out.items():
-            self.synops[name][t] = counts[EVENTS] * uniform if uniform is not None else _weighted(s, fan_out)
+        for name, fan_out in self.fan_out.items():
+            self.synops[name][t] = fan_out.operations(s[None], counts[EVENTS : EVENTS + 1])[0]
         if self.data is not None:
             self.data[t] = s
         self.finished[0] = t + 1
-
-
-def _fan_out(counts: NDArray[Any]) -> tuple[int | None, NDArray[Any]]:
-    """Synapses of each neuron, and how many that are if it is the same number for all."""
-    flat = counts.ravel()
-    return (int(flat[0]) if (flat == flat[0]).all() else None), flat.astype(np.int32)
-
-
-def _weighted(s: NDArray[Any], weights: NDArray[Any]) -> int:
-    return int(weighted_events(s.reshape(1, -1), weights)[0])
 
 
 class Tape:

@@ -19,9 +19,10 @@ from lava_aug.core.images import Payloads, Progress, check_network, check_num_st
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import check_labels, check_one_head, split_heads
 from lava_aug.core.texts import counted
+from lava_aug.core.walks import batches, images_per_batch, last, walk
 from lava_aug.kernels.batches import largest_magnitude, torch_kernels
 from lava_aug.kernels.precision import exact_arithmetic
-from lava_aug.simulation.simulator import batches, images_per_batch, torch_device
+from lava_aug.simulation.simulator import torch_device
 
 MARGIN = 2
 """How far potentials must stay within 24 bits at the end for us to believe that they did on the way, and mean spike
@@ -142,15 +143,14 @@ class _Settler:
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """The readout for one batch of payloads."""
         with exact_arithmetic(self.device):
-            sent = {INPUT: torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps}
-            for layer in self.net:
-                sent[layer.name] = self._settled(layer, self._total(layer, sent))
-            return sent[self.net.readout.name].to(torch.int64).cpu().numpy()
+            images = torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps
+            _, _, readout = last(walk(self.net, images, self._total, self._settled))
+            return readout.to(torch.int64).cpu().numpy()
 
-    def _total(self, layer: Layer, sent: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _total(self, layer: Layer, sent: list[torch.Tensor]) -> torch.Tensor:
         """``v0`` and everything that has come in: float32 if all of it is exact there."""
         constant = self.constants[layer.name]
-        currents = [kernel(sent[source]) for source, kernel in self.kernels[layer.name]]
+        currents = [kernel(n) for (_, kernel), n in zip(self.kernels[layer.name], sent, strict=True)]
         bound = sum(map(largest_magnitude, currents)) + largest_magnitude(constant)
         dtype = torch.float32 if bound <= 1 << 24 else torch.float64
         total = currents[0].to(dtype) + constant.to(dtype)
@@ -161,7 +161,7 @@ class _Settler:
     def _settled(self, layer: Layer, total: torch.Tensor) -> torch.Tensor:
         """The sum of the spike coefficients; of the readout, the potential."""
         n = layer.neuron.settled(total, self.num_steps)
-        steady = all(source == INPUT for source, _ in self.kernels[layer.name])
+        steady = set(layer.sources) == {INPUT}
         if layer.neuron.swing(total, n, self.num_steps, steady=steady) > (1 << (fixed_point.STATE_BITS - 1)) / MARGIN:
             raise NetworkError(
                 f"settle: potentials of layer {layer.name!r} come close to the {fixed_point.STATE_BITS}-bit limit "

@@ -11,11 +11,9 @@ clipped to the same 24-bit limit, since ``|b| <= 2**23``.
 """
 
 import functools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -23,8 +21,9 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.images import Payloads, Progress, check_callable
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output, joined, warn_of_overflows
+from lava_aug.core.walks import batches, images_per_batch
 from lava_aug.kernels.batches import largest_magnitude, torch_kernels
-from lava_aug.kernels.counting import EVENTS, LARGEST, SPIKE_SUM
+from lava_aug.kernels.counting import EVENTS, LARGEST, FanOut, count, fan_out_of
 from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.kernels.threads import Threads
 from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
@@ -34,9 +33,6 @@ from lava_aug.simulation.populations import population
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, NDArray[Any]], None]
 """Called with a layer, its input current, its spikes and its potential after a step, each ``(B, *shape)``; all of them
 are overwritten by the next step."""
-
-BATCH_ELEMENTS = 1 << 23
-"""Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
 
 
 def simulate(
@@ -117,24 +113,6 @@ def simulate(
     return warn_of_overflows(joined(simulator.run(batch, course, look) for batch in batches(x, size, progress)))
 
 
-def batches(x: NDArray[Any] | Payloads, size: int, progress: Progress | None) -> Iterator[NDArray[Any]]:
-    """Successive batches of images; reports progress once a batch is done."""
-    check_callable("progress", progress)
-    for start in range(0, len(x), size):
-        yield x[start : start + size]
-        if progress is not None:
-            progress(min(start + size, len(x)), len(x))
-
-
-def images_per_batch(net: Network, batch_size: int | None) -> int:
-    """Images computed together: as given, or as many as make `BATCH_ELEMENTS` neurons."""
-    if batch_size is None:
-        return max(1, BATCH_ELEMENTS // sum(math.prod(found) for found in net.shapes.values()))
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise InputError(f"batch_size: expected an integer of at least 1, found {batch_size!r}")
-    return int(batch_size)
-
-
 def torch_device(name: str | torch.device) -> torch.device:
     """The torch device of that name; InputError if there is none such here, or it computes nothing."""
     if not isinstance(name, (str, torch.device)):
@@ -147,14 +125,6 @@ def torch_device(name: str | torch.device) -> torch.device:
     return device
 
 
-class FanOut(NamedTuple):
-    """The synapses that leave each neuron of a layer towards one consumer: the same number for all, or one for each."""
-
-    consumer: str
-    uniform: int | None
-    weights: torch.Tensor
-
-
 class Simulator:
     """A network laid out on a torch device: kernels and fan-outs, ready for batches."""
 
@@ -162,13 +132,13 @@ class Simulator:
         self.net = net
         self.device = torch_device(device)
         self.kernels = torch_kernels(net, self.device)
-        self.fan_outs = {name: list(self._fan_outs(name)) for name in net.shapes if name != net.readout.name}
+        self.fan_outs = {name: self._fan_outs(name) for name in net.shapes}
 
-    def _fan_outs(self, source: str) -> Iterator[FanOut]:
-        for layer, synapse in self.net.consumers(source):
-            counts = synapse.connectivity(self.net.shapes[source]).fan_out.ravel()
-            uniform = int(counts[0]) if (counts == counts[0]).all() else None
-            yield FanOut(layer.name, uniform, torch.tensor(counts, dtype=torch.int32, device=self.device))
+    def _fan_outs(self, source: str) -> dict[str, FanOut]:
+        found = {name: fan_out_of(counts) for name, counts in self.net.fan_outs(source).items()}
+        return {
+            name: out._replace(weights=torch.tensor(out.weights, device=self.device)) for name, out in found.items()
+        }
 
     @torch.no_grad()
     def run(self, x: NDArray[Any], course: Course, look: Look | None = None) -> Output:
@@ -218,21 +188,13 @@ class _Window:
         self.constant = {
             layer.name: self.simulator.current(layer, self.spikes, self.largest)
             for layer in self.net
-            if all(c.source == INPUT for c in layer.connections)
+            if set(layer.sources) == {INPUT}
         }
-        self.input_counts, self.input_synops = self._count_input(pixels.reshape(len(pixels), -1))
-
-    def _count_input(self, flat: torch.Tensor) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """Per image: the input's events and their sum, and the operations they cause in each layer."""
-        fired = flat != 0
-        counts = np.zeros((len(flat), 5), np.int64)
-        counts[:, EVENTS] = fired.sum(1).cpu()
-        counts[:, SPIKE_SUM] = flat.sum(1, dtype=torch.float64).cpu()
-        synops: dict[str, NDArray[Any]] = {}
-        for consumer, _, weights in self.simulator.fan_outs[INPUT]:
-            operations = (fired.to(torch.float64) @ weights.to(torch.float64)).cpu().numpy().astype(np.int64)
-            synops[consumer] = synops.get(consumer, 0) + operations
-        return counts, synops
+        self.input_counts = count(pixels)
+        self.input_synops = {
+            consumer: fan_out.operations(pixels, self.input_counts[:, EVENTS])
+            for consumer, fan_out in self.simulator.fan_outs[INPUT].items()
+        }
 
     def run(self) -> Output:
         for t in range(self.course.num_steps):
@@ -276,6 +238,5 @@ class _Window:
             return
         self.spikes[layer.name], self.largest[layer.name] = s, float(neurons.counts[:, LARGEST].max())
         self.log.spikes(t, layer.name, neurons.counts, s)
-        for consumer, uniform, weights in self.simulator.fan_outs[layer.name]:
-            events = neurons.counts[:, EVENTS]
-            self.log.synops(t, consumer, neurons.weighted_events(weights) if uniform is None else events * uniform)
+        for consumer, fan_out in self.simulator.fan_outs[layer.name].items():
+            self.log.synops(t, consumer, neurons.operations(fan_out))

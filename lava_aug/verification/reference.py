@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.core.neurons import State, Step, initial_state
 from lava_aug.core.results import Output, firing_layers, no_counts
+from lava_aug.kernels.counting import CAPPED, EVENTS, SATURATED, SPIKE_SUM, count, per_image
 
 
 class Moment(NamedTuple):
@@ -110,33 +111,29 @@ class _Log:
         counts: dict[str, Any] = no_counts(net, *size)
         self.output = Output(network=net, v=v, spikes=spikes, **counts)
         self.fan_out = {layer.name: [_fan_out(net, connection) for connection in layer.connections] for layer in net}
+        shown = x.astype(v.dtype)
         for t in range(num_steps):
-            self._sent(t, INPUT, x.astype(v.dtype))
+            self._sent(t, INPUT, shown, count(shown))
 
     def note(self, moment: Moment) -> None:
         """One layer's step."""
         t, name, step = moment.t - 1, moment.layer.name, moment.step
         self.output.synops[name][t] = self._operations(name, moment.arrived)
-        self.output.saturated[name][t] = _per_image(step.saturated)
-        self.output.capped[name][t] = 0 if step.capped is None else _per_image(step.capped)
+        counts = count(step.s, step.saturated, step.capped)
+        self.output.saturated[name][t], self.output.capped[name][t] = counts[:, SATURATED], counts[:, CAPPED]
         if moment.layer.neuron.fires:
-            self._sent(t, name, step.s)
+            self._sent(t, name, step.s, counts)
         else:
             self.output.v[t] = step.state.v
 
-    def _sent(self, t: int, name: str, s: NDArray[Any]) -> None:
+    def _sent(self, t: int, name: str, s: NDArray[Any], counts: NDArray[Any]) -> None:
         self.output.spikes[name][t] = s
-        self.output.events[name][t] = _per_image(s != 0)
-        self.output.spike_sum[name][t] = _per_image(np.abs(s))
+        self.output.events[name][t], self.output.spike_sum[name][t] = counts[:, EVENTS], counts[:, SPIKE_SUM]
 
     def _operations(self, name: str, arrived: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Events, each as often as there are synapses from its neuron into a layer."""
-        return np.sum([_per_image((arrived[source] != 0) * counts) for source, counts in self.fan_out[name]], axis=0)
+        return np.sum([per_image((arrived[source] != 0) * counts) for source, counts in self.fan_out[name]], axis=0)
 
 
 def _fan_out(net: Network, connection: Connection) -> tuple[str, NDArray[Any]]:
     return connection.source, connection.synapse.connectivity(net.shapes[connection.source]).fan_out
-
-
-def _per_image(values: NDArray[Any]) -> NDArray[Any]:
-    return values.reshape(len(values), -1).sum(axis=1)

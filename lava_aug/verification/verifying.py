@@ -208,7 +208,7 @@ def verify(
 
 
 def _compared(name: str, task: _Task, outputs: dict[str, Output], *, lava: bool) -> Pair:
-    """A pair; what the run gave goes to the outputs, if it can be compared."""
+    """A pair; what the run gave goes to the outputs, if it can be compared: the same object for all that are equal."""
     missing = _lava_missing(lava) if name in LAVA else ""
     if missing:
         return Pair(name, left_out=missing, wanted=lava)
@@ -222,7 +222,7 @@ def _compared(name: str, task: _Task, outputs: dict[str, Output], *, lava: bool)
     problem = misfit(outputs[SPEC], found)
     if problem is not None:
         return Pair(name, parameters=tuple(parameters), error=problem)
-    outputs[name] = found
+    outputs[name] = next((kept for kept in outputs.values() if not kept.differences(found)), found)
     return Pair(name, first_mismatch(outputs[SPEC], found, task.x), tuple(parameters))
 
 
@@ -283,12 +283,7 @@ def _num_values(output: Output) -> int:
 
 def _groups(outputs: dict[str, Output]) -> tuple[tuple[str, ...], ...]:
     """Runs that gave the same, together."""
-    groups: list[list[str]] = []
+    groups: dict[int, tuple[str, ...]] = {}
     for name, output in outputs.items():
-        same = (group for group in groups if not outputs[group[0]].differences(output))
-        group = next(same, None)
-        if group is None:
-            groups.append([name])
-        else:
-            group.append(name)
-    return tuple(map(tuple, groups))
+        groups[id(output)] = (*groups.get(id(output), ()), name)
+    return tuple(groups.values())
