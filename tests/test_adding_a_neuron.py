@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the steps of the section are done."""
     root = copy_project(tmp_path_factory.mktemp("project"))
     neuron, example, independent = blocks_of(SECTION)
-    with (root / "lava_aug" / "neurons.py").open("a", encoding="utf-8") as file:
+    with (root / "lava_aug" / "core" / "neurons.py").open("a", encoding="utf-8") as file:
         file.write(f"\n\n{neuron}\n")
     examples = root / "tests" / "examples.py"
     insert(examples, "    ReadoutNeuron(),\n", f"    {example}\n")
@@ -83,7 +83,7 @@ def test_what_is_asked_of_the_new_neuron(project: Path) -> None:
     module, price, options, peak, spikes, mismatch, verified, *refusals = output_of(
         project, "-c", QUESTIONS
     ).splitlines()
-    assert Path(module) == project / "lava_aug" / "neurons.py"
+    assert Path(module) == project / "lava_aug" / "core" / "neurons.py"
     assert float(price) == 0.2  # one addition more in each of two neurons
     assert options == "options: vth_lo -1, v0 vth/2, leak 2"
     assert peak == "[24, 2, 42, 24, 11]"  # 5 - 1 + 20, 14 - 3 - 9, 2 - 0 + 40, 32 - 8, 14 - 3
