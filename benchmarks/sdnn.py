@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lava.magma.core.run_configs import Loihi2SimCfg
 
 import lava_aug as la
 from lava_aug.commands.inputs import read_images
@@ -44,17 +45,18 @@ def aug_rows(net: la.Network, x: np.ndarray, y: np.ndarray) -> list[list[str]]:
     return rows
 
 
-def sdnn_rows(path: Path, made: la.SigmaDeltaExport, x: np.ndarray, y: np.ndarray, *, stock: bool) -> list[list[str]]:
+def sdnn_rows(path: Path, made: la.netx.NetxExport, x: np.ndarray, y: np.ndarray, *, stock: bool) -> list[list[str]]:
     """Sigma-Delta on Lava."""
-    rows, model = [], made.network.simulate(x)
+    rows, model = [], la.netx.simulate(made.network, x)
     for fast in (True, False) if stock else (True,):
         images = TIMED if fast else len(x)
-        found, milliseconds = timed(lambda images, fast=fast: la.run_sdnn(path, images, fast=fast), x, images)
-        if not np.array_equal(found.readout, model.readout):
+        config = None if fast else Loihi2SimCfg(select_tag="fixed_pt")
+        found, milliseconds = timed(lambda images, config=config: la.netx.run(path, images, config=config), x, images)
+        if not np.array_equal(found.sent, model.sent):
             raise SystemExit("Lava differs from the model of its arithmetic")
         name = f"Sigma-Delta, netx, {'FastSimCfg' if fast else 'stock models'}"
         accuracy = 100 * np.mean(found.predictions == y)
-        rows.append([name, f"{accuracy:.2f}", f"{found.events_per_image:,.0f}", "1", f"{milliseconds:.1f}"])
+        rows.append([name, f"{accuracy:.2f}", f"{found.events_per_input:,.0f}", "1", f"{milliseconds:.1f}"])
     return rows
 
 
@@ -68,21 +70,21 @@ def timed(run: Any, x: np.ndarray, count: int) -> tuple[Any, float]:
     return found, 1e3 * (seconds[1] - seconds[0]) / count
 
 
-def reset_rows(made: la.SigmaDeltaExport, x: np.ndarray, y: np.ndarray, own: np.ndarray) -> list[list[str]]:
+def reset_rows(made: la.netx.NetxExport, x: np.ndarray, y: np.ndarray, own: np.ndarray) -> list[list[str]]:
     """The model with a reset every so many images."""
     rows = [["reset every", "accuracy (%)", "as AugMapping (%)", "events"]]
     for count in (count for count in RESETS if count <= len(x)):
-        parts = [made.network.simulate(x[start : start + count]) for start in range(0, len(x), count)]
+        parts = [la.netx.simulate(made.network, x[start : start + count]) for start in range(0, len(x), count)]
         found = np.concatenate([part.predictions for part in parts])
-        events = sum(part.events_per_image * part.num_images for part in parts) / len(x)
+        events = sum(part.events_per_input * part.num_inputs for part in parts) / len(x)
         rows.append([f"{count} images", f"{100 * np.mean(found == y):.2f}", f"{100 * np.mean(found == own):.2f}"])
         rows[-1].append(f"{events:,.0f}")
     return rows
 
 
-def drift_rows(made: la.SigmaDeltaExport, x: np.ndarray, y: np.ndarray, own: np.ndarray) -> list[list[str]]:
+def drift_rows(made: la.netx.NetxExport, x: np.ndarray, y: np.ndarray, own: np.ndarray) -> list[list[str]]:
     """The model without any reset, part by part."""
-    found = made.network.simulate(x).predictions
+    found = la.netx.simulate(made.network, x).predictions
     rows = [["without reset", "accuracy (%)", "AugMapping (%)"]]
     for start in range(0, len(x), PART):
         part = slice(start, min(start + PART, len(x)))
@@ -109,7 +111,7 @@ def main() -> None:
     x, y = images[: arguments.count], labels[: arguments.count]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sdnn.net"
-        made = la.export_sdnn(net, path, threshold=arguments.threshold)
+        made = la.netx.export(net, path, threshold=arguments.threshold)
         print(table(made.cells()), end="\n\n", flush=True)
         head = [f"{len(x)} images on Lava", "accuracy (%)", "events", "steps", "ms per image"]
         print(table([head, *aug_rows(net, x, y), *sdnn_rows(path, made, x, y, stock=arguments.stock)]), end="\n\n")

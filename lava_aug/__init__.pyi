@@ -1,5 +1,6 @@
 # The public names, which `lava_aug/__init__.py` imports when they are first used.
 
+from . import netx as netx
 from . import plot as plot
 from .conversion.converter import convert as convert
 from .core.errors import BackendError as BackendError
@@ -38,13 +39,6 @@ from .loihi2.preflight import Preflight as Preflight
 from .loihi2.preflight import check as check
 from .netx.networks import load as load
 from .netx.networks import save as save
-from .netx.sdnn_export import SigmaDeltaExport as SigmaDeltaExport
-from .netx.sdnn_export import export_sdnn as export_sdnn
-from .netx.sdnn_runs import run_sdnn as run_sdnn
-from .netx.sigma_delta import SigmaDeltaNetwork as SigmaDeltaNetwork
-from .netx.sigma_delta import SigmaDeltaOutput as SigmaDeltaOutput
-from .netx.stock_files import StockNetwork as StockNetwork
-from .netx.stock_files import load_netx as load_netx
 from .nir.files import from_nir as from_nir
 from .nir.files import to_nir as to_nir
 from .reports.pages import read_comparisons as read_comparisons

@@ -1,24 +1,163 @@
-"""`read_network`: the network in a file of any supported format."""
+"""The formats of files that networks are read from and exported to, each one class; `read_network` reads any of them.
 
+`read_network`, the command ``export`` and the tests of files take from a class what they need: CONTRIBUTING.md says how
+to add one. What reads and writes is imported when it is used.
+"""
+
+import inspect
 import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
-from lava_aug.core.errors import InputError
+from numpy.typing import NDArray
+
+from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.network import Network
-from lava_aug.netx.hdf5 import Reader, opened
-from lava_aug.netx.networks import FORMAT, load
-from lava_aug.netx.sdnn_files import read_sdnn
-from lava_aug.netx.sigma_delta import SigmaDeltaNetwork
-from lava_aug.netx.stock_files import SIGMA_DELTA, StockNetwork, load_netx
-from lava_aug.nir.files import from_nir
+from lava_aug.core.texts import brief
 
-READERS = {FORMAT: load, SIGMA_DELTA: read_sdnn, "nir": from_nir}
-"""By what a file says that it is; any other may be one of lava-dl's."""
+if TYPE_CHECKING:
+    from lava_aug.netx.foreign import NetxNetwork
+    from lava_aug.netx.hdf5 import Reader
 
 
-def read_network(
-    path: str | os.PathLike[str], num_layers: int | None = None
-) -> Network | StockNetwork | SigmaDeltaNetwork:
-    """Read a network from a file written by `save`, `to_nir`, `export_sdnn`, lava-dl, or another NIR tool.
+class Report(NamedTuple):
+    """What is to be said of an export: a table, whose first line is its head, and notes."""
+
+    title: str = ""
+    cells: list[list[str]] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Format:
+    """A format. The first line of its docstring is its help."""
+
+    name: ClassVar[str]
+    recognises: ClassVar["Callable[[Reader], bool]"]
+    """Whether a file is of this format, as far as its attributes and the names in it tell."""
+    read: ClassVar["Callable[..., Network | NetxNetwork]"]
+    """Makes a network of an open file."""
+    write: ClassVar[Callable[..., Report] | None] = None
+    """Writes a network of ours to a path; None for formats that are only read."""
+
+
+class Option(NamedTuple):
+    """An option of reading or writing a format: what it holds, its help, and its default."""
+
+    kind: Any
+    help: str
+    default: Any
+
+
+FORMATS: dict[str, type[Format]] = {}
+"""Formats by name."""
+
+FormatType = TypeVar("FormatType", bound=type[Format])
+
+
+def file_format(cls: FormatType) -> FormatType:
+    """Class decorator: enter a format among the `FORMATS`."""
+    FORMATS[cls.name] = cls
+    return cls
+
+
+def options_of(function: Callable[..., Any] | None) -> dict[str, Option]:
+    """The options of a format's `read` or `write`: those parameters that are ``Annotated`` with their help."""
+    parameters = {} if function is None else inspect.signature(function).parameters
+    found: dict[str, Option] = {}
+    for name, parameter in parameters.items():
+        if get_origin(parameter.annotation) is Annotated:
+            kind, text = get_args(parameter.annotation)
+            found[name] = Option(kind, text, parameter.default)
+    return found
+
+
+@file_format
+class Own(Format):
+    """lava-aug's own, with every parameter of the network."""
+
+    name = "lava-aug"
+
+    @staticmethod
+    def recognises(root: "Reader") -> bool:
+        return "layer" in root and root.attribute("format") == Own.name
+
+    @staticmethod
+    def read(root: "Reader") -> Network:
+        from lava_aug.netx.networks import read_file
+
+        return read_file(root)
+
+    @staticmethod
+    def write(net: Network, path: Path) -> Report:
+        from lava_aug.netx.networks import save
+
+        save(net, path)
+        return Report()
+
+
+@file_format
+class Nir(Format):
+    """NIR graph, for tools that support NIR."""
+
+    name = "nir"
+
+    @staticmethod
+    def recognises(root: "Reader") -> bool:
+        return root.is_group("node") and "layer" not in root
+
+    @staticmethod
+    def read(root: "Reader") -> Network:
+        from lava_aug.nir.files import read_file
+
+        return read_file(root)
+
+    @staticmethod
+    def write(net: Network, path: Path) -> Report:
+        from lava_aug.nir.files import to_nir
+        from lava_aug.nir.losses import losses
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExportWarning)  # reported instead
+            to_nir(net, path)
+        return Report(notes=tuple(f"lost in other readers: {loss}" for loss in losses(net)))
+
+
+@file_format
+class Netx(Format):
+    """Sigma-Delta network for unmodified lava.lib.dl.netx.hdf5.Network."""
+
+    name = "netx-sdnn"
+
+    @staticmethod
+    def recognises(root: "Reader") -> bool:
+        return "layer" in root and root.attribute("format") in (None, Netx.name)  # None: lava-dl's own
+
+    @staticmethod
+    def read(
+        root: "Reader", *, num_layers: Annotated[int | None, "read only the first layers, this many"] = None
+    ) -> "NetxNetwork":
+        from lava_aug.netx.foreign import read_file
+
+        return read_file(root, num_layers)
+
+    @staticmethod
+    def write(
+        net: Network,
+        path: Path,
+        *,
+        images: Annotated[NDArray[Any] | None, "typical images, for activation ranges; as --calibration"] = None,
+        threshold: Annotated[float, "smallest change to send, relative to a layer's largest activation"] = 0.0,
+    ) -> Report:
+        from lava_aug.netx.exporting import export
+
+        made = export(net, path, images=images, threshold=threshold)
+        return Report(f"{net.method}, as a Sigma-Delta network", made.cells(), made.notes)
+
+
+def read_network(path: str | os.PathLike[str], num_layers: int | None = None) -> "Network | NetxNetwork":
+    """Read a network from a file of any format: of ours, of an export, of lava-dl, or of another NIR tool.
 
     Parameters
     ----------
@@ -29,8 +168,8 @@ def read_network(
 
     Returns
     -------
-    Network, StockNetwork or SigmaDeltaNetwork
-        What `load` or `from_nir`, `load_netx`, or `export_sdnn` (as its ``network``) returns.
+    Network or lava_aug.netx.NetxNetwork
+        What `load`, `from_nir` or `lava_aug.netx.load` returns.
 
     Raises
     ------
@@ -39,11 +178,22 @@ def read_network(
     FileError
         If the file cannot be read.
     """
-    with opened(path) as file:
-        root = Reader(file, "file")
-        kind = "nir" if root.is_group("node") and "layer" not in root else root.attribute("format")
-    if kind not in READERS:
-        return load_netx(path, num_layers)
-    if num_layers is not None:
-        raise InputError("num_layers: only files of lava-dl's can be read in part")
-    return READERS[kind](path)
+    from lava_aug.netx.hdf5 import opened
+
+    given = {} if num_layers is None else {"num_layers": num_layers}
+    with opened(path) as root:
+        found = format_of(root)
+        if not given.keys() <= options_of(found.read).keys():
+            raise InputError("num_layers: only files of lava-dl's can be read in part")
+        return found.read(root, **given)
+
+
+def format_of(root: "Reader") -> type[Format]:
+    """The format of an open file; FileError if it is none that is known."""
+    for found in FORMATS.values():
+        if found.recognises(root):
+            return found
+    raise FileError(
+        f"expected a network in one of the formats {', '.join(FORMATS)}, or of lava-dl's; found the attribute 'format' "
+        f"{brief(root.attribute('format'))}, and in the file {brief(root.names)}"
+    )

@@ -19,7 +19,7 @@ MARK = re.compile(r"<!-- not executed: (.*?) -->")
 FENCE = re.compile(r"( *)(`{3,})(\w*)")
 SHELL = {"", "sh", "bash", "console", "text"}
 NEEDS_LAVA = re.compile(
-    r"\bla\.(run|run_sdnn|supervise|verify|FastSimCfg)\b|lava_aug\.(processes|testing)|^\s*(from|import) lava\b", re.M
+    r"\bla\.(run|netx\.run|supervise|verify|FastSimCfg)\b|lava_aug\.(processes|testing)|^\s*(from|import) lava\b", re.M
 )
 
 

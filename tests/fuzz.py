@@ -20,22 +20,24 @@ from lava_aug.core.errors import ExportWarning, LavaAugError
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Sparse, SumPool
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
-from lava_aug.netx.hdf5 import MAX_FILE_BYTES
-from lava_aug.netx.networks import load, save
-from lava_aug.netx.stock_files import StockNetwork, load_netx
-from lava_aug.netx.stock_layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.netx.stock_neurons import Cuba, SigmaDelta
-from lava_aug.nir.files import from_nir, to_nir
+from lava_aug.formats import FORMATS, read_network
+from lava_aug.netx.foreign import NetxNetwork
+from lava_aug.netx.hdf5 import MAX_FILE_BYTES, opened
+from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
+from lava_aug.netx.networks import save
+from lava_aug.nir.files import to_nir
 
 
-def read_nir(path: Path) -> Network:
-    """`from_nir`, without its warnings of what it assumes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExportWarning)
-        return from_nir(path)
+def read_as(name: str, path: Path) -> Any:
+    """The network of a file that is taken for one of a format."""
+    with opened(path) as root:
+        return FORMATS[name].read(root)
 
 
-READERS: dict[str, Callable[[Path], Any]] = {"load": load, "load_netx": load_netx, "from_nir": read_nir}
+READERS: dict[str, Callable[[Path], Any]] = {
+    **{name: functools.partial(read_as, name) for name in FORMATS},
+    "any": read_network,
+}
 """What reads files that nobody vouches for: it gives an object or a `LavaAugError`, whatever the file."""
 
 BLOCK = 1 << 24
@@ -59,7 +61,9 @@ def attempt(reader: str, path: Path) -> Outcome:
     start = time.process_time()
     kind, foreign = "read", ""
     try:
-        READERS[reader](path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExportWarning)  # of what is assumed of graphs
+            READERS[reader](path)
     except LavaAugError as error:
         kind = "damaged" if "damaged, or not an HDF5 file" in str(error) else type(error).__name__
     except BaseException as error:
@@ -95,10 +99,10 @@ def network() -> Network:
     )
 
 
-def stock_network(neuron: type) -> StockNetwork:
+def stock_network(neuron: type) -> NetxNetwork:
     """Every type of layer, biases and delays."""
     lif = Cuba(vth=10, current_decay=1024, voltage_decay=128) if neuron is Cuba else SigmaDelta(vth=3)
-    conv = StockConv(
+    conv = NetxConv(
         shape=(2, 4, 3),
         weight=np.arange(-9, 9).reshape(2, 1, 3, 3),
         bias=np.array([1, -1]),
@@ -109,13 +113,13 @@ def stock_network(neuron: type) -> StockNetwork:
         groups=1,
     )
     delay = np.array([0, 1, 62]) if neuron is Cuba else None
-    return StockNetwork(
+    return NetxNetwork(
         layers=(
-            StockInput(shape=(1, 6, 5), neuron=lif, weight=np.array(64.0), bias=np.array(0)),
+            NetxInput(shape=(1, 6, 5), neuron=lif, weight=np.array(64.0), bias=np.array(0)),
             conv,
-            StockFlatten(shape=(24,)),
-            StockDense(shape=(3,), weight=np.arange(-30, 42).reshape(3, 24), delay=delay, neuron=lif),
-            StockDense(shape=(2,), weight=np.array([[1, 2, 3], [4, 5, -6]]), neuron=None if neuron is Cuba else lif),
+            NetxFlatten(shape=(24,)),
+            NetxDense(shape=(3,), weight=np.arange(-30, 42).reshape(3, 24), delay=delay, neuron=lif),
+            NetxDense(shape=(2,), weight=np.array([[1, 2, 3], [4, 5, -6]]), neuron=None if neuron is Cuba else lif),
         ),
         sample_steps=16,
     )
@@ -132,7 +136,7 @@ def valid_files(folder: Path) -> list[Path]:
         with h5py.File(path, "r+") as file:
             for name in members(file):
                 if name.endswith("neuron/type"):
-                    text = bytes(file[name][0])  # pyright: ignore
+                    text = bytes(file[name][()])  # pyright: ignore
                     del file[name]
                     file[name] = text.decode()
     save_graphs(folder)

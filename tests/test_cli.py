@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import run
+from fuzz import stock_network
 from nets import small_net
 from rich.console import Console
 
@@ -16,6 +17,7 @@ import lava_aug as la
 from lava_aug.commands import console
 from lava_aug.commands.console import print_table
 from lava_aug.examples.digits import DigitsNet, load_digits
+from lava_aug.netx.layers import Cuba
 from lava_aug.simulation.early_exit import margins
 
 
@@ -265,15 +267,18 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         "cannot write 'front.doc': no format of figures ends in .doc; known are ['",
     ),
     "no resolution": ((*GOOD, "-r", "1/0"), "expected a number such as 0.125 or 1/8, found '1/0'"),
-    "lava-dl's network to simulate": (("simulate", "stock.net", "--images", "images.npy"), "only run on Lava"),
+    "spiking neurons of lava-dl's to simulate": (
+        ("simulate", "stock.net", "--images", "images.npy"),
+        "layer 0 (input): expected Sigma-Delta neurons",
+    ),
     "lava-dl's network to check": (
         ("check", "stock.net"),
-        "expected a spiking network of lava-aug, found a",
+        "expected a network of lava-aug, found a lava-dl network; use info, simulate or run",
     ),
-    "a Sigma-Delta network to verify": (("verify", "sdnn.net"), "found a Sigma-Delta network; use info or run"),
+    "a Sigma-Delta network to verify": (("verify", "sdnn.net"), "found a Sigma-Delta network for netx; use info"),
     "wrong images for a Sigma-Delta network": (
         ("simulate", "sdnn.net", "--images", "labels.npy"),
-        "images: expected uint8 of shape (N, 6), at least one, found int64 (5,)",
+        "inputs: expected shape (N, 6), N at least 1, or (6,), found (5,)",
     ),
     "demo nowhere": (("demo", "-o", "labels.npy/x"), "cannot write to"),
 }
@@ -283,8 +288,8 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
 def test_wrong_input_ends_in_a_message(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, message = BAD[case]
     np.savez("other.npz", x=np.zeros(3))
-    la.export_sdnn(small_net(), "sdnn.net")
-    la.load_netx("sdnn.net").write("stock.net")
+    la.netx.export(small_net(), "sdnn.net")
+    stock_network(Cuba).write(Path("stock.net"))
     capsys.readouterr()
     assert run(*arguments) == 2
     captured = capsys.readouterr()
@@ -322,13 +327,13 @@ def test_what_export_wrote_is_read_again(folder: Path, capsys: pytest.CaptureFix
     assert run("simulate", "sdnn.net", "--images", "data.npz", "--json", "-o", "out.npz") == 0
     found = json.loads(capsys.readouterr().out)
     network = la.read_network("sdnn.net")
-    assert isinstance(network, la.SigmaDeltaNetwork)
-    expected = network.simulate(np.load("images.npy"))
+    assert isinstance(network, la.netx.NetxNetwork)
+    expected = la.netx.simulate(network, np.load("images.npy"))
     assert found["predictions"] == expected.predictions.tolist()
     assert found["accuracy"] == (expected.predictions == np.load("labels.npy")).mean()
     assert found["events"] == {name: int(events.sum()) for name, events in expected.events.items()}
     with np.load("out.npz") as written:
-        np.testing.assert_array_equal(written["readout"], expected.readout)
+        np.testing.assert_array_equal(written["sent"], expected.sent)
 
 
 def test_events_are_those_so_far_as_everywhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import warnings
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from doc_examples import MARK, NEEDS_LAVA, PAGES, ROOT, blocks, commands, python
 from torch import nn
 
 import lava_aug as la
-from lava_aug.commands import cli
+from lava_aug.commands import COMMANDS, Command, cli
 from lava_aug.core.errors import BackendError
 from lava_aug.examples import digits
 
@@ -109,7 +109,7 @@ def made(model: digits.DigitsNet, tmp_path_factory: pytest.TempPathFactory) -> P
     net = la.convert(model, data.train_images[:200])
     for name in ("digits.net", "my.net", "net.net"):
         la.save(net, folder / name)
-    la.export_sdnn(net, folder / "out.net", images=data.train_images[:50])
+    la.netx.export(net, folder / "out.net", images=data.train_images[:50])
     write_mnist(folder / "ROOT" / "MNIST" / "raw")
     write_cifar(folder / "ROOT" / "CIFAR10")
     write_my_network(folder)
@@ -154,7 +154,7 @@ def names_of_getting_started(model: nn.Module) -> dict[str, Any]:
 def test_python_examples_run_and_print_what_the_page_says(page: Path, folder: Path, model: nn.Module) -> None:
     complete = page.relative_to(ROOT / "docs" if "docs" in page.parts else ROOT).parts[0] in COMPLETE
     names: dict[str, Any] = {"__name__": "example", **({} if complete else names_of_getting_started(model))}
-    if HAS_LAVA and "run_sdnn" in page.read_text(encoding="utf-8"):
+    if HAS_LAVA and "netx.run" in page.read_text(encoding="utf-8"):
         importlib.import_module("lava.lib.dl.netx.hdf5")  # lava-dl prints when it is imported for the first time
     for block, expected in python_blocks(page):
         if not HAS_LAVA and NEEDS_LAVA.search(block.text):
@@ -280,11 +280,11 @@ def test_all_commands_can_be_parsed() -> None:
     assert count > 40
 
 
-@pytest.mark.parametrize(("function", "example"), cli.COMMANDS, ids=lambda found: getattr(found, "__name__", ""))
-def test_examples_in_the_help_can_be_parsed(function: Callable[..., None], example: str) -> None:
-    program, *command = shlex.split(example)
-    assert [program, command[0]] == ["lava-aug", function.__name__]
-    parse(command)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.function.__name__)
+def test_examples_in_the_help_can_be_parsed(command: Command) -> None:
+    program, *arguments = shlex.split(command.example)
+    assert [program, arguments[0]] == ["lava-aug", command.function.__name__]
+    parse(arguments)
 
 
 def test_unknown_commands_and_options_are_found() -> None:

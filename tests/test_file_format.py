@@ -13,11 +13,10 @@ from lava_aug.core.layers import SYNAPSES
 from lava_aug.core.network import MAX_NEURONS, Layer
 from lava_aug.core.neurons import NEURONS
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
+from lava_aug.netx.foreign import NetxNetwork
 from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO, MAX_TEXTS
+from lava_aug.netx.layers import NETX_LAYERS, NETX_NEURONS, Cuba, SigmaDelta
 from lava_aug.netx.networks import save
-from lava_aug.netx.stock_files import StockNetwork
-from lava_aug.netx.stock_layers import STOCK_LAYERS
-from lava_aug.netx.stock_neurons import STOCK_NEURONS, Cuba, SigmaDelta
 
 PAGE = (Path(__file__).parent.parent / "docs" / "file-format.md").read_text(encoding="utf-8")
 
@@ -25,9 +24,9 @@ TABLES: dict[str, type[Spec]] = {
     "Every layer": Layer,
     **{f"Layer {name}": cls for name, cls in SYNAPSES.items()},
     **{f"Neuron {name}": cls for name, cls in NEURONS.items()},
-    **{f"lava-dl layer {name}": cls for name, cls in STOCK_LAYERS.items()},
-    **{f"lava-dl neuron {name}": cls for name, cls in STOCK_NEURONS.items()},
-    "lava-dl simulation": StockNetwork,
+    **{f"lava-dl layer {name}": cls for name, cls in NETX_LAYERS.items()},
+    **{f"lava-dl neuron {name}": cls for name, cls in NETX_NEURONS.items()},
+    "lava-dl simulation": NetxNetwork,
 }
 """Headings of the page, and the declarations of what stands under them."""
 

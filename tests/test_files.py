@@ -1,6 +1,7 @@
 """Files are written whole or not at all: by many writers at once, on full disks, under names that cannot be."""
 
 import errno
+import functools
 import json
 import os
 import stat
@@ -22,13 +23,13 @@ import lava_aug as la
 from lava_aug.core.errors import FileError
 from lava_aug.core.files import MAX_NAME_BYTES, PARTIAL, STALE_SECONDS, write_arrays, write_figure, write_text
 from lava_aug.experiments.parts import Store
-from lava_aug.netx.sdnn_export import export_sdnn
+from lava_aug.formats import FORMATS
 from lava_aug.nir.files import from_nir, to_nir
 
+FORMAT_WRITERS = {name: found.write for name, found in FORMATS.items() if found.write is not None}
+
 WRITERS: dict[str, Callable[[Path], Any]] = {
-    "a.net": lambda path: la.save(small_net(), path),
-    "a.nir": lambda path: to_nir(small_net(), path),
-    "sdnn.net": lambda path: export_sdnn(small_net(), path),
+    **{f"{name}.net": functools.partial(write, small_net()) for name, write in FORMAT_WRITERS.items()},
     "a.npz": lambda path: write_arrays(path, {"v": np.arange(5)}),
     "a.txt": lambda path: write_text(path, "a text of some length"),
     "a.png": lambda path: write_figure(Figure(), path),
@@ -226,8 +227,7 @@ def test_graphs_that_are_written_are_read(tmp_path: Path) -> None:
         ("diagnose", "none.net", "lava_aug.examples.digits:DigitsNet", "--images", "none.npy", "--figure"),
         ("simulate", "none.net", "--images", "none.npy", "-o"),
         ("run", "none.net", "--images", "none.npy", "-o"),
-        ("export", "small.net", "--to", "nir", "-o"),
-        ("export", "small.net", "--to", "netx-sdnn", "-o"),
+        *(("export", "small.net", "--to", name, "-o") for name in FORMAT_WRITERS),
         ("report", "small.json", "-o"),
     ],
 )

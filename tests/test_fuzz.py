@@ -19,11 +19,11 @@ from lava_aug.core.network import INPUT, Network
 from lava_aug.core.spec import every, offending
 from lava_aug.core.synapse import absolute_sum
 from lava_aug.core.texts import brief
+from lava_aug.netx.foreign import load as load_netx
 from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
 from lava_aug.netx.hdf5_raw import RawFile
+from lava_aug.netx.layers import Cuba
 from lava_aug.netx.networks import load
-from lava_aug.netx.stock_files import load_netx
-from lava_aug.netx.stock_neurons import Cuba
 
 SEEDS = 120
 """Files in this test; `benchmarks/fuzz_files.py` has them by the thousand, and measures memory."""
@@ -54,9 +54,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_files_that_damage_starts_from_are_valid(valid: list[Path]) -> None:
     read = {path.name: [r for r in fuzz.READERS if fuzz.attempt(r, path).kind == "read"] for path in valid}
-    ours, stock, graphs = ["load"], ["load_netx"], ["from_nir"]
-    networks = {"CUBA.net": stock, "SDNN.net": stock, "ours.net": ours, "skips.net": ours}
-    assert read == networks | {"foreign.nir": graphs, "ours.nir": graphs}
+    expected = {"CUBA.net": "netx-sdnn", "SDNN.net": "netx-sdnn", "ours.net": "lava-aug", "skips.net": "lava-aug"}
+    expected |= {"foreign.nir": "nir", "ours.nir": "nir"}
+    assert read == {name: [found, "any"] for name, found in expected.items()}
 
 
 def test_damaged_files_give_our_error_or_an_object(valid: list[Path], tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_every_kind_of_damage_does_something(name: str, valid: list[Path], tmp_p
                 fuzz.DAMAGE[name](file, random.Random(seed))
             except (KeyError, ValueError, TypeError, OSError, RuntimeError):
                 continue
-        outcomes.add(fuzz.attempt("load", target).kind)
+        outcomes.add(fuzz.attempt("lava-aug", target).kind)
         if outcomes - {"read"}:
             return
     pytest.fail(f"{name}: every file was read")

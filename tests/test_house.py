@@ -35,10 +35,10 @@ MODULES = {
 }
 """Modules of ours by their names, such as ``conversion.tracing``."""
 
-IMPORT_LAVA = {"netx.sdnn_runs", "netx.stock_runs", *(name for name in MODULES if name.startswith("lava."))}
+IMPORT_LAVA = {"netx.running", *(name for name in MODULES if name.startswith("lava."))}
 """Modules of `lava_aug` that may import Lava; `processes` and `testing` may too."""
 
-NAMES_FROM_LAVA = {"FastSimCfg", "run", "run_sdnn", "supervise"}
+NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
 """Public names that are there only with Lava."""
 
 IMPORT_TORCH = {
@@ -282,7 +282,7 @@ def test_public_names_are_there_whatever_was_imported_before(lava: bool, tmp_pat
             "import importlib, types, lava_aug",
             f"for name in {modules}: importlib.import_module('lava_aug.' + name)",
             f"for name in {names}:",
-            "    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {'plot'}), name",
+            "    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {'netx', 'plot'}), name",
         ]
     )
     run_python(code, tmp_path)

@@ -16,7 +16,6 @@ import lava_aug as la
 from lava_aug.core.constant_channel import with_constant_channel
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.normalization import normalization
-from lava_aug.netx.sdnn_export import requantized
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 IMAGES = np.random.default_rng(3).integers(0, 256, (24, 3, 12, 10), np.uint8)
@@ -162,7 +161,7 @@ def test_biases_that_no_convolution_makes_are_refused() -> None:
     with pytest.raises(la.NetworkError, match="layer '0': its bias varies with the position, and no padded conv"):
         with_constant_channel(odd)
     with pytest.raises(la.NetworkError, match="layer '0': its bias varies with the position"):
-        la.export_sdnn(odd, "never.net")
+        la.netx.export(odd, "never.net")
 
 
 # Exports
@@ -179,11 +178,11 @@ def test_nir_says_it_without_our_metadata(tmp_path: Path) -> None:
 
 
 def test_sigma_delta_answers_as_the_model(net: Network, tmp_path: Path) -> None:
-    written = la.export_sdnn(net, tmp_path / "s.net", images=IMAGES)
+    written = la.netx.export(net, tmp_path / "s.net", images=IMAGES)
     assert written.network.constant
     assert written.network.input_shape == (4, 12, 10)
     assert any("additional last channel" in note and "255" in note for note in written.notes)
-    found = np.concatenate([requantized(net, IMAGES).network.simulate(x[None]).answers for x in IMAGES])
+    found = np.concatenate([la.netx.simulate(written.network, image, 1).answers for image in IMAGES])
     wanted = logits(made())
     centred = [values - values.mean(axis=0) for values in (found, wanted)]
     assert np.corrcoef(*(values.ravel() for values in centred))[0, 1] > 0.99

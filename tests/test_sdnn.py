@@ -20,8 +20,10 @@ from lava_aug.core.layers import Conv, Dense, Relay, SumPool
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, ReadoutNeuron
 from lava_aug.examples.digits import load_digits, train
-from lava_aug.netx.sdnn_export import requantized
-from lava_aug.netx.sdnn_requantization import (
+from lava_aug.netx.exporting import NetxExport, requantized
+from lava_aug.netx.foreign import NetxNetwork, load
+from lava_aug.netx.layers import Cuba, NetxDense, NetxInput, NetxWeighted, SigmaDelta
+from lava_aug.netx.requantization import (
     INPUT_GAIN,
     MAX_MESSAGE,
     MAX_STATE,
@@ -34,7 +36,7 @@ from lava_aug.netx.sdnn_requantization import (
     readout_scale,
     rounding_error,
 )
-from lava_aug.netx.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork, encoded
+from lava_aug.netx.simulation import encoded, simulate
 
 
 def map_net(**conv: Any) -> Network:
@@ -52,6 +54,17 @@ def map_net(**conv: Any) -> Network:
             layer("out", "fc", Dense(weight=weights(4, 5, seed=3)), bias=[300, -20_000, 0, 9000]),
         ),
     )
+
+
+def by_name(made: NetxExport) -> dict[str, NetxWeighted]:
+    """The layers with weights, by the names of ours."""
+    weighted = [found for found in made.network.layers if isinstance(found, NetxWeighted)]
+    return {report.name: found for report, found in zip(made.layers, weighted, strict=True)}
+
+
+def answers(made: NetxExport, x: np.ndarray) -> np.ndarray:
+    """Of images one by one, each from the start, without what images before it have rounded off, in our unit."""
+    return np.concatenate([simulate(made.network, image, 1).answers for image in x]) / made.layers[-1].gain
 
 
 def dense(weight: list[list[int]]) -> Dense:
@@ -144,24 +157,75 @@ def test_small_changes_wait_until_they_reach_the_threshold() -> None:
     np.testing.assert_array_equal(encoded(act, 1).ravel(), [0, 64, 0, 64, -64])
 
 
+def two_layers(bias: Any = (0, 3)) -> NetxNetwork:
+    """Two inputs, two hidden neurons, and a sum."""
+    hidden = NetxDense(shape=(2,), weight=np.array([[2, -1], [-1, 1]]), bias=bias, neuron=SigmaDelta(vth=0))
+    out = NetxDense(shape=(1,), weight=np.array([[1, 2]]), neuron=SigmaDelta(vth=0, sums=True))
+    return NetxNetwork(layers=(NetxInput(shape=(2,), neuron=SigmaDelta(vth=0)), hidden, out))
+
+
 def test_one_layer_by_hand() -> None:
-    hidden = SigmaDeltaLayer("hidden", dense([[2, -1], [-1, 1]]), np.array([0, 3]), 0, (2,))
-    net = SigmaDeltaNetwork((2,), (hidden, SigmaDeltaLayer("out", dense([[1, 2]]), None, 0, (1,))))
-    found = net.simulate(np.array([[10, 5], [0, 7]], np.uint8))
+    found = simulate(two_layers(), np.array([[10, 5], [0, 7]], np.uint8))
     # Hidden sums of messages: (0, 192), (15, 192 - 5), (0, 192 + 7), (0, 192); the bias is there before the image.
-    np.testing.assert_array_equal(found.readout.ravel(), [0, 2 * 192, 15 + 2 * 187, 2 * 199])
+    np.testing.assert_array_equal(found.sent.ravel(), [0, 2 * 192, 15 + 2 * 187, 2 * 199])
     np.testing.assert_array_equal(found.answers.ravel(), [15 + 2 * 187, 2 * 199])
     np.testing.assert_array_equal(found.events["input"], [2, 2, 1, 0])
-    np.testing.assert_array_equal(found.events["hidden"], [1, 2, 2, 1])
-    assert found.events_per_image == 2.5  # without what turning off the last image causes
+    np.testing.assert_array_equal(found.events["1"], [1, 2, 2, 1])
+    assert found.events_per_input == 2.5  # without what turning off the last image causes
 
 
 def test_an_image_may_be_shown_longer() -> None:
     net = requantized(small_net()).network
     x = images_for(small_net())
-    once, thrice = net.simulate(x), net.simulate(x, 3)
+    once, thrice = simulate(net, x), simulate(net, x, 3)
     np.testing.assert_array_equal(once.answers, thrice.answers)
-    assert thrice.readout.shape == (3 * len(x) + 2, 3)
+    assert thrice.sent.shape == (3 * len(x) + 2, 3)
+
+
+def test_the_last_layer_may_send_changes_instead_of_sums() -> None:
+    """Whose running sum is the same, if nothing is rounded off."""
+    net, x = two_layers(bias=None), np.array([[10, 5], [0, 7], [300, -20]])
+    last = net.layers[-1].replace(neuron=SigmaDelta(vth=0), weight=np.array([[64, 128]]))
+    found = simulate(net.replace(layers=(*net.layers[:-1], last)), x)
+    np.testing.assert_array_equal(np.cumsum(found.sent), np.maximum(simulate(net, x).sent.ravel(), 0))
+    assert list(found.events) == ["input", "1", "2"]
+
+
+def test_small_changes_of_the_input_wait_too() -> None:
+    net, x = two_layers(), np.array([[10, 5], [11, 9], [13, 9]])
+    waiting = net.replace(layers=(net.layers[0].replace(neuron=SigmaDelta(vth=3)), *net.layers[1:]))
+    held = np.array([[10, 5], [10, 9], [13, 9]])
+    np.testing.assert_array_equal(simulate(waiting, x).sent[:4], simulate(net, held).sent[:4])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neuron": Cuba(vth=1, current_decay=0, voltage_decay=0)}, r"layer 1 \(dense\): expected Sigma-Delta neurons"),
+        ({"delay": np.array(2)}, r"layer 1 \(dense\): .*without delays; other networks only run on Lava"),
+    ],
+)
+def test_what_only_lava_can_run(change: dict[str, Any], message: str) -> None:
+    net = two_layers()
+    with pytest.raises(la.NetworkError, match=message):
+        simulate(net.replace(layers=(net.layers[0], net.layers[1].replace(**change), net.layers[2])), [[1, 2]])
+
+
+def test_without_neurons_in_the_input_only_lava_can_run_it() -> None:
+    net = two_layers()
+    with pytest.raises(la.NetworkError, match=r"layer 1 \(dense\): .* neurons, the input's among them"):
+        simulate(net.replace(layers=(net.layers[0].replace(neuron=None), *net.layers[1:])), [[1, 1]])
+
+
+def test_exports_take_pixels() -> None:
+    net = requantized(small_net()).network
+    for wrong, message in (
+        (np.full((1, 6), 256), "inputs: expected 0 to 255, found 256 to 256"),
+        (np.full((1, 6), 0.5), "inputs: expected whole numbers; give pixels from 0 to 255"),
+        (np.zeros((0, 6)), r"inputs: expected shape \(N, 6\), N at least 1, or \(6,\), found \(0, 6\)"),
+    ):
+        with pytest.raises(la.InputError, match=message):
+            simulate(net, wrong)
 
 
 # Whole networks
@@ -173,10 +237,8 @@ def test_the_readout_is_ours_but_for_rounding(net: Network, measured: bool) -> N
     x = images_for(net, 40)
     made = requantized(net, x if measured else None)
     expected = exact(net, x)
-    for index, image in enumerate(x):  # each from the start, without what images before it have rounded off
-        answer = made.network.simulate(image[None]).answers[0] / made.layers[-1].gain
-        tolerance = 0.03 if measured else 0.05  # the worst case leaves fewer bits to the weights
-        assert np.abs(answer - expected[index]).max() < tolerance * np.abs(expected).max()
+    tolerance = 0.03 if measured else 0.05  # the worst case leaves fewer bits to the weights
+    assert np.abs(answers(made, x) - expected).max() < tolerance * np.abs(expected).max()
 
 
 def test_thresholds_of_each_channel_divide_each_channel() -> None:
@@ -186,19 +248,18 @@ def test_thresholds_of_each_channel_divide_each_channel() -> None:
     net = Network(input_shape=(6,), layers=(one, net.layers[1]))
     x = images_for(net, 10)
     made = requantized(net, x)
-    answers = made.network.simulate(x[:1]).answers / made.layers[-1].gain
-    np.testing.assert_allclose(answers, exact(net, x)[:1], atol=0.03 * np.abs(exact(net, x)).max())
+    np.testing.assert_allclose(answers(made, x[:1]), exact(net, x)[:1], atol=0.03 * np.abs(exact(net, x)).max())
 
 
 def test_a_bias_of_the_readout_becomes_a_constant() -> None:
     net = map_net()
     made = requantized(net)
-    layers = {found.name: found for found in made.network.layers}
+    layers = by_name(made)
     assert layers["fc"].shape == (6,)
-    assert not layers["fc"].synapse.weight[5].any()
+    assert not layers["fc"].weight[5].any()
     assert layers["fc"].bias is not None
     constant = 64 * int(layers["fc"].bias[5])
-    found = layers["out"].synapse.weight[:, 5].astype(int) * constant / made.layers[-1].gain
+    found = layers["out"].weight[:, 5].astype(int) * constant / made.layers[-1].gain
     np.testing.assert_allclose(found, [300, -20_000, 0, 9000], atol=20_000 / 127)
     assert layers["out"].bias is None
 
@@ -211,11 +272,11 @@ def test_a_constant_passes_pooling_into_the_readout() -> None:
     net = Network(input_shape=first.input_shape, layers=(*first.layers[:2], out))
     x = images_for(net, 20)
     made = requantized(net, x)
-    assert [found.shape[0] for found in made.network.layers] == [4, 4, 4]
-    assert made.network.layers[1].synapse.groups == 4  # pyright: ignore[reportAttributeAccessIssue]
+    layers = by_name(made)
+    assert [found.shape[0] for found in layers.values()] == [4, 4, 4]
+    assert layers["pool"].synapse.groups == 4
     assert isinstance(pool, SumPool)
-    answers = np.concatenate([made.network.simulate(image[None]).answers for image in x]) / made.layers[-1].gain
-    np.testing.assert_allclose(answers, exact(net, x), atol=0.03 * np.abs(exact(net, x)).max())
+    np.testing.assert_allclose(answers(made, x), exact(net, x), atol=0.03 * np.abs(exact(net, x)).max())
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +290,7 @@ def digits() -> tuple[Network, np.ndarray, np.ndarray]:
 def test_digits_are_classified_as_by_our_network(digits: tuple[Network, np.ndarray, np.ndarray]) -> None:
     net, x, y = digits
     own = la.simulate(net, x[:200])
-    found = requantized(net).network.simulate(x[:200])
+    found = simulate(requantized(net).network, x[:200])
     assert np.sum(found.predictions != own.predictions[-1]) <= 2
     assert np.mean(found.predictions == y[:200]) >= 0.98
 
@@ -237,9 +298,9 @@ def test_digits_are_classified_as_by_our_network(digits: tuple[Network, np.ndarr
 def test_a_threshold_saves_messages(digits: tuple[Network, np.ndarray, np.ndarray]) -> None:
     net, x, y = digits
     made = requantized(net, threshold=0.02)
-    all_sent, found = requantized(net).network.simulate(x[:100]), made.network.simulate(x[:100])
+    all_sent, found = simulate(requantized(net).network, x[:100]), simulate(made.network, x[:100])
     assert made.layers[0].threshold == round(0.02 * made.layers[0].largest_message / 64)
-    assert found.events_per_image < 0.9 * all_sent.events_per_image
+    assert found.events_per_input < 0.9 * all_sent.events_per_input
     assert np.mean(found.predictions == y[:100]) >= 0.95
 
 
@@ -255,7 +316,7 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 def test_the_file_has_the_layout_of_lava_dls_pilotnet(tmp_path: Path) -> None:
-    made = la.export_sdnn(map_net(stride=(2, 1)), tmp_path / "out.net", threshold=0.01)
+    made = la.netx.export(map_net(stride=(2, 1)), tmp_path / "out.net", threshold=0.01)
     found = contents(tmp_path / "out.net")
     assert [found[f"layer/{i}/type"][0] for i in range(6)] == [
         b"input",
@@ -269,11 +330,14 @@ def test_the_file_has_the_layout_of_lava_dls_pilotnet(tmp_path: Path) -> None:
     assert found["layer/0/shape"].tolist() == [2, 6, 5]
     assert found["layer/0/neuron/vThMant"] == 0
     assert {found[f"layer/{i}/neuron/type"] for i in (0, 1, 2, 4, 5)} == {b"SDNN"}
-    for index, layer_ in zip((1, 2, 4, 5), made.network.layers, strict=True):
+    assert found["layer/3/shape"].tolist() == [6, 1, 1]
+    assert found["layer/1/bias"].dtype == np.float32
+    for index, layer_ in zip((1, 2, 4, 5), by_name(made).values(), strict=True):
         weight = found[f"layer/{index}/weight"]
         assert weight.dtype == np.float32
-        np.testing.assert_array_equal(weight, layer_.synapse.weight)
-        assert found[f"layer/{index}/neuron/vThMant"] == layer_.threshold
+        np.testing.assert_array_equal(weight, layer_.weight)
+        assert layer_.neuron is not None
+        assert found[f"layer/{index}/neuron/vThMant"] == layer_.neuron.vth
         assert found[f"layer/{index}/shape"].tolist() == list(layer_.shape)
         assert (f"layer/{index}/bias" in found) == (layer_.bias is not None)
     assert found["layer/1/stride"].tolist() == [2, 1]
@@ -283,13 +347,31 @@ def test_the_file_has_the_layout_of_lava_dls_pilotnet(tmp_path: Path) -> None:
     assert (found["layer/4/inFeatures"], found["layer/4/outFeatures"]) == (6, 6)
     assert [name for name in found if name.endswith("sigma_output")] == ["layer/5/neuron/sigma_output"]
     assert "layer/5/bias" not in found
-    bias = made.network.layers[0].bias
+    bias = by_name(made)["conv"].bias
     assert bias is not None
     np.testing.assert_array_equal(found["layer/1/bias"], bias)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.02])
+@pytest.mark.parametrize("net", [small_net(), map_net(), map_net(stride=(2, 1))], ids=["dense", "maps", "stride"])
+def test_what_is_written_is_read(net: Network, threshold: float, tmp_path: Path) -> None:
+    made = la.netx.export(net, tmp_path / "out.net", threshold=threshold)
+    assert load(tmp_path / "out.net") == la.read_network(tmp_path / "out.net") == made.network
+    x = images_for(net, 3)
+    np.testing.assert_array_equal(simulate(tmp_path / "out.net", x).sent, simulate(made.network, x).sent)
+
+
+def test_the_value_of_the_constant_channel_is_checked(tmp_path: Path) -> None:
+    requantized(small_net()).network.replace(constant=True).write(tmp_path / "out.net")
+    assert load(tmp_path / "out.net").given_shape == (5,)
+    with h5py.File(tmp_path / "out.net", "r+") as file:
+        file.attrs["constant_channel"] = 1
+    with pytest.raises(la.FileError, match="attribute 'constant_channel' is 1, expected 255"):
+        load(tmp_path / "out.net")
+
+
 def test_our_reader_says_that_it_is_another_format(tmp_path: Path) -> None:
-    la.export_sdnn(small_net(), tmp_path / "out.net")
+    la.netx.export(small_net(), tmp_path / "out.net")
     with pytest.raises(la.FileError, match="attribute 'format' is 'netx-sdnn', expected 'lava-aug'"):
         la.load(tmp_path / "out.net")
 
@@ -299,14 +381,13 @@ def test_weights_that_netx_would_lose_are_avoided() -> None:
     net = Network(input_shape=(2,), layers=(hidden, layer("out", "hidden", dense([[-64, -32], [-32, -64]]))))
     x = images_for(net, 3)
     made = requantized(net, x)
-    assert all(is_kept(found.synapse.weight.astype(int)) for found in made.network.layers)
-    answers = np.concatenate([made.network.simulate(image[None]).answers for image in x]) / made.layers[-1].gain
-    np.testing.assert_allclose(answers, exact(net, x), rtol=0.03)
+    assert all(is_kept(found.weight) for found in by_name(made).values())
+    np.testing.assert_allclose(answers(made, x), exact(net, x), rtol=0.03)
 
 
 def test_nothing_is_written_where_nothing_can_be(tmp_path: Path) -> None:
     with pytest.raises(la.FileError, match="cannot write"):
-        la.export_sdnn(small_net(), tmp_path / "no" / "out.net")
+        la.netx.export(small_net(), tmp_path / "no" / "out.net")
     assert not list(tmp_path.iterdir())
 
 
@@ -405,7 +486,7 @@ REFUSED: dict[str, tuple[Callable[[], Network], str]] = {
 def test_what_netx_cannot_hold_is_refused_by_name(what: str, tmp_path: Path) -> None:
     net, message = REFUSED[what]
     with pytest.raises(la.NetworkError, match=message):
-        la.export_sdnn(net(), tmp_path / "out.net")
+        la.netx.export(net(), tmp_path / "out.net")
     assert not list(tmp_path.iterdir())
 
 
@@ -415,13 +496,13 @@ def test_floating_point_is_refused(tmp_path: Path) -> None:
         layers=(layer("out", INPUT, Dense(weight=np.ones((2, 4), np.float32)), ReadoutNeuron(floating=True)),),
     )
     with pytest.raises(la.NetworkError, match="computes in floating point; convert it with weight_bits=8"):
-        la.export_sdnn(floating, tmp_path / "out.net")
+        la.netx.export(floating, tmp_path / "out.net")
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1, True, "0.1"])
 def test_thresholds_that_make_no_sense(threshold: Any, tmp_path: Path) -> None:
     with pytest.raises(la.InputError, match="threshold: expected a number from 0 to below 1, found"):
-        la.export_sdnn(small_net(), tmp_path / "out.net", threshold=threshold)
+        la.netx.export(small_net(), tmp_path / "out.net", threshold=threshold)
 
 
 # The command
@@ -450,13 +531,13 @@ def test_the_command_writes_and_reports(folder: Path, capsys: pytest.CaptureFixt
         *made.notes,
     ):
         assert text in printed
-    np.testing.assert_array_equal(contents(folder / "out.net")["layer/1/weight"], made.network.layers[0].synapse.weight)
+    np.testing.assert_array_equal(contents(folder / "out.net")["layer/1/weight"], by_name(made)["hidden"].weight)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("small.net", "--to", "onnx"), "--to 'onnx': expected one of nir, netx-sdnn"),
+        (("small.net", "--to", "onnx"), "--to 'onnx': expected one of lava-aug, nir, netx-sdnn"),
         (("skip.net", "--to", "netx-sdnn"), "layer 'c': it sums 2 connections"),
         (("none.net", "--to", "netx-sdnn"), "'none.net': no such file"),
         (("small.net", "--to", "netx-sdnn", "--images", "none.npy"), "'none.npy': cannot be read"),

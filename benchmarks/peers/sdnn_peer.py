@@ -21,14 +21,14 @@ import lava_aug as la
 def row(folder: Path, task: Task) -> dict[str, Any]:
     """What netx makes of the exported network."""
     file = folder / "sdnn.net"
-    made = la.export_sdnn(la.load(folder / "augmapping.net"), file, images=task.calibration)
-    start = la.run_sdnn(file, task.images[:1]).seconds
-    found = la.run_sdnn(file, task.images, timeout=None)
+    made = la.netx.export(la.load(folder / "augmapping.net"), file, images=task.calibration)
+    start = la.netx.run(file, task.images[:1]).seconds
+    found = la.netx.run(file, task.images)
     accuracy = float((found.predictions == task.labels).mean())
     milliseconds = 1e3 * max(found.seconds - start, 0.0) / max(len(task.images) - 1, 1)
     return {
         "accuracy": [accuracy] * task.steps,
-        "events": [found.events_per_image] * task.steps,
+        "events": [found.events_per_input] * task.steps,
         "milliseconds": (milliseconds * np.arange(1, task.steps + 1)).tolist(),
         "arithmetic": "8-bit weights, 24-bit state, on Lava with FastSimCfg",
         "note": f"one step per image, {made.network.depth} steps late; no reset",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lava_aug.commands import command
 from lava_aug.commands.console import bar, check_outputs, print_json, print_table, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
@@ -28,6 +29,7 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.texts import counted
 
 
+@command("lava-aug convert mnist-lenet -c MNIST:ROOT -r 0.25 -T 4 -o lenet.net", order=20)
 def convert(
     model: ModelArgument,
     calibration: CalibrationOption,
@@ -95,6 +97,7 @@ def convert(
     tell(f"Wrote {output}.")
 
 
+@command("lava-aug tune mnist-lenet -c MNIST:ROOT --max-loss 0.2 -o best.net", order=30)
 def tune(
     model: ModelArgument,
     calibration: CalibrationOption,
@@ -141,6 +144,7 @@ def tune(
     write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
 
 
+@command("lava-aug diagnose lenet.net mnist-lenet --images MNIST:ROOT", order=40)
 def diagnose(
     network: NetworkArgument,
     model: ModelArgument,

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from lava_aug.commands import command
 from lava_aug.commands.console import print_table, progress_console, tell
 
 
+@command("lava-aug demo -o demo", order=10)
 def demo(
     directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the output files")] = Path(),
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from lava_aug.commands import command
 from lava_aug.commands.console import err, print_table, progress_console, show_page, stages, tell, warn
 from lava_aug.commands.inputs import (
     LabelsOption,
@@ -28,6 +29,7 @@ from lava_aug.core.texts import counted
 from lava_aug.examples.datasets import LOADERS
 
 
+@command("lava-aug compare mnist-lenet --data ROOT --num-images 1000 --open", order=50)
 def compare(
     model: ModelArgument,
     data: Annotated[

@@ -1,80 +1,77 @@
 """The command ``export``: converted networks in the formats of other tools."""
 
-import warnings
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, get_args
 
+import numpy as np
 import typer
 
-from lava_aug.commands.console import print_table, tell
+from lava_aug.commands import command
+from lava_aug.commands.console import check_outputs, print_table, tell
 from lava_aug.commands.inputs import NetworkArgument, read_images, read_spiking
 from lava_aug.core.errors import InputError
+from lava_aug.formats import FORMATS, options_of
 
+WRITERS = {name: found.write for name, found in FORMATS.items() if found.write is not None}
+"""What writes each format."""
 
-class Format(NamedTuple):
-    """A format: what writes it and prints its report, one line of help, and which options it takes."""
+HELP = "; ".join(f"{name}: {str(FORMATS[name].__doc__).splitlines()[0].rstrip('.')}" for name in WRITERS)
 
-    write: Callable[..., None]
-    help: str
-    options: frozenset[str] = frozenset()
-
-
-def write_sdnn(net: Any, output: Path, images: str | None = None, threshold: float | None = None) -> None:
-    """Write a stock Sigma-Delta netx file; print what was requantised."""
-    import lava_aug as la
-
-    typical = None if images is None else read_images(images, train=True)[0]
-    found = la.export_sdnn(net, output, images=typical, threshold=threshold or 0.0)
-    print_table(found.cells(), f"{net.method}, as a Sigma-Delta network")
-    for note in found.notes:
-        tell(f"- {note}")
-
-
-def write_nir(net: Any, output: Path) -> None:
-    """Write a NIR graph; print what readers lose that ignore our metadata."""
-    import lava_aug as la
-    from lava_aug.nir.losses import losses
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", la.ExportWarning)  # printed instead
-        la.to_nir(net, output)
-    for loss in losses(net):
-        tell(f"- lost in other readers: {loss}")
-
-
-FORMATS = {
-    "nir": Format(write_nir, "NIR graph, for tools that support NIR"),
-    "netx-sdnn": Format(
-        write_sdnn,
-        "Sigma-Delta network for unmodified lava.lib.dl.netx.hdf5.Network",
-        frozenset({"images", "threshold"}),
-    ),
+KINDS: dict[type, tuple[type, Callable[[Any], Any]]] = {
+    np.ndarray: (str, lambda source: read_images(source, train=True)[0]),
+    **{kind: (kind, kind) for kind in (int, float, str)},
 }
-"""Formats by name."""
+"""What options of formats hold: as what it is given on the command line, and what makes the value of that."""
 
-FORMATS_HELP = "; ".join(f"{name}: {found.help}" for name, found in FORMATS.items())
+SHORT = {"images": "-c"}
+"""Options that have a short form."""
 
 
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of all formats in its signature, where typer looks for them."""
+    *fixed, _ = inspect.signature(function).parameters.values()
+    found: dict[str, inspect.Parameter] = {}
+    for name, write in WRITERS.items():
+        for option, (kind, text, default) in options_of(write).items():
+            number = f"{default:g}" if isinstance(default, float) else default
+            shown = f"{name}: {text}" + ("" if default is None else f"; default {number}")
+            names = [f"--{option.replace('_', '-')}", *([SHORT[option]] if option in SHORT else [])]
+            annotation = Annotated[KINDS[_held(kind)][0] | None, typer.Option(*names, help=shown)]
+            found[option] = inspect.Parameter(
+                option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+    function.__signature__ = inspect.Signature([*fixed, *found.values()])  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
+def _held(kind: Any) -> type:
+    """The type of an option that may be None."""
+    return next(iter(get_args(kind)), kind)
+
+
+@command("lava-aug export lenet.net --to nir -o lenet.nir", order=120)
+@with_options
 def export(
     network: NetworkArgument,
-    to: Annotated[str, typer.Option("--to", help=FORMATS_HELP)],
+    to: Annotated[str, typer.Option("--to", help=HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
-    images: Annotated[
-        str | None,
-        typer.Option("--images", "-c", help="netx-sdnn: typical images, for activation ranges; as --calibration"),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="netx-sdnn: smallest change to send, relative to a layer's largest activation; default 0"),
-    ] = None,
+    **options: Any,
 ) -> None:
     """Write a network in the format of another tool."""
-    if to not in FORMATS:
-        raise InputError(f"--to {to!r}: expected one of {', '.join(FORMATS)}")
-    given = {name: value for name, value in (("images", images), ("threshold", threshold)) if value is not None}
-    unknown = sorted(set(given) - FORMATS[to].options)
+    if to not in WRITERS:
+        raise InputError(f"--to {to!r}: expected one of {', '.join(WRITERS)}")
+    taken = options_of(WRITERS[to])
+    given = {name: value for name, value in options.items() if value is not None}
+    unknown = sorted(given.keys() - taken.keys())
     if unknown:
-        raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(FORMATS[to].options) or 'no options'}")
-    FORMATS[to].write(read_spiking(network), output, **given)
+        raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(taken) or 'no options'}")
+    check_outputs(output)
+    net = read_spiking(network)
+    report = WRITERS[to](net, output, **{name: KINDS[_held(taken[name].kind)][1](given[name]) for name in given})
+    if report.cells is not None:
+        print_table(report.cells, report.title)
+    for note in report.notes:
+        tell(f"- {note}")
     tell(f"Wrote {output}.")

@@ -65,8 +65,9 @@ def read_spiking(path: Path) -> Any:
 
     found = la.read_network(path)
     if not isinstance(found, la.Network):
-        kind = "a Sigma-Delta network" if isinstance(found, la.SigmaDeltaNetwork) else "a network of lava-dl's"
-        raise InputError(f"{str(path)!r}: expected a spiking network of lava-aug, found {kind}; use info or run")
+        raise InputError(
+            f"{str(path)!r}: expected a network of lava-aug, found a {found.kind}; use info, simulate or run"
+        )
     return found
 
 

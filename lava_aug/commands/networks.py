@@ -7,6 +7,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from lava_aug.commands import command
 from lava_aug.commands.console import bar, check_outputs, print_json, print_table, show, tell, warn
 from lava_aug.commands.inputs import (
     ImagesOption,
@@ -18,9 +19,7 @@ from lava_aug.commands.inputs import (
     read_images,
     read_spiking,
 )
-from lava_aug.core.errors import InputError
 from lava_aug.core.files import write_arrays
-from lava_aug.core.results import check_labels
 from lava_aug.core.texts import counted
 
 SHOWN_STEPS = 32
@@ -31,6 +30,7 @@ LayersOption = Annotated[
 ]
 
 
+@command("lava-aug info lenet.net --plan --json", order=60)
 def info(
     network: NetworkArgument,
     num_layers: LayersOption = None,
@@ -52,6 +52,7 @@ def info(
     show(found.to_dict, found.__str__, json)
 
 
+@command("lava-aug simulate lenet.net --images MNIST:ROOT -T 8 -o result.npz", order=80)
 def simulate(
     network: NetworkArgument,
     images: ImagesOption,
@@ -69,17 +70,15 @@ def simulate(
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     json: JsonOption = False,
 ) -> None:
-    """Simulate a network on images: lava-aug's own, or a Sigma-Delta export."""
+    """Simulate a network on images: lava-aug's own, or one of Sigma-Delta neurons for netx."""
     import lava_aug as la
 
     check_outputs(output)
     net = la.read_network(network)
     x, y = read_images(images, labels)
-    if isinstance(net, la.SigmaDeltaNetwork):
-        _report_sigma_delta(net.simulate(x, num_steps or 1), y, output, json)
-        return
     if not isinstance(net, la.Network):
-        raise InputError(f"{str(network)!r}: lava-dl's networks only run on Lava: use lava-aug run")
+        _report_netx(la.netx.simulate(net, x, num_steps), y, output, json)
+        return
     with bar("simulating") as progress:
         result = la.simulate(
             net,
@@ -95,6 +94,7 @@ def simulate(
     _report(result, y, output, json)
 
 
+@command("lava-aug run lenet.net --images images.npz --hierarchical", order=90)
 def run(
     network: NetworkArgument,
     images: ImagesOption,
@@ -108,19 +108,16 @@ def run(
     num_layers: LayersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a network on Lava's CPU backend: lava-aug's on images, lava-dl's on the input of every time step."""
+    """Run a network on Lava's CPU backend: lava-aug's own, or one for netx, on images, frames or rows of spikes."""
     import lava_aug as la
 
     check_outputs(output)
     net = la.read_network(network, num_layers)
     x, y = read_images(images, labels)
-    if isinstance(net, la.SigmaDeltaNetwork):
+    if not isinstance(net, la.Network):
         with bar("running on Lava"):
-            found = la.run_sdnn(network, x, steps_per_image=num_steps or 1, timeout=timeout)
-        _report_sigma_delta(found, y, output, json)
-        return
-    if isinstance(net, la.StockNetwork):
-        _run_stock(net, x, num_steps, timeout, output, json)
+            found = la.netx.run(net, x, num_steps, timeout=timeout)
+        _report_netx(found, y, output, json)
         return
     try:
         with bar("running on Lava") as progress:
@@ -132,47 +129,29 @@ def run(
     _report(result, y, output, json)
 
 
-def _run_stock(
-    net: Any, inputs: NDArray[Any], num_steps: int | None, timeout: float | None, output: Path | None, json: bool
-) -> None:
-    """A network of lava-dl's: what its last layer sends, step by step."""
-    one_row = inputs.shape == net.input_shape  # for all time steps
-    steps = net.sample_steps if num_steps is None and one_row else num_steps
-    with bar("running on Lava"):
-        found = net.run(inputs, steps, timeout=timeout)
+def _report_netx(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
+    """Accuracy, and events of every layer per input, of a network of stock netx; what it sends, step by step."""
+    found = result.to_dict(labels)
     if output is not None:
-        write_arrays(output, {"output": found})
+        events = {f"events/{name}": counts for name, counts in result.events.items()}
+        write_arrays(output, {"sent": result.sent, "predictions": result.predictions, **events})
     if json:
-        print_json({"num_steps": len(found), "output": found.tolist()})
+        print_json(found)
         return
-    flat = found.reshape(len(found), -1)
-    rows = [["step", "non-zero", "sum", "least", "largest"]]
-    rows += [
+    title = counted(result.num_inputs, "input") + (
+        f", accuracy {100 * found['accuracy']:.2f} %" if labels is not None else ""
+    )
+    rows = [[name, f"{events / result.num_inputs:,.1f}"] for name, events in found["events"].items()]
+    print_table([["layer", "events per input"], *rows], title)
+    head = ["step", "non-zero", "sum", "least", "largest"]
+    steps = [
         [str(t), *(f"{value:,}" for value in (np.count_nonzero(row), row.sum(), row.min(), row.max()))]
-        for t, row in enumerate(flat, start=1)
+        for t, row in enumerate(result.sent[:SHOWN_STEPS], start=1)
     ]
-    shown = rows if len(rows) <= SHOWN_STEPS + 1 else [*rows[: SHOWN_STEPS + 1], ["…", "", "", "", ""]]
-    size = "x".join(map(str, net.output_shape))
-    title = f"output {size}, {counted(len(found), 'time step')}"
-    print_table(shown, title, f"{np.count_nonzero(found):,} non-zero in all")
-    if output is not None:
-        tell(f"Wrote {output}.")
-
-
-def _report_sigma_delta(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
-    """Accuracy, and events of every layer per image, of a Sigma-Delta network."""
-    right = None if labels is None else float(np.mean(result.predictions == check_labels(labels, (result.num_images,))))
-    if output is not None:
-        events = {f"events/{name}": found for name, found in result.events.items()}
-        write_arrays(output, {"readout": result.readout, "predictions": result.predictions, **events})
-    if json:
-        accuracy = {} if right is None else {"accuracy": right}
-        sums = {name: int(found.sum()) for name, found in result.events.items()}
-        print_json({"num_images": result.num_images, **accuracy, "predictions": result.predictions, "events": sums})
-        return
-    rows = [[name, f"{found.sum() / result.num_images:,.1f}"] for name, found in result.events.items()]
-    title = counted(result.num_images, "image") + ("" if right is None else f", accuracy {100 * right:.2f} %")
-    print_table([["layer", "events per image"], *rows], title)
+    more = [["…", *[""] * (len(head) - 1)]] * (len(result.sent) > SHOWN_STEPS)
+    size = "x".join(map(str, result.sent.shape[1:]))
+    title = f"output {size}, {counted(len(result.sent), 'time step')}"
+    print_table([head, *steps, *more], title, f"{np.count_nonzero(result.sent):,} non-zero in all")
     if output is not None:
         tell(f"Wrote {output}.")
 

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from lava_aug.commands import command
 from lava_aug.commands.console import bar, show_verdict
 from lava_aug.commands.inputs import JsonOption, NetworkArgument, StepsOption, read_images, read_spiking
 
 
+@command("lava-aug check lenet.net --chips 1", order=70)
 def check(
     network: NetworkArgument,
     images: Annotated[str | None, typer.Option("--images", help="typical images, for ranges of v and payloads")] = None,

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from lava_aug.commands import command
 from lava_aug.commands.console import progress_console, show_page, tell
 
 
+@command("lava-aug report results/mnist-lenet.json results/fashion-lenet.json -o results.md", order=100)
 def report(
     files: Annotated[list[Path], typer.Argument(help="comparisons (.json), in this order")],
     output: Annotated[Path, typer.Option("--output", "-o", help="the page to write, .html or .md")] = Path(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lava_aug.commands import command
 from lava_aug.commands.console import bar, show_verdict
 from lava_aug.commands.inputs import (
     IMAGES_HELP,
@@ -18,6 +19,7 @@ from lava_aug.commands.inputs import (
 from lava_aug.core.errors import InputError
 
 
+@command("lava-aug verify lenet.net --num-images 2", order=110)
 def verify(
     network: NetworkArgument,
     images: Annotated[

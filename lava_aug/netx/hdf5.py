@@ -7,17 +7,17 @@ everything is asked for its size first, and a file gets as many bytes of arrays 
 import dataclasses
 import math
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
 from numpy.typing import NDArray
 
-from lava_aug.core.errors import FileError, LavaAugError
+from lava_aug.core.errors import FileError, InputError, LavaAugError, SpecError
 from lava_aug.core.files import is_file
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.core.texts import brief
@@ -52,6 +52,8 @@ PLAIN_FILTERS = {
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
 }
 """Filters that are built into HDF5; for others it would look for a library and load it."""
+
+SpecType = TypeVar("SpecType", bound=Spec)
 
 
 def readable_bytes(size: int) -> int:
@@ -260,14 +262,16 @@ class Reader:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Generator[h5py.File, None, None]:
-    """A file to read; whatever goes wrong with it meanwhile is a FileError that names it."""
+def opened(path: str | os.PathLike[str]) -> Generator[Reader, None, None]:
+    """A file to read; what goes wrong meanwhile is a FileError that names it, but for wrong arguments and warnings."""
     target = Path(path)
     if not is_file(target):
         raise FileError(f"{str(target)!r}: no such file")
     try:
         with h5py.File(target, "r") as file:
-            yield file
+            yield Reader(file, "file")
+    except (InputError, Warning):
+        raise
     except LavaAugError as error:
         raise FileError(f"{str(target)!r}: {error}") from None
     except Exception as error:  # h5py raises nearly everything on damaged files
@@ -288,3 +292,27 @@ def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
             value = group.value(stored_as)
             found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
     return found
+
+
+def made(known: Mapping[str, type[SpecType]], kind: str, group: Reader, **more: Any) -> SpecType:
+    """An object of the type that a table knows by name, from a group's datasets and what else is known of it."""
+    if kind not in known:
+        raise FileError(f"{group.where}: unknown type {brief(kind)}; known are {sorted(known)}")
+    try:
+        return known[kind](**parameters(known[kind], group), **more)
+    except SpecError as error:
+        raise FileError(f"{group.where}: {error}") from None
+
+
+def made_whole(known: Mapping[str, type[SpecType]], group: Reader) -> SpecType:
+    """An object that has a group, with its type, to itself."""
+    found = made(known, group.text("type"), group)
+    group.finish()
+    return found
+
+
+def check_derived(group: Reader, values: Mapping[str, Any]) -> None:
+    """FileError unless datasets that follow from others agree with them."""
+    for name, value in values.items():
+        if not np.array_equal(found := group.value(name), value):
+            raise FileError(f"{group.where}: {name!r} is {brief(found)}, but should be {brief(value)}")

@@ -6,7 +6,7 @@ says so with an error of its own.
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -105,14 +105,20 @@ def put(group: h5py.Group, name: str, value: Any) -> None:
     group.create_dataset(name, data=value, **options)
 
 
-def put_spec(group: h5py.Group, spec: Spec) -> None:
-    """Write all parameters that are set."""
+def stored(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """All parameters that are set and have a dataset: the dataset's name and the value."""
     for name, declaration in spec.declarations():
         value = getattr(spec, name)
         if declaration.stored_as is not None and value is not None:
-            put(group, declaration.stored_as, value)
+            yield declaration.stored_as, value
+
+
+def put_spec(group: h5py.Group, spec: Spec) -> None:
+    """Write all parameters that are set."""
+    for name, value in stored(spec):
+        put(group, name, value)
 
 
 def array_bytes(spec: Spec) -> int:
     """Bytes of the arrays that `put_spec` writes."""
-    return sum(value.nbytes for name, _ in spec.declarations() if is_array(value := getattr(spec, name)))
+    return sum(value.nbytes for _, value in stored(spec) if is_array(value))

@@ -23,14 +23,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lava_aug.core.errors import FileError, SpecError
+from lava_aug.core.errors import FileError
 from lava_aug.core.files import whole_file
 from lava_aug.core.layers import SYNAPSES, Dense
 from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import NEURONS
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
-from lava_aug.netx.hdf5 import Reader, opened, parameters
+from lava_aug.netx.hdf5 import Reader, check_derived, made, made_whole, opened, parameters
 from lava_aug.netx.hdf5_writing import array_bytes, check_count, put, put_spec
 from lava_aug.netx.hdf5_writing import encoded as encoded_file
 
@@ -76,21 +76,22 @@ def load(path: str | os.PathLike[str]) -> Network:
         If the file cannot be read, is of another format or version, or holds something missing, unknown, of the wrong
         type or shape; the message names the file and the layer.
     """
-    with opened(path) as file:
-        return _read(file)
+    with opened(path) as root:
+        return read_file(root)
 
 
 def encoded(net: Network) -> bytes:
     """The file that `save` writes, as bytes: equal for equal networks."""
     synapses = (connection.synapse for layer in net for connection in layer.connections)
     claimed = sum(map(array_bytes, (*net, *synapses, *(layer.neuron for layer in net))))
-    return encoded_file(lambda file: _write(file, net), claimed)
+    return encoded_file(lambda file: write_file(file, net), claimed)
 
 
 # Writing
 
 
-def _write(file: h5py.File, net: Network) -> None:
+def write_file(file: h5py.Group, net: Network) -> None:
+    """Fill an empty file, or a group of one, as `save` does."""
     for name, value in header(net).items():
         # Texts of fixed length: of others nobody can ask how long they claim to be.
         file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
@@ -178,8 +179,8 @@ def _synapse_groups(group: h5py.Group, layer: Layer) -> Iterator[h5py.Group]:
 # Reading
 
 
-def _read(file: h5py.File) -> Network:
-    root = Reader(file, "file")
+def read_file(root: Reader) -> Network:
+    """The network of an open file, as `load` gives it."""
     names = ("format", "format_version", "method", "resolution")
     return read_network(root, {name: root.attribute(name) for name in names})
 
@@ -194,7 +195,7 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
     """
     kind, version = found["format"], found["format_version"]
     if kind != FORMAT:
-        advice = "; if lava-dl wrote it, use lava_aug.load_netx" if kind is None and "layer" in root else ""
+        advice = "; if lava-dl wrote it, use lava_aug.netx.load" if kind is None and "layer" in root else ""
         raise FileError(f"not a lava-aug network: attribute 'format' is {brief(kind)}, expected {FORMAT!r}{advice}")
     if version != FORMAT_VERSION:
         raise FileError(f"unknown format version {brief(version)}: this lava-aug reads version {FORMAT_VERSION}")
@@ -211,7 +212,7 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
         heads=_read_heads(root),
         normalize=Normalization(**parameters(Normalization, groups[0])) if "mean" in groups[0] else None,
     )
-    _check_derived(net, entries)
+    _check_entries(net, entries)
     return net
 
 
@@ -230,36 +231,19 @@ def _read_layer(group: Reader, kind: str) -> Layer:
     group.where = f"layer {name!r}"
     sources = group.value("inputs")
     if kind == "sum":
-        synapses = [_read_whole(SYNAPSES, part) for part in group.group("synapse").numbered()]
+        synapses = [made_whole(SYNAPSES, part) for part in group.group("synapse").numbered()]
     else:
-        synapses = [_read_spec(SYNAPSES, kind, group)]
+        synapses = [made(SYNAPSES, kind, group)]
     if not isinstance(sources, list) or len(sources) != len(synapses):
         raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {brief(sources)}")
     return Layer(
         **parameters(Layer, group),
         connections=tuple(map(Connection, sources, synapses)),
-        neuron=_read_whole(NEURONS, group.group("neuron")),
+        neuron=made_whole(NEURONS, group.group("neuron")),
     )
 
 
-def _read_whole(table: dict[str, Any], group: Reader) -> Any:
-    """An object that has a group to itself."""
-    found = _read_spec(table, group.text("type"), group)
-    group.finish()
-    return found
-
-
-def _read_spec(table: dict[str, Any], kind: str, group: Reader) -> Any:
-    """An object of the type that a table knows by name, made from the group's datasets."""
-    if kind not in table:
-        raise FileError(f"{group.where}: unknown type {brief(kind)}; known are {sorted(table)}")
-    try:
-        return table[kind](**parameters(table[kind], group))
-    except SpecError as error:
-        raise FileError(f"{group.where}: {error}") from None
-
-
-def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
+def _check_entries(net: Network, entries: list[tuple[Reader, str]]) -> None:
     """Datasets that follow from others must agree with them, and nothing may be left over."""
     expected = list(_entries(net))
     if len(expected) != len(entries):
@@ -271,7 +255,5 @@ def _check_derived(net: Network, entries: list[tuple[Reader, str]]) -> None:
             derived.update(synapse.stored_extras(net.shapes[source]))
         if kind != expected_kind:
             raise FileError(f"{group.where}: expected type {expected_kind!r}, found {brief(kind)}")
-        for name, value in derived.items():
-            if not np.array_equal(group.value(name), value):
-                raise FileError(f"{group.where}: {name!r} is {brief(group.value(name))}, but should be {brief(value)}")
+        check_derived(group, derived)
         group.finish()

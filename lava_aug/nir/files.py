@@ -135,7 +135,8 @@ def from_nir(
         if not is_number(value) or value <= 0:
             raise InputError(f"{name}: expected a positive number, found {value!r}")
     if isinstance(graph, (str, os.PathLike)):
-        return _from_file(Path(graph), metadata, input_unit, dt)
+        with opened(graph) as root:
+            return read_file(root, metadata, input_unit, dt)
     import tempfile
 
     import nir
@@ -146,19 +147,20 @@ def from_nir(
             nir.write(path, graph)
         except Exception as error:  # whatever h5py and nir make of nodes that cannot be stored
             raise FileError(f"not a graph that nir can store: {error}") from error
-        return _from_file(path, metadata, input_unit, dt)
+        with opened(path) as root:
+            return read_file(root, metadata, input_unit, dt)
 
 
-def _from_file(path: Path, metadata: bool, input_unit: float, dt: float) -> Network:
-    with opened(path) as file:
-        node = Reader(file, "file").group("node")
-        graph = _read_graph(node)
-        known = node.group("metadata") if metadata and node.is_group("metadata") else None
-        if known is not None and METADATA in known:
-            net = _read_metadata(known.group(METADATA))
-            _check_agreement(graph, graph_of(net))
-            return net
-        net, assumed = network_of(graph, input_unit, dt)
+def read_file(root: Reader, metadata: bool = True, input_unit: float = 1.0, dt: float = 1.0) -> Network:
+    """The network of an open file, as `from_nir` gives it."""
+    node = root.group("node")
+    graph = _read_graph(node)
+    known = node.group("metadata") if metadata and node.is_group("metadata") else None
+    if known is not None and METADATA in known:
+        net = _read_metadata(known.group(METADATA))
+        _check_agreement(graph, graph_of(net))
+        return net
+    net, assumed = network_of(graph, input_unit, dt)
     warnings.warn(f"{'; '.join(assumed)}", ExportWarning, 3)
     return net
 

@@ -21,9 +21,12 @@ from lava_aug.commands.cli import app
 from lava_aug.core.errors import InputError
 from lava_aug.lava.run_configs import FastSimCfg
 from lava_aug.lava.supervision import supervise
-from lava_aug.netx.stock_files import StockNetwork, load_netx
-from lava_aug.netx.stock_layers import StockConv, StockDense, StockFlatten, StockInput
-from lava_aug.netx.stock_neurons import Cuba, SigmaDelta
+from lava_aug.netx.foreign import NetxNetwork
+from lava_aug.netx.foreign import load as load_netx
+from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
+from lava_aug.netx.requantization import SPIKE_EXP
+from lava_aug.netx.running import run
+from lava_aug.netx.simulation import NetxOutput, simulate
 from lava_aug.processes.fast_models import PyFastDelayDenseFixed
 
 pytestmark = [
@@ -78,29 +81,39 @@ WHEEL: dict[str, tuple[str, int | None, Callable[[], np.ndarray], int]] = {
 """File, layers, inputs, and how many events there must be at least for the test to mean something."""
 
 
+def same(one: NetxOutput, other: NetxOutput) -> None:
+    """What the last layer sends, and events of every layer in every step."""
+    np.testing.assert_array_equal(one.sent, other.sent)
+    assert list(one.events) == list(other.events)
+    for name, events in one.events.items():
+        np.testing.assert_array_equal(events, other.events[name])
+
+
 @pytest.mark.parametrize("name", WHEEL)
 def test_the_networks_in_lava_dls_wheel(name: str) -> None:
     file, num_layers, inputs, events = WHEEL[name]
     x = inputs()
-    found = load_netx(folder() / file, num_layers).run(x)
-    expected = stock(folder() / file, x, num_layers=num_layers)
+    net = load_netx(folder() / file, num_layers)
+    output = run(net, x)
+    found, expected = output.sent[: len(x)], stock(folder() / file, x, num_layers=num_layers)
     assert np.count_nonzero(expected) >= events
     np.testing.assert_array_equal(found, expected)
     if name == "pilotnet_sdnn":  # lava-dl's own test has the frame held for all steps, too
+        same(simulate(net, x), output)
         np.testing.assert_array_equal(found.T, np.load(folder() / "gts/pilotnet_sdnn/output.npy"))
 
 
 LIF = Cuba(vth=20, current_decay=1024, voltage_decay=128)
 
 
-def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> StockNetwork:
+def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> NetxNetwork:
     """A non-square map, a bias, a kernel that is not symmetric, and a flattened dense layer."""
     kernel = integers((2, 2, 3, 2), -60, 60)
     dense = integers((3, 20), -200, 200)
-    return StockNetwork(
+    return NetxNetwork(
         layers=(
-            StockInput(shape=(2, 4, 6), neuron=neuron),
-            StockConv(
+            NetxInput(shape=(2, 4, 6), neuron=neuron),
+            NetxConv(
                 shape=(2, 2, 5),
                 weight=kernel,
                 bias=np.array([30, -2]),
@@ -110,8 +123,8 @@ def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> StockNetwork:
                 dilation=(1, 1),
                 groups=1,
             ),
-            StockFlatten(shape=(20,)),
-            StockDense(shape=(3,), weight=dense, bias=np.array([3, 0, -1]), delay=delay, neuron=neuron, **options),
+            NetxFlatten(shape=(20,)),
+            NetxDense(shape=(3,), weight=dense, bias=np.array([3, 0, -1]), delay=delay, neuron=neuron, **options),
         )
     )
 
@@ -127,17 +140,32 @@ def small(delay: Any = None, neuron: Any = LIF, **options: Any) -> StockNetwork:
 def test_options_and_delays(delay: Any, options: dict[str, Any], tmp_path: Path) -> None:
     net, x = small(delay), integers((8, 2, 4, 6), 0, 80)
     net.write(tmp_path / "a.net")
-    found, expected = net.run(x, **options), stock(tmp_path / "a.net", x, **options)
+    found, expected = run(net, x, **options).sent[: len(x)], stock(tmp_path / "a.net", x, **options)
     assert found.any()
     np.testing.assert_array_equal(found, expected)
 
 
-def test_sigma_delta_with_another_exponent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spike_exp", [2, 6])
+def test_sigma_delta_with_another_exponent(spike_exp: int, tmp_path: Path) -> None:
     net, x = small(neuron=SigmaDelta(vth=3)), integers((6, 2, 4, 6), -100, 100)
     net.write(tmp_path / "a.net")
-    found, expected = net.run(x, spike_exp=2), stock(tmp_path / "a.net", x, spike_exp=2)
+    output, expected = run(net, x, spike_exp=spike_exp), stock(tmp_path / "a.net", x, spike_exp=spike_exp)
     assert np.abs(expected).max() > 100
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(output.sent[: len(x)], expected)
+    if spike_exp == SPIKE_EXP:
+        same(simulate(net, x), output)
+
+
+@pytest.mark.parametrize("spikes", [False, True])
+def test_the_output_is_as_late_as_there_are_layers_with_weights(spikes: bool) -> None:
+    neuron = Cuba(vth=1, current_decay=4096, voltage_decay=4096)
+    dense = NetxDense(shape=(1,), weight=np.array([[100]]), neuron=neuron)
+    net = NetxNetwork(layers=(NetxInput(shape=(1,), neuron=None if spikes else neuron), dense, dense))
+    found = run(net, np.array([[1 if spikes else 100], [0], [0]]))
+    assert net.depth == 2
+    assert found.sent.ravel().tolist() == [0, 0, 1, 0, 0]
+    assert found.answers.ravel().tolist() == [1, 0, 0]
+    assert found.events_per_input == 2 / 3
 
 
 @pytest.mark.parametrize(("largest", "bits"), [(1, 0), (100, 8), (1 << 20, 24)])
@@ -162,9 +190,12 @@ def test_fast_delays_equal_stock(largest: int, bits: int) -> None:
 
 ROW = np.zeros((2, 4, 6), int)
 WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "shape": (np.zeros((3, 6, 4, 2), int), {}, "inputs: expected shape (num_steps, 2, 4, 6) or (2, 4, 6), found (3, 6"),
+    "shape": (
+        np.zeros((3, 6, 4, 2), int),
+        {},
+        "inputs: expected shape (N, 2, 4, 6), N at least 1, or (2, 4, 6), found (3, 6",
+    ),
     "no steps": (ROW, {}, "one row of shape (2, 4, 6) is for all time steps; say how many with num_steps"),
-    "other steps": (ROW[None], {"num_steps": 3}, "inputs: expected 3 rows, one for each time step, found 1"),
     "zero steps": (ROW, {"num_steps": 0}, "num_steps: expected an integer of at least 1, found 0"),
     "fractions": (ROW + 0.5, {"num_steps": 1}, "expected whole numbers; round them"),
     "text": (np.full(ROW.shape, "a"), {"num_steps": 1}, "inputs: expected numbers, found <U1"),
@@ -178,15 +209,15 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
 def test_wrong_inputs_are_named(case: str) -> None:
     inputs, options, message = WRONG[case]
     with pytest.raises(InputError, match=re.escape(message)):
-        small().run(inputs, **options)
+        run(small(), inputs, **options)
 
 
 def test_spikes_without_payload_are_zero_or_one() -> None:
-    net = StockNetwork(layers=(StockDense(shape=(2,), weight=np.array([[1, 2], [3, 4]]), neuron=LIF),))
+    net = NetxNetwork(layers=(NetxDense(shape=(2,), weight=np.array([[1, 2], [3, 4]]), neuron=LIF),))
     with pytest.raises(InputError, match="expected 0 to 1, found 0 to 3; for graded spikes give input_message_bits"):
-        net.run([[0, 3]])
+        run(net, [[0, 3]])
     with pytest.raises(InputError, match="expected -8 to 7, found 0 to 9"):
-        net.run([[0, 9]], input_message_bits=4)
+        run(net, [[0, 9]], input_message_bits=4)
 
 
 def test_the_command_runs_them(tmp_path: Path) -> None:
@@ -197,7 +228,7 @@ def test_the_command_runs_them(tmp_path: Path) -> None:
     arguments = ["run", str(tmp_path / "a.net"), "--images", str(tmp_path / "x.npy"), "-o", str(tmp_path / "out.npz")]
     found = CliRunner().invoke(app, arguments)
     assert found.exit_code == 0, found.output
-    assert "output 3, 7 time steps" in found.output
+    assert "output 3, 9 time steps" in found.output
     with np.load(tmp_path / "out.npz") as arrays:
-        np.testing.assert_array_equal(arrays["output"], net.run(x, 7))
-        assert f"{np.count_nonzero(arrays['output'])} non-zero in all" in found.output
+        np.testing.assert_array_equal(arrays["sent"], run(net, x, 7).sent)
+        assert f"{np.count_nonzero(arrays['sent'])} non-zero in all" in found.output

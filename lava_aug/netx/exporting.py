@@ -1,17 +1,15 @@
 """A converted network as a stock Sigma-Delta network, in a file that lava-dl's unmodified netx loads.
 
-What such a network computes is in `lava_aug.netx.sigma_delta`, how weights and scales follow in
-`lava_aug.netx.sdnn_requantization`.
+What such a network computes is in `lava_aug.netx.simulation`, how weights and scales follow in
+`lava_aug.netx.requantization`.
 Further::
 
     readout     netx's has no bias. A constant channel, with weights 0 and a bias, is added to the last layer that has
                 weights, and the readout's weights from one of its neurons make up its biases:
-                round(bias * gain / what that neuron sends) (`lava_aug.netx.sdnn_readout_bias`).
+                round(bias * gain / what that neuron sends) (`lava_aug.netx.preparing`).
     pooling     netx has none. A sum over windows is a convolution with equal weights in as many groups as channels;
                 its weights lose nothing, whatever the scale, so it also adapts the scale.
     axes        in the file as in ours: (C, H, W) and (O, I, H, W). netx turns and flips them.
-
-The file is written by `lava_aug.netx.sdnn_files`.
 """
 
 import dataclasses
@@ -26,15 +24,14 @@ from lava_aug.core.constant_channel import with_constant_channel
 from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.files import check_output
 from lava_aug.core.images import payloads
-from lava_aug.core.layers import Dense
+from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.texts import counted
-from lava_aug.netx.hdf5_writing import write_whole
-from lava_aug.netx.sdnn_files import write_file
-from lava_aug.netx.sdnn_limits import check_exportable
-from lava_aug.netx.sdnn_ranges import HEADROOM, float_layers, windowed
-from lava_aug.netx.sdnn_readout_bias import with_constant
-from lava_aug.netx.sdnn_requantization import (
+from lava_aug.netx.foreign import NetxNetwork
+from lava_aug.netx.hdf5_writing import stored
+from lava_aug.netx.layers import NetxConv, NetxDense, NetxFlatten, NetxInput, NetxLayer, NetxWeighted, SigmaDelta
+from lava_aug.netx.preparing import HEADROOM, check_exportable, float_layers, windowed, with_constant
+from lava_aug.netx.requantization import (
     INPUT_GAIN,
     MAX_MESSAGE,
     MAX_STATE,
@@ -45,7 +42,6 @@ from lava_aug.netx.sdnn_requantization import (
     readout_scale,
     relative_error,
 )
-from lava_aug.netx.sigma_delta import SigmaDeltaLayer, SigmaDeltaNetwork
 
 ATTEMPTS, LESS = 64, 0.95
 """How often a scale that does not fit is made smaller, and by which factor."""
@@ -83,20 +79,20 @@ class RequantizedLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class SigmaDeltaExport:
-    """The result of `export_sdnn`.
+class NetxExport:
+    """The result of `export`.
 
     Attributes
     ----------
-    network : SigmaDeltaNetwork
-        The arithmetic of the file; its `simulate` agrees bit for bit with netx on Lava.
+    network : NetxNetwork
+        What was written; `simulate` of it agrees bit for bit with `run`, which is netx on Lava.
     layers : tuple of RequantizedLayer
         The requantised layers.
     notes : tuple of str
         Remarks about the file.
     """
 
-    network: SigmaDeltaNetwork
+    network: NetxNetwork
     layers: tuple[RequantizedLayer, ...]
     notes: tuple[str, ...]
 
@@ -118,10 +114,8 @@ def _row(layer: RequantizedLayer) -> list[str]:
     ]
 
 
-def export_sdnn(
-    net: Network, path: str | os.PathLike[str], *, images: Any = None, threshold: float = 0.0
-) -> SigmaDeltaExport:
-    """Write a network as a stock Sigma-Delta netx file, which ``lava.lib.dl.netx.hdf5.Network`` runs unmodified.
+def export(net: Network, path: str | os.PathLike[str], *, images: Any = None, threshold: float = 0.0) -> NetxExport:
+    """Write a network as a stock Sigma-Delta file, which the unmodified ``lava.lib.dl.netx.hdf5.Network`` runs.
 
     Each layer of spiking neurons is replaced by the ReLU that it represents, and sends only changes. So the conversion
     method and the number of steps do not matter.
@@ -141,7 +135,7 @@ def export_sdnn(
 
     Returns
     -------
-    SigmaDeltaExport
+    NetxExport
         The network that was written, and the effect of requantisation on each layer.
 
     Raises
@@ -157,32 +151,48 @@ def export_sdnn(
         raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
     check_output(path)
     made = requantized(net, images, threshold)
-    write_whole(path, lambda file: write_file(file, made.network))
+    made.network.write(path)
     return made
 
 
-def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> SigmaDeltaExport:
-    """What `export_sdnn` would write."""
+def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> NetxExport:
+    """What `export` would write."""
     x = None if images is None else payloads(net, images)
     check_exportable(net)
     plain, net = net, with_constant_channel(net)
     layers = float_layers(net, x, constant=net is not plain)
     gains = choose_gains(layers)
-    made, reports, gain = [], [], INPUT_GAIN
+    made: list[NetxWeighted] = []
+    reports: list[RequantizedLayer] = []
+    gain = INPUT_GAIN
     for layer, found, wanted in zip(plain.layers[:-1], layers, gains, strict=False):
         stock, report = _hidden(net, layer, found, wanted, gain, threshold)
         made, reports, gain = [*made, stock], [*reports, report], report.gain
     made, report = _readout(net, layers[-1], made, gain)
-    network = SigmaDeltaNetwork(net.input_shape, tuple(made), constant=net is not plain)
-    return SigmaDeltaExport(network, (*reports, report), tuple(_notes(network, net, images is not None)))
+    first = NetxInput(shape=net.input_shape, neuron=SigmaDelta(vth=0))
+    network = NetxNetwork(layers=_flattened([first, *made]), exported=True, constant=net is not plain)
+    return NetxExport(network, (*reports, report), tuple(_notes(network, net, images is not None)))
 
 
 # Layers of the stock network
 
+AS_NETX: dict[type, type[NetxWeighted]] = {Conv: NetxConv, Dense: NetxDense}
+"""Layers of stock networks by our synapses, whose parameters have the same names."""
+
+
+def _flattened(layers: list[NetxLayer]) -> tuple[NetxLayer, ...]:
+    """Layers with a layer of type flatten before each dense one behind a map."""
+    made: list[NetxLayer] = []
+    for layer in layers:
+        if isinstance(layer, NetxDense) and len(made[-1].shape) > 1:
+            made.append(NetxFlatten(shape=(math.prod(made[-1].shape), 1, 1)))
+        made.append(layer)
+    return tuple(made)
+
 
 def _hidden(
     net: Network, layer: Layer, found: FloatLayer, wanted: float, before: float, threshold: float
-) -> tuple[SigmaDeltaLayer, RequantizedLayer]:
+) -> tuple[NetxWeighted, RequantizedLayer]:
     weight, gain = _rounded(layer, found, wanted, before)
     beta, bias_error = None, 0.0
     if found.constant is not None:
@@ -192,7 +202,9 @@ def _hidden(
     source = net.shapes[layer.connections[0].source]
     v_th = round(threshold * gain * found.reach / INPUT_GAIN)
     synapse = windowed(net[layer.name].connections[0].synapse, source)
-    stock = SigmaDeltaLayer(layer.name, synapse.replace(weight=weight), beta, v_th, net.shapes[layer.name])
+    parameters = dict(stored(synapse.replace(weight=weight)))
+    shape, neuron = net.shapes[layer.name], SigmaDelta(vth=v_th)
+    stock = AS_NETX[type(synapse)](**parameters, shape=shape, bias=beta, neuron=neuron)
     scale = INPUT_GAIN * gain / before
     report = RequantizedLayer(
         name=layer.name,
@@ -219,8 +231,8 @@ def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> t
 
 
 def _readout(
-    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], gain: float
-) -> tuple[list[SigmaDeltaLayer], RequantizedLayer]:
+    net: Network, found: FloatLayer, made: list[NetxWeighted], gain: float
+) -> tuple[list[NetxWeighted], RequantizedLayer]:
     """All layers of the stock network: those made, which get a constant if there is a bias, and the readout."""
     wanted = readout_scale(found, gain)
     for _ in range(ATTEMPTS):
@@ -241,18 +253,17 @@ def _readout(
         largest_message=round(scale * gain * found.swing),
         threshold=0,
     )
-    stock = SigmaDeltaLayer(net.readout.name, Dense(weight=whole), None, 0, net.shapes[net.readout.name])
-    return [*layers, stock], report
+    neuron = SigmaDelta(vth=0, sums=True)
+    return [*layers, NetxDense(weight=whole, shape=net.shapes[net.readout.name], neuron=neuron)], report
 
 
 def _biased(
-    net: Network, found: FloatLayer, made: list[SigmaDeltaLayer], weight: NDArray[Any], gain: float
-) -> tuple[list[SigmaDeltaLayer], NDArray[Any], float]:
+    net: Network, found: FloatLayer, made: list[NetxWeighted], weight: NDArray[Any], gain: float
+) -> tuple[list[NetxWeighted], NDArray[Any], float]:
     """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
     if found.constant is None or not found.constant.any():
         return made, weight, 0.0
-    pooled = {layer.name for layer in net if not layer.connections[0].synapse.learned}
-    layers, weight, error = with_constant(net.readout, made, pooled, weight, found.constant * gain)
+    layers, weight, error = with_constant(net, made, weight, found.constant * gain)
     return layers, weight, error / (gain * found.swing)
 
 
@@ -263,7 +274,7 @@ def _no_weights(layer: Layer) -> NetworkError:
     )
 
 
-def _notes(network: SigmaDeltaNetwork, net: Network, measured: bool) -> list[str]:
+def _notes(network: NetxNetwork, net: Network, measured: bool) -> list[str]:
     """What to know about a file."""
     source = "ranges measured on images" if measured else f"ranges taken from {_origin(net)}; images make them exact"
     late = counted(network.depth, "time step")

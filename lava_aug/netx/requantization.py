@@ -4,7 +4,7 @@ In units of the spike coefficient, one of our layers computes (``lava_aug.core.n
 
     n_out = max(0, F * n_in + c)                F = W / vth,  c = b / vth
 
-and a stock layer (`lava_aug.netx.sigma_delta`), once everything has arrived, and but for what ``>> 6`` rounds off::
+and a stock layer (`lava_aug.netx.running`), once everything has arrived, and but for what ``>> 6`` rounds off::
 
     64 * S_out = max(0, w * S_in + 4096 * beta)         w of 8 bits and beta integers
 
@@ -19,7 +19,7 @@ of the gain. What costs accuracy is that ``w`` and ``beta`` are integers::
 
 so r should be large. But r multiplies the gains, the input's is 64, and messages must not exceed 16 bits. A large gain
 early in the network leaves small weights for what follows; a small one makes biases coarse, which are multiples of 64
-messages. `choose_ranges` finds the compromise. Given the rounded ``w``, the gain that fits best is the one that makes
+messages. `choose_gains` finds the compromise. Given the rounded ``w``, the gain that fits best is the one that makes
 ``w / r`` nearest to ``F`` (least squares): `fitted`.
 """
 
@@ -31,10 +31,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core.fixed_point import symmetric_limit
+from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import BLOCK, symmetric_limit
 
-INPUT_GAIN = 64.0
-"""Messages of the input per grey level: ``1 << spike_exp``."""
+SPIKE_EXP = 6
+"""Binary places of a message of Sigma-Delta neurons: netx's default (``spike_exp``), which no file can change."""
+
+STATE_EXP = 6
+"""Binary places that their activations have more than a message: ``'state_exp': 6`` in ``lava/lib/dl/netx/hdf5.py``."""
+
+BIAS_EXP = SPIKE_EXP + STATE_EXP
+"""By how much their integer biases and thresholds are shifted (``lava/proc/sdn/process.py``)."""
+
+INPUT_GAIN = float(1 << SPIKE_EXP)
+"""Messages of the input per grey level."""
 
 MAX_MESSAGE = symmetric_limit(16)
 """Largest message: 16 bits are what netx gives Sigma-Delta neurons."""
@@ -80,6 +90,82 @@ class FloatLayer:
     swing: float
 
 
+# Weights
+
+
+def present(weight: NDArray[Any]) -> NDArray[Any]:
+    """The values from -256 to 255 that an array holds, in order; a block at a time, since arrays can be large."""
+    found, flat = np.zeros(512, bool), weight.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        found[flat[start : start + BLOCK].astype(np.int64) + 256] = True
+    return np.flatnonzero(found) - 256
+
+
+def stock_weights(values: NDArray[Any]) -> NDArray[Any]:
+    """The weights that stock netx and Lava's Dense compute with, float64, for a layer that holds these and no others.
+
+    netx shifts weights up as far as 8 bits allow, and says how many bits they need
+    (``lava/lib/dl/netx/utils.py``, ``optimize_weight_bits``); Lava's Dense clips, cuts bits off
+    (``lava/utils/weightutils.py``), and shifts its sums back.
+
+    Examples
+    --------
+    >>> stock_weights(np.array([-3, 5]))
+    array([-3.,  5.])
+    >>> stock_weights(np.array([-128, -1]))  # shifted up, -256 is clipped to -255, of which a bit is cut off
+    array([-127.,   -1.])
+    >>> stock_weights(np.array([-64, -3, 0]))  # seven bits of -255 are kept, for no other value needs more
+    array([-63.5,  -3. ,   0. ])
+    """
+    if values.min() < 0:
+        values = np.minimum(values, 254)
+    low, high = int(values.min()), int(values.max())
+    limits = [127 / high if high > 0 else math.inf, -128 / low if low < 0 else math.inf]
+    scale = -256 / low if high < 0 else 255 / high if low >= 0 else min(limits)
+    mixed = high >= 0 > low
+    shift = math.floor(math.log2(scale)) + mixed
+    trailing = next((bits for bits in range(8, 0, -1) if not (values % (1 << bits)).any()), 0) - mixed
+    width = 8 - shift - trailing
+    shifted = values << shift
+    sign = -1 if high <= 0 else 1
+    both = int(low < 0 < high)  # Lava takes weights up to 0 for negative ones, netx for mixed ones
+    clipped = np.clip(sign * shifted, -256 * both, 255)
+    cut = 8 - width + both
+    kept = (clipped >> cut) << cut if cut >= 0 else np.zeros_like(values)
+    return sign * kept / 2.0**shift
+
+
+def check_dense(weight: NDArray[Any]) -> None:
+    """SpecError unless stock netx computes with the weights that a dense layer's file holds."""
+    low, high = int(weight.min()), int(weight.max())
+    if low < -256 or high > 255:
+        raise SpecError(f"weight: expected 9 bits, -256 to 255, found {low} to {high}; stock netx clips others")
+    if low == high == 0:
+        raise SpecError("weight: all are zero, on which stock netx crashes (OverflowError)")
+    values = present(weight)
+    used = stock_weights(values)
+    if not np.array_equal(used, values):
+        index = int(np.argmin(used == values))
+        raise SpecError(
+            f"weight: stock netx, scaling weights from {low} to {high} to 8 bits, would compute with "
+            f"{used[index]:g} in place of {values[index]}"
+        )
+
+
+def is_kept(w: NDArray[Any]) -> bool:
+    """Whether netx keeps a layer's weights: 8 bits, some not 0, and not what `stock_weights` says that it loses.
+
+    Examples
+    --------
+    >>> is_kept(np.array([-64, -3])), is_kept(np.array([-65, -3])), is_kept(np.array([-64, 3]))
+    (False, True, True)
+    """
+    if not w.any() or np.abs(w).max() > MAX_WEIGHT:
+        return False
+    values = present(w)
+    return np.array_equal(stock_weights(values), values)
+
+
 def fitted(matrix: NDArray[Any], scale: float) -> tuple[NDArray[Any], float]:
     """``w = round(matrix * scale)`` as int64, and the r for which ``w / r`` is nearest to the matrix.
 
@@ -104,20 +190,7 @@ def relative_error(matrix: NDArray[Any], w: NDArray[Any], r: float) -> float:
     return float(((w / r - matrix) ** 2).sum() / (matrix**2).sum())
 
 
-def is_kept(w: NDArray[Any]) -> bool:
-    """Whether netx keeps a layer's weights: 8 bits, some not 0, and not what its ``optimize_weight_bits`` loses.
-
-    That gives no bits to weights none of which is positive, and whose lowest is a power of two (``lava/lib/dl/netx/
-    utils.py`` of lava-dl 0.6.0; found by test).
-
-    Examples
-    --------
-    >>> is_kept(np.array([-64, -3])), is_kept(np.array([-65, -3])), is_kept(np.array([-64, 3]))
-    (False, True, True)
-    """
-    largest = int(np.abs(w).max())
-    lost = w.max() <= 0 and largest & (largest - 1) == 0
-    return 0 < largest <= MAX_WEIGHT and not lost
+# Gains
 
 
 def largest_gain(layer: FloatLayer) -> float:

@@ -1,25 +1,26 @@
-"""The layers of networks that lava-dl exports, as stock netx (lava-dl 0.6.0) understands them.
+"""The layers and neurons of networks that stock netx (lava-dl 0.6.0) runs, as it understands them.
 
 Declared like our own, so that reading, writing and the tables of docs/file-format.md have no code per type. Whatever
-stock netx would drop without a word, or crash on, is not a valid layer here; `lava.lib.dl.netx.hdf5` and
+stock netx would drop without a word, or crash on, is not valid here; `lava.lib.dl.netx.hdf5` and
 `lava.lib.dl.netx.utils` are the source of every such rule.
 """
 
+import functools
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import BLOCK
-from lava_aug.core.spec import Spec, array, integer, pair, registered, shape
-from lava_aug.netx.stock_neurons import Cuba, StockNeuron
+from lava_aug.core.layers import Conv, Dense, Shape
+from lava_aug.core.spec import Spec, array, boolean, integer, number, pair, registered, shape, text
+from lava_aug.netx.requantization import BIAS_EXP, STATE_EXP, check_dense
 
-Shape = tuple[int, ...]
-
-STOCK_LAYERS: dict[str, type["StockLayer"]] = {}
+NETX_LAYERS: dict[str, type["NetxLayer"]] = {}
 """Layers by the name of their type in files."""
+
+NETX_NEURONS: dict[str, type["NetxNeuron"]] = {}
+"""Neurons by the name of their type in files."""
 
 NOT_RUN = ("average", "concat", "convT", "pool", "unpool")
 """Types of layers that lava-dl exports and stock netx refuses."""
@@ -27,15 +28,123 @@ NOT_RUN = ("average", "concat", "convT", "pool", "unpool")
 MAX_DELAY = 62
 """Largest synaptic delay; netx/hdf5.py cuts larger ones."""
 
+SHIFTED = (1 << (31 - BIAS_EXP)) - 1
+"""Largest bias or threshold of Sigma-Delta neurons that fits into 32 bits once Lava has shifted it."""
 
-class StockLayer(Spec):
+
+# Neurons
+
+
+class NetxNeuron(Spec):
+    """What a neuron's group holds."""
+
+    type_name: ClassVar[str]
+    bias_limit: ClassVar[int]
+    """Largest bias that Lava's model can hold."""
+
+    vth: int
+
+    def input_limit(self, spike_exp: int) -> int:
+        """Largest magnitude that an input layer of such neurons may get: Lava shifts it into its state."""
+        raise NotImplementedError
+
+    @property
+    def sends_sums(self) -> bool:
+        """Whether it sends the sum itself, not changes or spikes."""
+        return False
+
+    def describe(self) -> str:
+        """One short text for the summary."""
+        return self.type_name
+
+
+@registered(NETX_NEURONS)
+class Cuba(NetxNeuron):
+    """Leaky integrate-and-fire with a synaptic current, as lava-dl's slayer exports it: Lava's LIF.
+
+    ``u = u * (4096 - iDecay) / 4096 + (a << 6)``, ``v = v * (4096 - vDecay) / 4096 + u + (bias << 6)``, and a spike
+    where ``v > vThMant << 6``, after which ``v = 0`` (lava/proc/lif/models.py).
+    """
+
+    type_name = "CUBA"
+    bias_limit = (1 << 15) - 1
+
+    vth: int = integer(low=0, high=(1 << 18) - 1, stored_as="vThMant", doc="threshold, in units of 64")
+    current_decay: int = integer(low=0, high=4096, stored_as="iDecay", doc="share of the current lost in a step, /4096")
+    voltage_decay: int = integer(low=0, high=4096, stored_as="vDecay", doc="share of v lost in a step, /4096")
+    refractory: int = integer(low=1, high=1, default=1, stored_as="refDelay", doc="netx knows no other than 1")
+    graded: bool = boolean(default=False, stored_as="gradedSpike", doc="netx sends binary spikes whatever it says")
+    weight_exp: int = integer(low=0, high=0, default=0, stored_as="wgtExp", doc="netx knows no other than 0")
+    norm_exp: int = integer(low=0, high=0, default=0, stored_as="weight_exp", doc="netx knows no other than 0")
+    rho_scale: float = number(default=0.0, stored_as="scaleRho", doc="only for training")
+    rho_tau: float = number(default=0.0, stored_as="tauRho", doc="only for training")
+    theta: float = number(default=0.0, stored_as="theta", doc="only for training")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.graded:
+            raise SpecError("gradedSpike is True, but stock netx would send binary spikes")
+
+    def input_limit(self, spike_exp: int) -> int:
+        return (1 << 17) - 1  # shifted by 6 bits into a 24-bit state (lava/proc/lif/models.py)
+
+
+@registered(NETX_NEURONS)
+class Loihi(Cuba):
+    """The same, as older versions export it."""
+
+    type_name = "LOIHI"
+
+
+@registered(NETX_NEURONS)
+class SigmaDelta(NetxNeuron):
+    """Sends changes of ``max(0, sum of its input + bias)`` that reach the threshold: Lava's SigmaDelta.
+
+    As the input layer it is Lava's Delta, which has no activation and no bias; with ``sigma_output`` it is Sigma, which
+    sends the sum itself (lava/proc/sdn/models.py).
+    """
+
+    type_name = "SDNN"
+    bias_limit = SHIFTED
+
+    vth: int = integer(low=0, high=SHIFTED, stored_as="vThMant", doc="smallest change that is sent")
+    activation: str = text(default="relu", stored_as="activation", doc="netx computes ReLU whatever it says")
+    sums: bool | None = boolean(default=None, optional=True, stored_as="sigma_output", doc="True: sends its sum")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activation != "relu":
+            raise SpecError(f"activation is {self.activation!r}, but stock netx would compute 'relu'")
+        if self.sums is False:
+            raise SpecError("sigma_output is False, but stock netx takes its being there for True; leave it out")
+
+    def input_limit(self, spike_exp: int) -> int:
+        return (1 << (31 - STATE_EXP - spike_exp)) - 1
+
+    @property
+    def sends_sums(self) -> bool:
+        return bool(self.sums)
+
+    def describe(self) -> str:
+        return "SDNN, sends sums" if self.sums else "SDNN"
+
+
+# Layers
+
+
+class NetxLayer(Spec):
     """What a layer's group holds, beside its type and its neuron."""
 
     type_name: ClassVar[str]
     needs_neuron: ClassVar[bool] = False
 
     shape: Shape = shape(stored_as="shape", doc="(C, H, W), or (features,), or that with ones")
-    neuron: StockNeuron | None = None
+    neuron: NetxNeuron | None = None
+
+    @property
+    def synapse(self) -> Conv | Dense | None:
+        """Its weights as a synapse of ours, if it has any."""
+        return None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """What it sends for spikes of a shape; SpecError if they do not fit."""
@@ -43,20 +152,20 @@ class StockLayer(Spec):
 
     def extras(self) -> dict[str, Any]:
         """Datasets that follow from others: they may be left out, but must be right."""
-        return {}
+        return {} if self.synapse is None else self.synapse.stored_extras(())
 
     @property
     def num_weights(self) -> int:
         """Stored weights."""
-        return 0
+        return 0 if self.synapse is None else self.synapse.num_weights
 
     def describe(self) -> str:
         """One short text for the summary."""
-        return self.type_name
+        return self.type_name if self.synapse is None else self.synapse.describe()
 
 
-@registered(STOCK_LAYERS)
-class StockInput(StockLayer):
+@registered(NETX_LAYERS)
+class NetxInput(NetxLayer):
     """With a neuron, values go to it and its spikes to the next layer; without one, spikes go to the next layer.
 
     ``weight`` and ``bias`` are for preparing the input, ``weight * x + bias``: netx does not apply them.
@@ -84,8 +193,8 @@ class StockInput(StockLayer):
         return self.shape
 
 
-@registered(STOCK_LAYERS)
-class StockFlatten(StockLayer):
+@registered(NETX_LAYERS)
+class NetxFlatten(NetxLayer):
     """Makes a row of a map, in the order (C, H, W), for the dense layer that follows."""
 
     type_name = "flatten"
@@ -96,11 +205,17 @@ class StockFlatten(StockLayer):
         return (math.prod(input_shape),)
 
 
-class _Weighted(StockLayer):
+class NetxWeighted(NetxLayer):
+    """Base of layers with weights."""
+
     weight: NDArray[Any] = array(whole=True, stored_as="weight", doc="whole numbers, float32 or integers")
     bias: NDArray[Any] | None = array(
         ndim=1, whole=True, optional=True, default=None, stored_as="bias", doc="one for each output, or channel"
     )
+
+    @property
+    def synapse(self) -> Conv | Dense:
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,13 +230,9 @@ class _Weighted(StockLayer):
         if self.bias.min() < -limit or self.bias.max() > limit:
             raise SpecError(f"bias: expected {-limit} to {limit}, found {self.bias.min()} to {self.bias.max()}")
 
-    @property
-    def num_weights(self) -> int:
-        return self.weight.size
 
-
-@registered(STOCK_LAYERS)
-class StockDense(_Weighted):
+@registered(NETX_LAYERS)
+class NetxDense(NetxWeighted):
     """Every neuron to every other.
 
     Without a neuron of its own it gets one that integrates and does not leak, with the threshold 131,072 (which is what
@@ -140,7 +251,7 @@ class StockDense(_Weighted):
             object.__setattr__(self, "weight", self.weight.reshape(math.prod(self.shape), -1))
         if self.weight.ndim != 2 or len(self.weight) != math.prod(self.shape):
             raise SpecError(f"weight: expected shape ({math.prod(self.shape)}, in), found {self.weight.shape}")
-        _check_dense_weights(self.weight)
+        check_dense(self.weight)
         self._check_delay()
 
     def _check_delay(self) -> None:
@@ -153,24 +264,22 @@ class StockDense(_Weighted):
         if self.delay.min() < 0 or self.delay.max() > MAX_DELAY:
             raise SpecError(f"delay: expected 0 to {MAX_DELAY}, found {self.delay.min()} to {self.delay.max()}")
 
+    @functools.cached_property
+    def synapse(self) -> Dense:
+        return Dense(weight=self.weight)
+
     def output_shape(self, input_shape: Shape) -> Shape:
-        outputs, inputs = self.weight.shape
         if len(input_shape) != 1:
             raise SpecError(f"expected a layer 'flatten' before it, since its input has shape {input_shape}")
-        if input_shape != (inputs,):
-            raise SpecError(f"weight: expected {input_shape[0]} inputs, found {inputs}")
-        return (outputs,)
-
-    def extras(self) -> dict[str, Any]:
-        return {"inFeatures": self.weight.shape[1], "outFeatures": self.weight.shape[0]}
+        return self.synapse.output_shape(input_shape)
 
     def describe(self) -> str:
         delays = "" if self.delay is None else f", delays {self.delay.min()} .. {self.delay.max()}"
-        return f"dense {self.weight.shape[1]} -> {self.weight.shape[0]}{delays}"
+        return f"{self.synapse.describe()}{delays}"
 
 
-@registered(STOCK_LAYERS)
-class StockConv(_Weighted):
+@registered(NETX_LAYERS)
+class NetxConv(NetxWeighted):
     """Two-dimensional convolution, as PyTorch's; weights are (out, in / groups, height, width), pairs (height, width).
 
     Windows, strides, paddings and dilations go up to 127, since Lava's Conv keeps them in 8 bits.
@@ -191,13 +300,9 @@ class StockConv(_Weighted):
         super().__post_init__()
         if self.weight.ndim == 5 and self.weight.shape[4] == 1:  # older exports keep the axis of time
             object.__setattr__(self, "weight", self.weight[..., 0])
-        if self.weight.ndim != 4:
-            raise SpecError(f"weight: expected (out, in / groups, height, width), found shape {self.weight.shape}")
-        if len(self.weight) % self.groups:
-            raise SpecError(f"weight: expected a multiple of {self.groups} groups, found {len(self.weight)} outputs")
-        if max(*self.weight.shape[2:], *self.stride, *self.padding, *self.dilation) > 127:
+        if max(*self.synapse.window, *self.stride, *self.padding, *self.dilation) > 127:
             raise SpecError(
-                f"expected window, stride, padding and dilation up to 127, found window {self.weight.shape[2:]}, "
+                f"expected window, stride, padding and dilation up to 127, found window {self.synapse.window}, "
                 f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}"
             )
         if self.weight.dtype.itemsize > 4:  # arrays have the narrowest type that holds them
@@ -205,87 +310,12 @@ class StockConv(_Weighted):
         if self.delay is not None and self.delay.any():
             raise SpecError("delay: stock netx would ignore it; only dense layers have delays")
 
+    @functools.cached_property
+    def synapse(self) -> Conv:
+        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return Conv(weight=self.weight, **geometry)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 3:
             raise SpecError(f"expected a map (C, H, W), found {input_shape}")
-        channels = self.weight.shape[1] * self.groups
-        if input_shape[0] != channels:
-            raise SpecError(f"weight: expected {input_shape[0]} input channels, found {channels}")
-        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.weight.shape[2:], strict=True)]
-        height, width = (
-            (size + 2 * pad - span) // step + 1
-            for size, pad, span, step in zip(input_shape[1:], self.padding, spans, self.stride, strict=True)
-        )
-        if min(height, width) < 1:
-            raise SpecError(f"a window of {spans} does not fit into {input_shape}")
-        return (len(self.weight), height, width)
-
-    def extras(self) -> dict[str, Any]:
-        return {
-            "inChannels": self.weight.shape[1] * self.groups,
-            "outChannels": len(self.weight),
-            "kernelSize": self.weight.shape[2:],
-        }
-
-    def describe(self) -> str:
-        height, width = self.weight.shape[2:]
-        parts = [f"conv {height}x{width}"]
-        parts += [f"/{self.stride[0]}" if len(set(self.stride)) == 1 else f"/{self.stride}"] * (self.stride != (1, 1))
-        parts += [f"groups {self.groups}"] * (self.groups > 1)
-        return " ".join(parts)
-
-
-def _check_dense_weights(weight: NDArray[Any]) -> None:
-    """Stock netx must compute with the weights that the file holds."""
-    low, high = int(weight.min()), int(weight.max())
-    if low < -256 or high > 255:
-        raise SpecError(f"weight: expected 9 bits, -256 to 255, found {low} to {high}; stock netx clips others")
-    if low == high == 0:
-        raise SpecError("weight: all are zero, on which stock netx crashes (OverflowError)")
-    values = present(weight)
-    used = stock_weights(values)
-    if not np.array_equal(used, values):
-        index = int(np.argmin(used == values))
-        raise SpecError(
-            f"weight: stock netx, scaling weights from {low} to {high} to 8 bits, would compute with {used[index]} in "
-            f"place of {values[index]}"
-        )
-
-
-def present(weight: NDArray[Any]) -> NDArray[Any]:
-    """The values from -256 to 255 that an array holds, in order; a block at a time, since arrays can be large."""
-    found, flat = np.zeros(512, bool), weight.reshape(-1)
-    for start in range(0, flat.size, BLOCK):
-        found[flat[start : start + BLOCK].astype(np.int64) + 256] = True
-    return np.flatnonzero(found) - 256
-
-
-def stock_weights(values: NDArray[Any]) -> NDArray[Any]:
-    """The weights that stock netx and Lava's Dense compute with, for a layer that holds these and no others.
-
-    netx shifts weights up as far as 8 bits allow, and says how many bits they need
-    (``lava/lib/dl/netx/utils.py``, ``optimize_weight_bits``); Lava's Dense clips, cuts bits off
-    (``lava/utils/weightutils.py``), and shifts its sums back.
-
-    Examples
-    --------
-    >>> stock_weights(np.array([-3, 5]))
-    array([-3,  5])
-    >>> stock_weights(np.array([-128, -1]))  # shifted up, -256 is clipped to -255, of which a bit is cut off
-    array([-127,   -1])
-    """
-    if values.min() < 0:
-        values = np.minimum(values, 254)
-    low, high = int(values.min()), int(values.max())
-    limits = [127 / high if high > 0 else math.inf, -128 / low if low < 0 else math.inf]
-    scale = -256 / low if high < 0 else 255 / high if low >= 0 else min(limits)
-    mixed = high >= 0 > low
-    shift = math.floor(math.log2(scale)) + mixed
-    trailing = next((bits for bits in range(8, 0, -1) if not (values % (1 << bits)).any()), 0) - mixed
-    width = 8 - shift - trailing
-    shifted = values << shift
-    sign = -1 if high <= 0 else 1
-    both = int(low < 0 < high)  # Lava takes weights up to 0 for negative ones, netx for mixed ones
-    clipped = np.clip(sign * shifted, -256 * both, 255)
-    cut = 8 - width + both
-    return (sign * ((clipped >> cut) << cut)) >> shift if cut >= 0 else np.zeros_like(values)
+        return self.synapse.output_shape(input_shape)
