@@ -34,11 +34,11 @@ class Format:
     """A format. The first line of its docstring is its help."""
 
     name: ClassVar[str]
-    recognises: ClassVar["Callable[[Reader], bool]"]
+    recognises: "Callable[[Reader], bool]"
     """Whether a file is of this format, as far as its attributes and the names in it tell."""
-    read: ClassVar["Callable[..., Network | NetxNetwork]"]
+    read: "Callable[..., Network | NetxNetwork]"
     """Makes a network of an open file."""
-    write: ClassVar[Callable[..., Report] | None] = None
+    write: Callable[..., Report] | None = None
     """Writes a network of ours to a path; None for formats that are only read."""
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 import typer
@@ -47,8 +47,9 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _held(kind: Any) -> type:
-    """The type of an option that may be None."""
-    return next(iter(get_args(kind)), kind)
+    """The type of an option that may be None, whatever its elements are."""
+    held = kind if isinstance(kind, type) else next(iter(get_args(kind)), kind)
+    return get_origin(held) or held
 
 
 @command("lava-aug export lenet.net --to nir -o lenet.nir", order=120)

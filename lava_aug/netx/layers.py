@@ -141,7 +141,7 @@ class NetxLayer(Spec):
     shape: Shape = shape(stored_as="shape", doc="(C, H, W), or (features,), or that with ones")
     neuron: NetxNeuron | None = None
 
-    @property
+    @functools.cached_property
     def synapse(self) -> Conv | Dense | None:
         """Its weights as a synapse of ours, if it has any."""
         return None
@@ -213,8 +213,9 @@ class NetxWeighted(NetxLayer):
         ndim=1, whole=True, optional=True, default=None, stored_as="bias", doc="one for each output, or channel"
     )
 
-    @property
+    @functools.cached_property
     def synapse(self) -> Conv | Dense:
+        """The sums of its input currents."""
         raise NotImplementedError
 
     def __post_init__(self) -> None:
@@ -312,7 +313,12 @@ class NetxConv(NetxWeighted):
 
     @functools.cached_property
     def synapse(self) -> Conv:
-        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        geometry: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
         return Conv(weight=self.weight, **geometry)
 
     def output_shape(self, input_shape: Shape) -> Shape:
