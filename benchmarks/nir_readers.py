@@ -161,7 +161,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for v0 in ("zero", "half"):
         net = la.convert(model, data.train_images, "rate", num_steps=16, v0=v0)
-        la.to_nir(net, path)
+        la.nir.export(net, path)
         for name, read in READERS.items():
             for adjusted in (False, True):
                 try:

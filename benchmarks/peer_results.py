@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.core.texts import table
-from lava_aug.experiments.comparison import TOLERANCE, Curve
+from lava_aug.core.tables import Table
+from lava_aug.experiments.comparison import TOLERANCE
+from lava_aug.experiments.rows import Curve
 
 BEST = "*"
 EVENTS = "pooling is computed in floats, and does not count, with SpikingJelly and sinabs"
@@ -70,7 +71,7 @@ def same(one: float, other: float) -> bool:
 
 def columns(head: Sequence[str], titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """A table of one row for each title, given by columns."""
-    return table([["", *(f"{text} " for text in head)], *(list(row) for row in zip(titles, *cells, strict=True))])
+    return Table(["", *(f"{text} " for text in head)], list(zip(titles, *cells, strict=True))).text()
 
 
 def percent(accuracy: float | None) -> str:

@@ -48,7 +48,7 @@ OURS: dict[str, dict[str, Any]] = {
 """Our conversions, all with 8-bit weights: title to the arguments of `lava_aug.convert`."""
 
 WEIGHT_SCALES = "channel"
-"""As `lava_aug.compare_cases` has it by default."""
+"""As `lava_aug.experiments.compare` has it by default."""
 
 NETWORK = "augmapping.net"
 """What our default conversion is called in the exchange folder, for peers that take a converted network."""

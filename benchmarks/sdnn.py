@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 
 import lava_aug as la
 from lava_aug.commands.inputs import read_images
-from lava_aug.core.texts import table
+from lava_aug.core.tables import Table
 
 TIMED = 1000
 """Images that are timed: those there are, over and over."""
@@ -30,6 +31,12 @@ PART = 250
 
 RESETS = (1, 10, 100)
 """Images between two resets, for the model."""
+
+
+def table(cells: Sequence[Sequence[str]]) -> str:
+    """A table whose first row is its head."""
+    head, *rows = cells
+    return Table(head, rows).text()
 
 
 def aug_rows(net: la.Network, x: np.ndarray, y: np.ndarray) -> list[list[str]]:
@@ -112,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sdnn.net"
         made = la.netx.export(net, path, threshold=arguments.threshold)
-        print(table(made.cells()), end="\n\n", flush=True)
+        print(made, end="\n\n", flush=True)
         head = [f"{len(x)} images on Lava", "accuracy (%)", "events", "steps", "ms per image"]
         print(table([head, *aug_rows(net, x, y), *sdnn_rows(path, made, x, y, stock=arguments.stock)]), end="\n\n")
     more, answers = images[: arguments.model_count], labels[: arguments.model_count]

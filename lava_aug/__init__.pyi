@@ -1,6 +1,10 @@
 # The public names, which `lava_aug/__init__.py` imports when they are first used.
 
+from . import experiments as experiments
+from . import layers as layers
 from . import netx as netx
+from . import neurons as neurons
+from . import nir as nir
 from . import plot as plot
 from .conversion.converter import convert as convert
 from .core.errors import BackendError as BackendError
@@ -17,18 +21,15 @@ from .core.errors import OverflowWarning as OverflowWarning
 from .core.errors import RunInterruptedError as RunInterruptedError
 from .core.errors import SpecError as SpecError
 from .core.network import Connection as Connection
+from .core.network import Head as Head
 from .core.network import Layer as Layer
 from .core.network import Network as Network
 from .core.results import Output as Output
+from .core.streams import Images as Images
 from .examples.zoo import Pretrained as Pretrained
 from .examples.zoo import pretrained as pretrained
-from .experiments.cases import Case as Case
-from .experiments.cases import cases_named as cases_named
-from .experiments.comparison import Comparison as Comparison
-from .experiments.comparison import Curve as Curve
 from .experiments.diagnosis import Diagnosis as Diagnosis
 from .experiments.diagnosis import diagnose as diagnose
-from .experiments.running import compare_cases as compare_cases
 from .experiments.tuning import Tuned as Tuned
 from .experiments.tuning import tune as tune
 from .formats import read_network as read_network
@@ -36,16 +37,9 @@ from .lava.deploy import run as run
 from .lava.run_configs import FastSimCfg as FastSimCfg
 from .lava.supervision import supervise as supervise
 from .loihi2.preflight import Preflight as Preflight
-from .loihi2.preflight import check as check
+from .loihi2.preflight import check_loihi2 as check_loihi2
 from .netx.networks import load as load
 from .netx.networks import save as save
-from .nir.files import from_nir as from_nir
-from .nir.files import to_nir as to_nir
-from .reports.pages import read_comparisons as read_comparisons
-from .reports.pages import report_html as report_html
-from .reports.pages import to_csv as to_csv
-from .reports.pages import write_page as write_page
-from .reports.pages import write_report as write_report
 from .simulation.planning import Plan as Plan
 from .simulation.planning import plan as plan
 from .simulation.settling import Settled as Settled

@@ -7,7 +7,7 @@ to add one. What reads and writes is imported when it is used.
 import inspect
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.network import Network
+from lava_aug.core.tables import Table
 from lava_aug.core.texts import brief
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
 
 
 class Report(NamedTuple):
-    """What is to be said of an export: a table, whose first line is its head, and notes."""
+    """What is to be said of an export: tables, and notes."""
 
-    title: str = ""
-    cells: list[list[str]] | None = None
+    tables: Sequence[Table] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -115,12 +115,12 @@ class Nir(Format):
 
     @staticmethod
     def write(net: Network, path: Path) -> Report:
-        from lava_aug.nir.files import to_nir
+        from lava_aug.nir.files import export
         from lava_aug.nir.losses import losses
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # reported instead
-            to_nir(net, path)
+            export(net, path)
         return Report(notes=tuple(f"lost in other readers: {loss}" for loss in losses(net)))
 
 
@@ -153,7 +153,7 @@ class Netx(Format):
         from lava_aug.netx.exporting import export
 
         made = export(net, path, images=images, threshold=threshold)
-        return Report(f"{net.method}, as a Sigma-Delta network", made.cells(), made.notes)
+        return Report(made.tables(), made.notes)
 
 
 def read_network(path: str | os.PathLike[str], num_layers: int | None = None) -> "Network | NetxNetwork":
@@ -169,7 +169,7 @@ def read_network(path: str | os.PathLike[str], num_layers: int | None = None) ->
     Returns
     -------
     Network or lava_aug.netx.NetxNetwork
-        What `load`, `from_nir` or `lava_aug.netx.load` returns.
+        What `load`, `lava_aug.nir.load` or `lava_aug.netx.load` returns.
 
     Raises
     ------

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lava_aug.experiments.comparison import Comparison, LayerStatistics, Row
+from lava_aug.experiments.comparison import Comparison
+from lava_aug.experiments.rows import LayerStatistics, Row
 from lava_aug.simulation.early_exit import Exit
 
 CASES: dict[str, dict[str, Any]] = {

@@ -25,7 +25,7 @@ from lava_aug.netx.foreign import NetxNetwork
 from lava_aug.netx.hdf5 import MAX_FILE_BYTES, opened
 from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
 from lava_aug.netx.networks import save
-from lava_aug.nir.files import to_nir
+from lava_aug.nir.files import export
 
 
 def read_as(name: str, path: Path) -> Any:
@@ -160,7 +160,7 @@ def save_graphs(folder: Path) -> None:
     """Graphs of NIR: ours, and one as other tools write it, without metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExportWarning)
-        ours, foreign = to_nir(graph_network(AugmentedNeuron(vth=9))), to_nir(graph_network(RateNeuron(vth=9)))
+        ours, foreign = export(graph_network(AugmentedNeuron(vth=9))), export(graph_network(RateNeuron(vth=9)))
     foreign.metadata = {}
     nir.write(folder / "ours.nir", ours)
     nir.write(folder / "foreign.nir", foreign)

@@ -74,7 +74,7 @@ def browser() -> str:
 @pytest.fixture(scope="module")
 def report(browser: str) -> str:
     """A page with two comparisons; made only if there is a browser."""
-    return la.report_html([example(rows=3, layers=3, steps=8), example("fashion-resnet", rows=2, layers=2, steps=4)])
+    return example(rows=3, layers=3, steps=8).to_html(example("fashion-resnet", rows=2, layers=2, steps=4))
 
 
 def browse(browser: str, page: Path, *options: str) -> subprocess.CompletedProcess[str]:

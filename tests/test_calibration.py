@@ -135,8 +135,8 @@ def with_value(value: float) -> torch.Tensor:
             "calibration: batches hold images of different shapes: [(1, 3, 5), (1, 4, 5)]",
         ),
         (5, "calibration: expected a tensor, an array or a DataLoader, found 5"),
-        (None, "calibration: expected a tensor, an array or a DataLoader, found None"),
-        ("mnist", "calibration: expected uint8 or floating point in [0, 1], found <U1"),
+        (None, "calibration: expected an array, a tensor or a list of them, found NoneType"),
+        ("mnist", "calibration: expected a tensor, an array or a DataLoader, found 'mnist'"),
         (torch.zeros(9), "calibration: expected shape (B, *image shape), found (9,)"),
         (
             [torch.zeros(2), torch.zeros(3)],

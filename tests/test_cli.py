@@ -16,6 +16,7 @@ from rich.console import Console
 import lava_aug as la
 from lava_aug.commands import console
 from lava_aug.commands.console import print_table
+from lava_aug.core.tables import Table
 from lava_aug.examples.digits import DigitsNet, load_digits
 from lava_aug.netx.layers import Cuba
 from lava_aug.simulation.early_exit import margins
@@ -403,7 +404,7 @@ def test_tables_keep_their_numbers_where_there_is_little_room(width: int, monkey
     ]
     file = io.StringIO()
     monkeypatch.setattr(console, "out", Console(width=width, file=file))
-    print_table(cells, "title")
+    print_table(Table(cells[0], cells[1:], "title"))
     lines = file.getvalue().splitlines()
     assert "\n".join(lines).count("100.00") == 7
     assert "…" not in "\n".join(lines)

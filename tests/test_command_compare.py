@@ -41,7 +41,7 @@ def test_prints_and_writes_and_goes_on(folder: Path, capsys: pytest.CaptureFixtu
         ("AugMapping 1", 3),
         ("AugMapping 1/4", 3),
     ]
-    for line in (*found.cells((1, 2, 4, 5))[1:], *found.costs()[1:]):
+    for line in (*found.accuracies((1, 2, 4, 5)).rows, *found.costs().rows):
         assert all(cell in printed for cell in line)
     assert found.configuration["command"] == "lava-aug compare " + " ".join(arguments)
     assert (found.num_images, found.configuration["calibration images"], found.data) == (20, 30, "d.npz")
@@ -71,7 +71,7 @@ def test_an_interrupt_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(la, "compare_cases", interrupted)
+    monkeypatch.setattr(la.experiments, "compare", interrupted)
     assert run("compare", MODEL, *GOOD) != 0
     assert "Finished parts are in out/parts; run the same command to resume." in capsys.readouterr().err
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lava_aug.core.errors import InputError
-from lava_aug.experiments.comparison import STEPS, Comparison, LayerStatistics, Row, powers_of_two
+from lava_aug.experiments.comparison import STEPS, Comparison
+from lava_aug.experiments.rows import LayerStatistics, Row
+from lava_aug.plot.drawing import powers_of_two
 from lava_aug.simulation.early_exit import Exit
 
 
@@ -53,21 +55,22 @@ def test_first_step_for_good(accuracy: list[float], goal: float, first: int | No
     assert row("x", accuracy).first_step(goal) == first
 
 
-def test_cells_and_costs() -> None:
+def test_accuracies_and_costs() -> None:
     found = comparison(row("fast", [0.8955, 0.91]), row("slow", [0.1, 0.2, 0.3]))
-    assert found.cells((1, 2, 3)) == [
-        ["accuracy (%)", "1", "2", "3", "steps*", "events*"],
-        ["ANN", "90.00", "90.00", "90.00", "-", "-"],
-        ["fast", "89.55", "91.00", "-", "1", "10"],
-        ["slow", "10.00", "20.00", "30.00", "> 3", "-"],
+    assert found.accuracies((1, 2, 3)).cells == [
+        ["case", "1", "2", "3"],
+        ["ANN", "90.00", "90.00", "90.00"],
+        ["fast", "89.55", "91.00", "-"],
+        ["slow", "10.00", "20.00", "30.00"],
     ]
-    assert found.costs() == [
-        ["per image", "steps*", "events*", "operations*", "energy* (nJ)"],
+    assert found.accuracies().head == ["case", "1", "2", "3"]
+    assert found.costs().cells == [
+        ["case", "steps*", "events*", "operations*", "energy* (nJ)"],
         ["ANN", "-", "-", "1,234", "12.3"],
         ["fast", "1", "10", "100", "0.5"],
         ["slow", "> 3", "-", "-", "-"],
     ]
-    assert len(found.cells()[0]) == len(STEPS) + 3
+    assert found.tables() == (found.accuracies(), found.costs())
 
 
 def test_powers_of_two_end_with_the_largest() -> None:

@@ -17,8 +17,7 @@ from comparisons import example
 
 import lava_aug as la
 from lava_aug.core.errors import FileError, InputError
-from lava_aug.reports.markdown import escaped, write_markdown
-from lava_aug.reports.pages import read_comparisons
+from lava_aug.core.texts import as_markdown
 
 SEEDS = 1500
 """Mutations in this test."""
@@ -110,14 +109,14 @@ def change(holder: Any, key: Any, rng: random.Random) -> None:
         holder[key] = deep(rng.choice([2, 15, 16, 17, 500])) if kind == 3 else rng.choice(VALUES)
 
 
-def use(found: la.Comparison) -> str:
+def use(found: la.experiments.Comparison) -> str:
     """All that pages and tables are made of, without figures."""
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == json.loads(json.dumps(found.to_dict()))
-    assert la.Comparison.from_dict(json.loads(json.dumps(found.to_dict()))).to_dict() == found.to_dict()
-    from lava_aug.reports import tables
+    assert la.experiments.Comparison.from_dict(json.loads(json.dumps(found.to_dict()))).to_dict() == found.to_dict()
+    from lava_aug.experiments import tables
 
-    shown = [*tables.headline(found), *tables.layers(found), tables.cases(found), tables.configuration(found)]
-    text = la.to_csv(found)
+    shown = [*found.tables(), *tables.layers(found), tables.cases(found), tables.configuration(found)]
+    text = found.to_csv()
     text.encode()
     assert np.isfinite(
         [float(value) for row in csv.reader(io.StringIO(text)) if row[3] != "step" for value in row[3:]]
@@ -132,7 +131,7 @@ def test_mutations_give_comparisons_or_our_error(tmp_path: Path) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                for found in read_comparisons([path]):
+                for found in la.experiments.Comparison.read(path):
                     assert use(found) if found.rows else not found.rows
             read += 1
         except FileError as error:
@@ -149,11 +148,11 @@ def test_what_is_read_can_be_drawn(seed: int) -> None:
     """Figures take long: a few."""
     for number in range(seed, seed + 40):
         try:
-            found = la.Comparison.from_dict(mutated(number))
+            found = la.experiments.Comparison.from_dict(mutated(number))
         except InputError:
             continue
         if found.rows and found.to_dict() != SMALL:
-            assert la.report_html(found).startswith("<!DOCTYPE html>")
+            assert found.to_html().startswith("<!DOCTYPE html>")
             return
     pytest.fail("nothing was read")
 
@@ -204,14 +203,14 @@ def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
     changed = make(found)
     (tmp_path / "a.json").write_text(json.dumps(changed if case.startswith("list") else found))
     with pytest.raises(FileError, match=rf"a\.json': .*{re.escape(message)}"):
-        read_comparisons([tmp_path / "a.json"])
+        la.experiments.Comparison.read(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "nul", "[1,", '"\\ud800"'])
 def test_what_is_no_json_of_ours(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(FileError, match=r"a\.json': (expected JSON|comparison: expected)"):
-        read_comparisons([tmp_path / "a.json"])
+        la.experiments.Comparison.read(tmp_path / "a.json")
 
 
 # What is made of them
@@ -219,21 +218,21 @@ def test_what_is_no_json_of_ours(text: str, tmp_path: Path) -> None:
 EVIL = "# <script>alert(1)</script> [x](javascript:y) | `a` *b* ~~~ \\ &amp; \x1b[2J\n\n# heading"
 
 
-def evil() -> la.Comparison:
+def evil() -> la.experiments.Comparison:
     """A comparison whose texts try to be something else."""
     found = example("small", rows=1, layers=2, steps=2).to_dict()
     found.update(title=EVIL, data=EVIL, configuration={"command": EVIL, EVIL: EVIL, "raster": {"row": EVIL}})
     found["rows"][0].update(title=EVIL, summary=EVIL, options={EVIL: EVIL})
-    return la.Comparison.from_dict(found)
+    return la.experiments.Comparison.from_dict(found)
 
 
 def test_markdown_shows_texts_as_they_are(tmp_path: Path) -> None:
-    page, figure = write_markdown([evil()], tmp_path / "a (b).md", "<b>")
+    page, figure = evil().write_page(tmp_path / "a (b).md")
     text = page.read_text(encoding="utf-8")
     body = "\n".join(line for line in text.splitlines() if not line.startswith("    "))  # code is shown as it is
     assert "<" not in body
     assert "](javascript" not in body
-    assert [line for line in text.splitlines() if line.startswith("#")] == ["# &#60;b>", f"## {escaped(EVIL)}"]
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# Results", f"## {as_markdown(EVIL)}"]
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 2  # two tables
     assert f"(images/a%20%28b%29-1-{figure.name.partition('-1-')[2]})" in text
     assert "\x1b" not in text
@@ -259,7 +258,7 @@ def test_no_cell_is_a_formula_and_numbers_stay(text: str, expected: str) -> None
     found = example("small", rows=1, layers=2, steps=2).to_dict()
     found.update(title=text, data=text)
     found["rows"][0]["title"] = text
-    comparison = la.Comparison.from_dict(found)
-    rows = list(csv.reader(io.StringIO(la.to_csv(comparison))))
+    comparison = la.experiments.Comparison.from_dict(found)
+    rows = list(csv.reader(io.StringIO(comparison.to_csv())))
     assert [row[:3] for row in rows[1:]] == [[expected] * 3] * 2
     assert [float(row[5]) for row in rows[1:]] == comparison.rows[0].events.tolist()

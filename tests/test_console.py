@@ -20,7 +20,8 @@ from lava_aug.core.errors import BackendError, ConversionWarning, FileError, Inp
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import INPUT, Head
 from lava_aug.core.neurons import AugmentedNeuron
-from lava_aug.core.texts import printable, table
+from lava_aug.core.tables import Table
+from lava_aug.core.texts import printable
 
 EVIL = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe \x9b31m [bold red]a[/b] :smile: \r"
 SHOWN = r"\x1b[2J\x1b]0;owned\x07 \u202egnp.exe \x9b31m [bold red]a[/b] :smile: \r"
@@ -131,11 +132,15 @@ def test_lines_and_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setattr(console, "out", wide)
     tell(EVIL, wide)
     warn(EVIL, wide)
-    print_table([[EVIL, "1"], [EVIL, "[/b]"]], EVIL, EVIL)
+    evil = Table([EVIL, "1"], [[EVIL, "[/b]"]], EVIL, EVIL)
+    print_table(evil)
     print_json({EVIL: EVIL})
     printed = capsys.readouterr().out
     assert is_harmless(printed)
     assert printed.count(SHOWN) == 6
     assert "[/b]" in printed
     assert json.loads(printed[printed.index("{") :]) == {EVIL: EVIL}
-    assert is_harmless(table([[EVIL, "b"], ["c\nd", "e"]]))
+    assert is_harmless(evil.text())
+    assert is_harmless(evil.markdown())
+    assert is_harmless(evil.html())
+    assert len(Table(["c\nd", "e"], []).text().splitlines()) == 2

@@ -276,7 +276,7 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
             "weight of size [4, 3, 3, 3], expected input[2, 6, 8, 3] to have 3 channels, but got 6 channels instead; "
             "channels come first, images are (B, C, H, W)",
         ),
-        ({"calibration": None}, "calibration: expected a tensor, an array or a DataLoader, found None"),
+        ({"calibration": None}, "calibration: expected an array, a tensor or a list of them, found NoneType"),
         ({"model": "lenet.pt"}, "model: expected a torch.nn.Module, found str"),
         (
             {"resolution": 1e-9},

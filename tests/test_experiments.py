@@ -21,7 +21,7 @@ import lava_aug as la
 from lava_aug.core.errors import BackendWarning
 from lava_aug.core.network import INPUT
 from lava_aug.examples.digits import Digits, DigitsNet, load_digits
-from lava_aug.experiments import engines, parts
+from lava_aug.experiments import Comparison, engines, parts
 from lava_aug.experiments import running as experiments
 from lava_aug.experiments.cases import Case, Choice, ablation_cases, cases_named, default_cases
 from lava_aug.experiments.parts import Store, Tally, run_unit, units
@@ -51,20 +51,20 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def compared(model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Callable[..., la.Comparison]:
+def compared(model: DigitsNet, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Comparison]:
     """Compares on 50 images, in parts of 7."""
     monkeypatch.setattr(parts, "MOST_IMAGES", 7)
 
-    def compare(**options: Any) -> la.Comparison:
+    def compare(**options: Any) -> la.experiments.Comparison:
         chosen = {"cases": CASES, **options}
-        return la.compare_cases(
+        return la.experiments.compare(
             model, digits.train_images[:60], digits.test_images[:50], digits.test_labels[:50], **chosen
         )
 
     return compare
 
 
-def content(found: la.Comparison) -> str:
+def content(found: la.experiments.Comparison) -> str:
     """Everything but the times, to the last bit."""
     rows = tuple(dataclasses.replace(row, seconds=0.0) for row in found.rows)
     return json.dumps(dataclasses.replace(found, rows=rows).to_dict())
@@ -73,7 +73,7 @@ def content(found: la.Comparison) -> str:
 # What is counted
 
 
-def test_rows_are_what_simulate_gives(compared: Callable[..., la.Comparison], model: DigitsNet, digits: Digits) -> None:
+def test_rows_are_what_simulate_gives(compared: Callable[..., Comparison], model: DigitsNet, digits: Digits) -> None:
     found = compared(title="t", data="d", configuration={"more": 1})
     labels = digits.test_labels[:50]
     for row, case in zip(found.rows, CASES, strict=True):
@@ -122,7 +122,7 @@ def test_operations_of_every_connection(name: str, method: str) -> None:
             assert next(found).tolist() == (fired @ fan_out).tolist()
 
 
-def test_floating_point_networks(compared: Callable[..., la.Comparison]) -> None:
+def test_floating_point_networks(compared: Callable[..., Comparison]) -> None:
     (row,) = compared(cases=[Case("float", 2, {"method": "augmapping", "weight_bits": None})]).rows
     assert row.accuracy.shape == (2,)
     assert row.energy[0] > 0
@@ -132,7 +132,7 @@ def test_floating_point_networks(compared: Callable[..., la.Comparison]) -> None
 
 
 def test_an_interrupted_comparison_goes_on(
-    compared: Callable[..., la.Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compared: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = content(compared())
 
@@ -153,7 +153,7 @@ def test_an_interrupted_comparison_goes_on(
     assert len(calls) == 16 - len(kept)
 
 
-def test_damaged_parts_are_computed_again(compared: Callable[..., la.Comparison], tmp_path: Path) -> None:
+def test_damaged_parts_are_computed_again(compared: Callable[..., Comparison], tmp_path: Path) -> None:
     whole = content(compared(parts=tmp_path))
     files = sorted(tmp_path.iterdir())
     assert len(files) == 16
@@ -167,7 +167,7 @@ def test_damaged_parts_are_computed_again(compared: Callable[..., la.Comparison]
 
 
 def test_parts_under_each_others_names_are_computed_again(
-    compared: Callable[..., la.Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compared: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = content(compared(parts=tmp_path))
     one, other, *_ = sorted(tmp_path.iterdir())
@@ -213,7 +213,7 @@ def test_parts_keep_every_bit(model: DigitsNet, digits: Digits, tmp_path: Path) 
 # Errors
 
 
-def test_wrong_input(compared: Callable[..., la.Comparison], digits: Digits, tmp_path: Path) -> None:
+def test_wrong_input(compared: Callable[..., Comparison], digits: Digits, tmp_path: Path) -> None:
     with pytest.raises(la.InputError, match=r"titles of their own, found \['rate'\]"):
         compared(cases=[CASES[0], CASES[0]])
     with pytest.raises(la.InputError, match="one or more with titles of their own, found none"):
@@ -226,13 +226,13 @@ def test_wrong_input(compared: Callable[..., la.Comparison], digits: Digits, tmp
     with pytest.raises(la.FileError, match="cannot write to"):
         compared(parts=tmp_path / "file")
     with pytest.raises(la.InputError, match="labels: expected integers"):
-        la.compare_cases(DigitsNet(), digits.train_images[:9], digits.test_images[:5], digits.test_labels[:4])
+        la.experiments.compare(DigitsNet(), digits.train_images[:9], digits.test_images[:5], digits.test_labels[:4])
 
 
 def test_models_without_classes_are_refused(digits: Digits) -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))
     with pytest.raises(la.InputError, match="one logit for each of two or more classes"):
-        la.compare_cases(model, digits.train_images[:9], digits.test_images[:5], np.zeros(5, int))
+        la.experiments.compare(model, digits.train_images[:9], digits.test_images[:5], np.zeros(5, int))
 
 
 def test_another_version_is_refused(model: DigitsNet, digits: Digits) -> None:
@@ -319,7 +319,7 @@ def test_wrong_choices(make: Callable[[], object], message: str) -> None:
 # Engines
 
 
-def test_processes_give_the_same(compared: Callable[..., la.Comparison]) -> None:
+def test_processes_give_the_same(compared: Callable[..., Comparison]) -> None:
     assert content(compared(engine="loky", jobs=2)) == content(compared())
 
 
@@ -367,7 +367,7 @@ def cluster_of_one() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_dask_worker_is_killed_in_the_middle(
-    compared: Callable[..., la.Comparison], cluster_of_one: str, tmp_path: Path
+    compared: Callable[..., Comparison], cluster_of_one: str, tmp_path: Path
 ) -> None:
     from distributed import Client
 
@@ -390,7 +390,7 @@ def test_a_dask_worker_is_killed_in_the_middle(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_scheduler_dies_in_the_middle_and_it_goes_on(
-    compared: Callable[..., la.Comparison], cluster_of_one: str, tmp_path: Path
+    compared: Callable[..., Comparison], cluster_of_one: str, tmp_path: Path
 ) -> None:
     with dask_scheduler() as (address, process), dask_worker(address):
 
@@ -476,7 +476,7 @@ def test_workers_that_always_die_are_an_error() -> None:
         list(engines.spread(die, [1, 2], engine="loky", jobs=2))
 
 
-def test_ray_gives_the_same(compared: Callable[..., la.Comparison], tmp_path: Path) -> None:
+def test_ray_gives_the_same(compared: Callable[..., Comparison], tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="needs the extra ray")
     pytest.importorskip("ray.util.joblib")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")

@@ -24,7 +24,8 @@ from lava_aug.core.errors import FileError
 from lava_aug.core.files import MAX_NAME_BYTES, PARTIAL, STALE_SECONDS, write_arrays, write_figure, write_text
 from lava_aug.experiments.parts import Store
 from lava_aug.formats import FORMATS
-from lava_aug.nir.files import from_nir, to_nir
+from lava_aug.nir.files import export
+from lava_aug.nir.files import load as load_nir
 
 FORMAT_WRITERS = {name: found.write for name, found in FORMATS.items() if found.write is not None}
 
@@ -211,8 +212,8 @@ def test_arrays_come_back(tmp_path: Path) -> None:
 
 
 def test_graphs_that_are_written_are_read(tmp_path: Path) -> None:
-    to_nir(small_net(), tmp_path / "a.nir")
-    assert from_nir(tmp_path / "a.nir") == small_net()
+    export(small_net(), tmp_path / "a.nir")
+    assert load_nir(tmp_path / "a.nir") == small_net()
 
 
 # Before the work

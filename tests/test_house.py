@@ -128,7 +128,7 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["core.images"])) == {"core.errors", "core.network", "core.texts"}
+    assert of_ours(imports(MODULES["core.images"])) == {"core.errors", "core.network", "core.streams", "core.texts"}
     assert "plot.activity" in of_ours(imports(PACKAGE / "plot" / "__init__.py"))
     assert imports_any(imports(MODULES["core.images"]), "torch")
     assert not imports_any(imports(MODULES["core.images"], at_import=True), "torch")
@@ -270,6 +270,7 @@ def test_importing_the_package_imports_no_other(tmp_path: Path) -> None:
     assert len(found) < 20
 
 
+NAMESPACES = {"experiments", "layers", "netx", "neurons", "nir", "plot"}
 PUBLIC: set[str] = set(vars(lava_aug)["__all__"])
 
 
@@ -282,10 +283,43 @@ def test_public_names_are_there_whatever_was_imported_before(lava: bool, tmp_pat
             "import importlib, types, lava_aug",
             f"for name in {modules}: importlib.import_module('lava_aug.' + name)",
             f"for name in {names}:",
-            "    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {'netx', 'plot'}), name",
+            f"    assert isinstance(getattr(lava_aug, name), types.ModuleType) == (name in {NAMESPACES}), name",
         ]
     )
     run_python(code, tmp_path)
+
+
+def test_namespaces_have_their_names_whatever_was_imported_before(tmp_path: Path) -> None:
+    code = f"""
+import importlib, types, lava_aug
+for name in {sorted(set(MODULES) - IMPORT_LAVA)}: importlib.import_module("lava_aug." + name)
+for space in map(lambda name: getattr(lava_aug, name), {sorted(NAMESPACES)}):
+    for name in space.__all__:
+        assert name in dir(space) and not isinstance(getattr(space, name), types.ModuleType), (space, name)
+"""
+    run_python(code, tmp_path)
+
+
+def test_every_name_is_public_in_one_place() -> None:
+    """Under the same name; `nir.load` is something else than `load`."""
+    named = [(name, PUBLIC - NAMES_FROM_LAVA) for name in ["lava_aug"]]
+    named += [(f"lava_aug.{space}", set(getattr(lava_aug, space).__all__)) for space in sorted(NAMESPACES)]
+    places = [
+        (id(getattr(sys.modules[space], name)), f"{space}.{name}")
+        for space, names in named
+        for name in sorted(names - NAMESPACES)
+    ]
+    assert len({identity for identity, _ in places}) == len(places), sorted(places)
+
+
+@pytest.mark.parametrize(("space", "kinds"), [("layers", SYNAPSES), ("neurons", NEURONS)])
+def test_layers_and_neurons_are_what_files_can_hold(space: str, kinds: dict[str, type]) -> None:
+    """The base class, for those who write their own, and all that the package has of them."""
+    namespace = getattr(lava_aug, space)
+    classes = {getattr(namespace, name) for name in namespace.__all__}
+    own = {kind for kind in kinds.values() if kind.__module__.startswith("lava_aug.core")}
+    assert len(classes - own) == 1
+    assert all(issubclass(kind, tuple(classes - own)) for kind in own)
 
 
 def test_every_public_name_is_listed() -> None:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from lava_aug.conversion.converter import convert
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import as_numpy, payloads
+from lava_aug.core.images import payloads
 from lava_aug.core.network import Network
+from lava_aug.core.streams import as_numpy
 from lava_aug.experiments.diagnosis import diagnose
 from lava_aug.experiments.tuning import tune
 from lava_aug.simulation import planning
@@ -150,7 +151,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         np.full((2, 6), None),
         "images: expected an array, a tensor or a list of them, found ndarray of objects",
     ),
-    "generator": ((x for x in LEVELS), "images: expected an array, a tensor or a list of them, found generator"),
     "dictionary": ({"images": LEVELS}, "images: expected an array, a tensor or a list of them, found dict"),
     "two formats": (
         [LEVELS[0], LEVELS[0] / 255],

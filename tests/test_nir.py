@@ -39,15 +39,15 @@ from lava_aug.nir.nodes import FIRING, Node, graph_of, threshold
 
 
 def export(net: Network, path: Path | None = None) -> nir.NIRGraph:
-    """`to_nir`, whose warning every network gets."""
+    """`nir.export`, whose warning every network gets."""
     with pytest.warns(ExportWarning, match="lost in readers that ignore the metadata"):
-        return la.to_nir(net, path)
+        return la.nir.export(net, path)
 
 
 def read_nodes(graph: Any, **options: Any) -> Network:
-    """`from_nir` of a graph without our metadata, or as if it had none."""
+    """`nir.load` of a graph without our metadata, or as if it had none."""
     with pytest.warns(ExportWarning, match="one unit of input payload represents"):
-        return la.from_nir(graph, metadata=False, **options)
+        return la.nir.load(graph, metadata=False, **options)
 
 
 def one_layer(synapse: Synapse, shape: Shape, neuron: Neuron | None = None, **options: Any) -> Network:
@@ -67,7 +67,7 @@ def one_layer(synapse: Synapse, shape: Shape, neuron: Neuron | None = None, **op
 def test_every_synapse_comes_back(synapse: Synapse, shape: Shape, tmp_path: Path) -> None:
     net = one_layer(synapse, shape)
     export(net, tmp_path / "a.nir")
-    assert la.from_nir(tmp_path / "a.nir") == net
+    assert la.nir.load(tmp_path / "a.nir") == net
 
 
 @pytest.mark.parametrize(("neuron", "shape"), EXAMPLE_POPULATIONS, ids=name_of)
@@ -79,15 +79,15 @@ def test_every_neuron_comes_back_or_is_named(neuron: Neuron, shape: Shape) -> No
     if neuron.fires and type(neuron) not in FIRING:
         instead = "average pooling" if isinstance(neuron, MaxPoolNeuron) else ""
         with pytest.raises(ExportError, match=f"layer 'a': NIR has no node for {neuron.type_name} neurons.*{instead}"):
-            la.to_nir(net)
+            la.nir.export(net)
     else:
-        assert la.from_nir(export(net)) == net
+        assert la.nir.load(export(net)) == net
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.sampled_from(METHODS).flatmap(lambda method: networks(method)))
 def test_any_network_comes_back(net: Network) -> None:
-    assert la.from_nir(export(net)) == net
+    assert la.nir.load(export(net)) == net
 
 
 def test_heads_and_names_come_back() -> None:
@@ -99,7 +99,7 @@ def test_heads_and_names_come_back() -> None:
     layers.append(layer("out", source, Dense(weight=weights(5, 4)), note="folded"))
     net = Network(input_shape=(4,), layers=tuple(layers), heads=(("x", (2,)), ("y", (3, 1))), num_steps=7)  # pyright: ignore[reportArgumentType]
     graph = export(net)
-    assert la.from_nir(graph) == net
+    assert la.nir.load(graph) == net
     assert "the output is several tensors, one after the other" in losses(net)
     assert all(re.fullmatch(r"\w+", name, re.ASCII) for name in graph.nodes)
 
@@ -108,7 +108,7 @@ def test_nir_itself_reads_and_writes_the_file_without_loss(tmp_path: Path) -> No
     net = skip_net(SKIPS["all"])
     export(net, tmp_path / "a.nir")
     nir.write(tmp_path / "b.nir", nir.read(tmp_path / "a.nir"))
-    assert la.from_nir(tmp_path / "b.nir") == net
+    assert la.nir.load(tmp_path / "b.nir") == net
     metadata: Any = nir.read(tmp_path / "b.nir").metadata["lava_aug"]
     assert metadata["layer"]["1"]["weight"].dtype == np.int8
     assert [text.decode() for text in metadata["lost"]] == losses(net)
@@ -165,7 +165,7 @@ def test_a_source_passed_on_twice_is_no_double_edge() -> None:
     net = net.replace(layers=(twice, net.layers[1]))
     graph = graph_of(net)
     assert len(graph.edges) == len(set(graph.edges)) == 6
-    assert la.from_nir(export(net)) == net
+    assert la.nir.load(export(net)) == net
 
 
 @pytest.mark.parametrize("vth", [1, 7, 32553, 2**16 - 1, 2**16, 2**22, 2**23 - 1])
@@ -259,7 +259,7 @@ def test_windows_that_are_not_square_cannot_be_type_checked(tmp_path: Path) -> N
     assert losses(net)[-1] == "nir assumes square windows: read it with nir.read(path, type_check=False)"
     with pytest.raises(ValueError, match="type mismatch"):
         nir.read(tmp_path / "a.nir")
-    assert la.from_nir(nir.read(tmp_path / "a.nir", type_check=False)) == net
+    assert la.nir.load(nir.read(tmp_path / "a.nir", type_check=False)) == net
 
 
 def test_large_matrices_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +370,7 @@ def test_a_time_step_is_dt(r: float, dt: float) -> None:
     matrix = nir.Linear(np.eye(currents.shape[1]))
     made = graph(INPUT_NODE, flatten, matrix, spiking(currents.shape[1:], 512.0, r=r))
     with pytest.warns(ExportWarning) as warned:
-        found = la.from_nir(made, metadata=False, dt=dt)
+        found = la.nir.load(made, metadata=False, dt=dt)
     out = la.simulate(found, MAPS, 6)
     np.testing.assert_array_equal(out.v[-1], fired(currents * (r * dt), 512.0, 6).sum(0))
     said = f"with r = {r:g} and dt = {dt:g}; if the tool that wrote it has steps of 1 / r, give dt={1 / r:g}"
@@ -381,7 +381,7 @@ def test_a_time_step_is_dt(r: float, dt: float) -> None:
 def test_impossible_units(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(la.InputError, match=f"^{name}: expected a positive number, found"):
-        la.from_nir("none.nir", **options)
+        la.nir.load("none.nir", **options)
 
 
 def _lif() -> nir.LIF:
@@ -423,7 +423,7 @@ REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
 def test_what_has_no_counterpart_is_named(case: str) -> None:
     make, message = REFUSED[case]
     with pytest.raises(FileError, match=message):
-        la.from_nir(make())
+        la.nir.load(make())
 
 
 # Files that are wrong
@@ -438,7 +438,7 @@ def test_a_shape_that_claims_millions_of_dimensions(tmp_path: Path) -> None:
         file.create_dataset(name, shape=(1 << 24, 7), dtype="i1", chunks=(1 << 10, 7))
     tracemalloc.start()
     with pytest.raises(FileError, match=r"a shape of at most 8 dimensions, found int8 of shape \(117440512,\)"):
-        la.from_nir(tmp_path / "a.nir")
+        la.nir.load(tmp_path / "a.nir")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 28  # 117 MB as bytes; as Python's integers they would be 940 MB and more
@@ -499,7 +499,7 @@ def test_damage_is_named(case: str, path: Path) -> None:
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(FileError, match=message) as caught:
-        la.from_nir(path)
+        la.nir.load(path)
     assert str(path) in str(caught.value)
 
 
@@ -514,7 +514,7 @@ def test_flipped_bytes_give_our_error_or_a_network(path: Path, metadata: bool, f
     copy.write_bytes(data)
     with contextlib.suppress(FileError), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExportWarning)
-        assert isinstance(la.from_nir(copy, metadata=metadata), Network)
+        assert isinstance(la.nir.load(copy, metadata=metadata), Network)
 
 
 def test_a_file_is_written_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,17 +526,17 @@ def test_a_file_is_written_whole_or_not_at_all(path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(nir, "write", fail)
     with pytest.raises(FileError, match=r"cannot write .*disk full"):
-        la.to_nir(conv_net(), path)
+        la.nir.export(conv_net(), path)
     assert path.read_bytes() == before
     assert [found.name for found in path.parent.iterdir()] == ["a.nir"]
 
 
 def test_a_path_that_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such file"):
-        la.from_nir(tmp_path / "none.nir")
+        la.nir.load(tmp_path / "none.nir")
     (tmp_path / "text.nir").write_text("no HDF5")
     with pytest.raises(FileError, match="damaged, or not an HDF5 file"):
-        la.from_nir(tmp_path / "text.nir")
+        la.nir.load(tmp_path / "text.nir")
 
 
 # On the command line
@@ -551,6 +551,6 @@ def test_export_writes_the_graph_and_says_what_is_lost(
     printed = capsys.readouterr().out
     assert all(f"- lost in other readers: {loss}\n" in printed for loss in losses(small_net()))
     assert printed.endswith("Wrote small.nir.\n")
-    assert la.from_nir("small.nir") == small_net()
+    assert la.nir.load("small.nir") == small_net()
     assert run("export", "small.net", "--to", "onnx", "-o", "small.onnx") == 2
     assert "--to 'onnx': expected one of nir" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_the_commands_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert run("verify", "n.net", "--model", model, "--images", "calibration.npz", "--no-lava") == 0
     assert run("export", "n.net", "--to", "netx-sdnn", "-o", "s.net") == 0
     assert run("export", "n.net", "--to", "nir", "-o", "n.nir") == 0
-    assert la.from_nir("n.nir") == la.load("n.net")
+    assert la.nir.load("n.nir") == la.load("n.net")
 
 
 # A constant channel
@@ -170,7 +170,7 @@ def test_biases_that_no_convolution_makes_are_refused() -> None:
 def test_nir_says_it_without_our_metadata(tmp_path: Path) -> None:
     net = la.convert(made(), IMAGES, "rate", num_steps=8, v0="zero", normalize=(MEAN, STD))
     graph = export(net, tmp_path / "n.nir")
-    assert la.from_nir(tmp_path / "n.nir") == net
+    assert la.nir.load(tmp_path / "n.nir") == net
     assert tuple(graph.nodes["input"].input_type["input"]) == (4, 12, 10)
     assert "the images have an additional last channel" in str(graph.metadata["lava_aug"]["lost"])
     read = read_nodes(graph)

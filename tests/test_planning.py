@@ -106,7 +106,7 @@ def test_a_full_state_is_a_problem_with_its_cure() -> None:
         "layer 'hidden': v reaches the 24-bit limit 8,388,607; use fewer time steps than 3, fewer weight bits, or a "
         "coarser resolution than 1",
     )
-    assert plan.cells()[1][-1] == "no"
+    assert plan.tables()[0].rows[0][-1] == "no"
 
 
 def test_what_steadily_sinks_is_no_problem() -> None:

@@ -22,20 +22,23 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Dense, Relay
 from lava_aug.core.network import Connection, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
-from lava_aug.experiments.comparison import Curve
 from lava_aug.experiments.diagnosis import Diagnosis, LayerError
-from lava_aug.experiments.tuning import Point, Tuned, pareto_front
+from lava_aug.experiments.rows import Curve, pareto_front
+from lava_aug.experiments.tuning import Point, Tuned
 from lava_aug.plot import drawing
 from lava_aug.plot.networks import layer_places
 from lava_aug.plot.traces import trace
 
 DIAGNOSIS = Diagnosis(4, 10, (LayerError("a", 1.0, 0.3, 0.3, 0.1, 0.2, 0.05),))
 
+TUNED = Tuned(0.9, 1.0, "steps", (Point(small_net(), 2, 0.85, 10.0),))
+
 FIGURES: dict[str, tuple[Callable[..., Any], Any, str, str]] = {
     "steps": (plot.accuracy_over_steps, example(), "time steps per image", "accuracy (%)"),
     "events": (plot.accuracy_over_events, example(), "events per image (input left out)", "accuracy (%)"),
     "exits": (plot.early_exit, example(), "mean time steps per image", "accuracy (%)"),
     "pareto": (plot.pareto, example(), "events per image (input left out)", "accuracy (%)"),
+    "search": (plot.search, TUNED, "time steps per image", "accuracy (%)"),
     "errors": (plot.layer_error, DIAGNOSIS, "layer", "error (% of activations' rms)"),
     "raster": (plot.raster, np.eye(4, 5, dtype=int), "time step", "neuron (index)"),
     "histogram": (plot.coefficient_histogram, {"a": {1: 2.5}}, "spike coefficient", "spikes per image"),
@@ -303,13 +306,13 @@ def test_layer_error() -> None:
 
 
 @pytest.mark.parametrize(("objective", "x"), [("events", [10, 30]), ("steps", [1, 2])])
-def test_pareto(objective: str, x: list[float]) -> None:
+def test_search(objective: str, x: list[float]) -> None:
     class Net:
         resolution = 0.25
 
     numbers = ((1, 0.8, 10), (2, 0.9, 30), (3, 0.85, 60))
     points = tuple(Point(Net(), *found) for found in numbers)  # pyright: ignore[reportArgumentType]
-    ax = plot.pareto(Tuned(0.92, 0.03, objective, points))  # pyright: ignore[reportArgumentType]
+    ax = plot.search(Tuned(0.92, 0.03, objective, points))  # pyright: ignore[reportArgumentType]
     front, best, ann, allowed = ax.get_lines()
     assert list(np.asarray(front.get_xdata())) == x
     assert list(np.asarray(front.get_ydata())) == pytest.approx([80, 90])

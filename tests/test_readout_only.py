@@ -72,12 +72,12 @@ def test_all_that_looks_at_networks(method: Any, tmp_path: Path) -> None:
     assert "READOUT" in net.summary()
     assert la.plan(net, IMAGES).layers[0].payload == (0, 0)
     assert la.verify(net, IMAGES, lava=False, model=model).ok
-    assert [layer.name for layer in la.check(net, IMAGES).layers] == ["fc"]
+    assert [layer.name for layer in la.check_loihi2(net, IMAGES).layers] == ["fc"]
     la.save(net, tmp_path / "my.net")
     assert la.simulate(la.load(tmp_path / "my.net"), IMAGES).differences(la.simulate(net, IMAGES)) == []
     with pytest.warns(la.ExportWarning, match="v stays within 24 bits"):
-        graph = la.to_nir(net)
-    assert la.simulate(la.from_nir(graph), IMAGES).differences(la.simulate(net, IMAGES)) == []
+        graph = la.nir.export(net)
+    assert la.simulate(la.nir.load(graph), IMAGES).differences(la.simulate(net, IMAGES)) == []
 
 
 def test_export_to_netx(tmp_path: Path) -> None:
@@ -90,12 +90,15 @@ def test_export_to_netx(tmp_path: Path) -> None:
 
 def test_comparison_figures_and_report(tmp_path: Path) -> None:
     matplotlib.use("Agg")
-    found = la.compare_cases(
+    found = la.experiments.compare(
         Matrix(),
         IMAGES,
         IMAGES,
         LABELS,
-        [la.Case("aug", num_steps=3, convert={}), la.Case("ter", num_steps=3, convert={"method": "termapping"})],
+        [
+            la.experiments.Case("aug", num_steps=3, convert={}),
+            la.experiments.Case("ter", num_steps=3, convert={"method": "termapping"}),
+        ],
     )
     assert [row.accuracy.tolist() for row in found.rows] == [[1.0] * 3] * 2
     assert [row.events.tolist() for row in found.rows] == [[0.0] * 3] * 2
@@ -103,7 +106,7 @@ def test_comparison_figures_and_report(tmp_path: Path) -> None:
         draw(found)
     la.plot.network_graph(la.convert(Matrix(), IMAGES))
     plt.close("all")
-    page = la.write_report([found], tmp_path / "report").read_text()
+    page = found.write_report(tmp_path / "report").read_text()
     assert "100.00" in page
 
 

@@ -17,14 +17,14 @@ from markupsafe import Markup
 
 import lava_aug as la
 from lava_aug.core.files import write_text
-from lava_aug.experiments.comparison import powers_of_two
-from lava_aug.reports import figures, tables
-from lava_aug.reports.pages import COLUMNS
+from lava_aug.core.texts import as_markdown
+from lava_aug.experiments import figures, tables
+from lava_aug.experiments.pages import COLUMNS
 
 SMALL: dict[str, Any] = {"rows": 2, "layers": 2, "steps": 4}
 
 
-def bare(title: str) -> la.Comparison:
+def bare(title: str) -> la.experiments.Comparison:
     """A comparison with few figures."""
     found = example(title, **SMALL)
     rows = tuple(dataclasses.replace(row, exits=(), layers={}) for row in found.rows)
@@ -64,14 +64,14 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def large() -> str:
     """Six rows of four layers."""
-    return la.report_html(example(rows=6, layers=4))
+    return example(rows=6, layers=4).to_html()
 
 
 # Tables
 
 
 def test_headline() -> None:
-    accuracies, costs = tables.headline(example(rows=2, layers=2, steps=6))
+    accuracies, costs = example(rows=2, layers=2, steps=6).tables()
     row = example(rows=2, layers=2, steps=6).rows[0]
     assert list(accuracies.head) == ["case", "1", "2", "4", "6"]
     assert [found[0] for found in accuracies.rows] == ["ANN", "AugMapping 1/8", "AugMapping 1/4"]
@@ -125,7 +125,7 @@ def test_everything_is_in_the_page(large: str) -> None:
     # four curves and early exits; one histogram and one raster for every layer that fires
     assert len(page.named("figure")) == len(page.named("figcaption")) == 5 + 3 + 3
     assert len(page.named("pre")) == 6
-    for table in (*tables.headline(comparison), *tables.layers(comparison)):
+    for table in (*comparison.tables(), *tables.layers(comparison)):
         for row in table.rows:
             assert set(row) <= set(page.cells)
     for table in (tables.cases(comparison), tables.configuration(comparison)):
@@ -159,7 +159,7 @@ def test_the_page_loads_and_runs_nothing(large: str) -> None:
 
 
 def test_names_in_the_page_are_unique_and_there() -> None:
-    text = la.report_html([example(**SMALL), example("other", **SMALL)])
+    text = example(**SMALL).to_html(example("other", **SMALL))
     page = Page(text)
     names = [found["id"] for _, found in page.tags if "id" in found]
     assert len(names) == len(set(names))
@@ -175,7 +175,8 @@ def test_texts_are_texts() -> None:
     layers = {EVIL: row.layers["conv1"]}
     row = dataclasses.replace(row, layers=layers, options={EVIL: EVIL})
     named = {"title": EVIL, "data": EVIL, "rows": (row,), "configuration": {EVIL: EVIL}}
-    text = la.report_html(dataclasses.replace(comparison, **named, raster={EVIL: comparison.raster["conv1"]}))
+    comparison = dataclasses.replace(comparison, **named, raster={EVIL: comparison.raster["conv1"]})
+    text = comparison.to_html()
     assert "<script" not in text
     assert "&lt;/title&gt;&lt;script&gt;" in text
     page = Page(text)
@@ -200,7 +201,7 @@ def test_figures_take_on_the_pages_colours_and_have_names_of_their_own() -> None
 
 
 def test_without_exits_and_raster_there_are_no_empty_figures() -> None:
-    page = Page(la.report_html(bare("few")))
+    page = Page(bare("few").to_html())
     assert len(page.named("figure")) == 4
 
 
@@ -209,7 +210,7 @@ def test_without_exits_and_raster_there_are_no_empty_figures() -> None:
 
 def test_csv_has_every_row_and_step_exactly() -> None:
     comparisons = [example(**SMALL), example("other, with comma", **SMALL)]
-    head, *lines = csv.reader(la.to_csv(comparisons).splitlines())
+    head, *lines = csv.reader(comparisons[0].to_csv(comparisons[1]).splitlines())
     assert tuple(head) == COLUMNS
     assert len(lines) == 2 * 2 * 4
     row = comparisons[1].rows[1]
@@ -221,53 +222,55 @@ def test_csv_has_every_row_and_step_exactly() -> None:
 
 def test_write_report_writes_three_files_that_are_read_again(tmp_path: Path) -> None:
     comparison = example("mnist lenet/ö", **SMALL)
-    page = la.write_report(comparison, tmp_path / "new")
+    page = comparison.write_report(tmp_path / "new")
     assert page == tmp_path / "new" / "mnist-lenet-ö.html"
     assert sorted(path.suffix for path in page.parent.iterdir()) == [".csv", ".html", ".json"]
-    assert page.read_text(encoding="utf-8") == la.report_html(comparison)
-    assert page.with_suffix(".csv").read_text() == la.to_csv(comparison)
-    (found,) = la.read_comparisons([page.with_suffix(".json")])
+    assert page.read_text(encoding="utf-8") == comparison.to_html()
+    assert page.with_suffix(".csv").read_text() == comparison.to_csv()
+    (found,) = la.experiments.Comparison.read(page.with_suffix(".json"))
     assert found.to_dict() == comparison.to_dict()
     np.testing.assert_array_equal(found.rows[0].accuracy, comparison.rows[0].accuracy)
 
 
 def test_a_page_of_markdown(tmp_path: Path) -> None:
     comparison = example("mnist lenet/ö", **SMALL)
-    page, *figures = la.write_page([comparison, example("mnist lenet/ö", **SMALL)], tmp_path / "new" / "results.md")
+    page, *figures = comparison.write_page(tmp_path / "new" / "results.md", example("mnist lenet/ö", **SMALL))
     assert [path.name for path in figures] == ["results-1-mnist-lenet-ö.png", "results-2-mnist-lenet-ö.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
     lines = page.read_text(encoding="utf-8").splitlines()
     assert lines.count("## mnist lenet/ö") == 2
     assert "    lava-aug compare mnist-lenet --data ROOT" in lines
-    for row in (*comparison.cells(powers_of_two(comparison.rows[0].num_steps)), *comparison.costs()):
-        cells = row[:-2] if len(row) > 5 else row
-        assert any(line.startswith("|") and all(f" {cell} " in line for cell in cells[1:]) for line in lines), row
+    for row in (*comparison.accuracies().cells, *comparison.costs().cells):
+        texts = [as_markdown(cell) for cell in row]
+        assert any(line.startswith("|") and all(f" {cell} " in line for cell in texts) for line in lines), row
     for figure in figures:
         assert any(f"](images/{figure.name})" in line for line in lines)
 
 
 def test_several_comparisons_in_one_report(tmp_path: Path) -> None:
     comparisons = [bare("a"), bare("b")]
-    page = la.write_report(iter(comparisons), tmp_path, name="both.v1")
+    page = comparisons[0].write_report(tmp_path, comparisons[1], name="both.v1")
     assert page.name == "both.v1.html"
-    found = la.read_comparisons([tmp_path / "both.v1.json", tmp_path / "both.v1.json"])
+    found = la.experiments.Comparison.read(tmp_path / "both.v1.json", tmp_path / "both.v1.json")
     assert [c.title for c in found] == ["a", "b", "a", "b"]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a/"])
 def test_names_of_reports_are_names_of_files(name: str, tmp_path: Path) -> None:
     with pytest.raises(la.InputError, match="expected that of a file, without folder"):
-        la.write_report(example(**SMALL), tmp_path, name=name)
+        example(**SMALL).write_report(tmp_path, name=name)
 
 
 def test_there_is_something_to_report(tmp_path: Path) -> None:
     empty = dataclasses.replace(example("e", **SMALL), rows=())
-    pages = [lambda found, name=name: la.write_page(found, tmp_path / name) for name in ("a.html", "a.md")]
-    for write in (la.report_html, la.to_csv, lambda found: la.write_report(found, tmp_path), *pages):
-        with pytest.raises(la.InputError, match="expected one or more comparisons, found none"):
-            write([])
-        with pytest.raises(la.InputError, match="comparison 'e': expected one or more rows, found none"):
-            write(empty)
+    pages = [
+        lambda shown, *others, name=name: shown.write_page(tmp_path / name, *others) for name in ("a.html", "a.md")
+    ]
+    kinds = (la.experiments.Comparison.to_html, la.experiments.Comparison.to_csv)
+    for write in (*kinds, lambda shown, *others: shown.write_report(tmp_path, *others), *pages):
+        for shown in ([empty], [example("full", **SMALL), empty]):
+            with pytest.raises(la.InputError, match="comparison 'e': expected one or more rows, found none"):
+                write(*shown)
     assert not list(tmp_path.iterdir())
 
 
@@ -298,9 +301,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("report", "a.json", "b.json", "-o", "new/out.html") == 0
     assert "Wrote new/out.html, new/out.csv." in capsys.readouterr().out
-    both = [bare("a"), bare("b")]
-    assert Path("new/out.html").read_text(encoding="utf-8") == la.report_html(both)
-    assert Path("new/out.csv").read_text() == la.to_csv(both)
+    assert Path("new/out.html").read_text(encoding="utf-8") == bare("a").to_html(bare("b"))
+    assert Path("new/out.csv").read_text() == bare("a").to_csv(bare("b"))
 
 
 def test_command_shows_the_page(
@@ -309,7 +311,7 @@ def test_command_shows_the_page(
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or len(opened) < 2)
     monkeypatch.setattr(
-        "lava_aug.reports.pages.report_html", lambda found: "".join(comparison.title for comparison in found)
+        "lava_aug.experiments.pages.html", lambda found: "".join(comparison.title for comparison in found)
     )
     assert run("report", "b.json", "a.json") == 0
     assert Path("report.html").read_text() == "ba"
@@ -328,7 +330,7 @@ def test_command_shows_the_page(
         (("text.json",), "'text.json': expected JSON: Expecting value: line 1 column 1"),
         (("binary.json",), "'binary.json': expected JSON"),
         (("other.json",), "'other.json': comparison: expected what Comparison.to_dict gives"),
-        (("empty.json",), "report: expected one or more comparisons, found none"),
+        (("empty.json",), "'empty.json': expected one or more comparisons, found none"),
         (("a.json", "-o", "a.json/x.html"), "cannot write 'a.json/x.html'"),
         (("a.json", "-o", "x.pdf"), "report: expected a name that ends in .html or .htm or .md, found 'x.pdf'"),
     ],

@@ -13,8 +13,8 @@ import pytest
 import torch
 from nets import images_for, small_net
 
-from lava_aug import walks
 from lava_aug.conversion.converter import convert
+from lava_aug.core import walks
 from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import MAX_STEPS, Connection, Layer, Network

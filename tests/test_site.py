@@ -12,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
 HAS_LAVA = any(distributions(name="lava-nc"))
 
-LISTED = ("lava_aug", "lava_aug.netx", "lava_aug.plot", "lava_aug.testing", "lava_aug.processes")
+NAMESPACES = ("experiments", "layers", "netx", "neurons", "nir", "plot")
+
+LISTED = ("lava_aug", "lava_aug.testing", "lava_aug.processes", *(f"lava_aug.{name}" for name in NAMESPACES))
 """Public modules that say in `__all__` what is public."""
 
 OTHERS = {

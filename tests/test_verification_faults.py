@@ -213,13 +213,13 @@ def test_a_definition_of_a_sum_that_leaves_out_an_input(monkeypatch: pytest.Monk
 
 
 def test_a_reader_that_changes_a_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = netx._read_whole
+    original = netx.made_whole
 
     def wrong(*arguments: Any) -> Any:
         found = original(*arguments)
         return found.replace(vth=VTH + 1) if getattr(found, "vth", 0) == VTH else found
 
-    monkeypatch.setattr(netx, "_read_whole", wrong)
+    monkeypatch.setattr(netx, "made_whole", wrong)
     found = verify(ladder(), IMAGES, 4, lava=False)
     parameters = ("layer 'second': neuron.vth: 30 and 31",)
     assert found.pairs[1] == Pair("file", mismatch=AT_THRESHOLD, parameters=parameters)

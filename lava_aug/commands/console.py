@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from lava_aug.core import files
+from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import plain, printable
 
 UNLIMITED = 1000
@@ -84,25 +83,21 @@ def stages() -> Generator[Callable[[str, int, int | None], None], None, None]:
         yield lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
 
 
-def print_table(cells: list[list[str]], title: str, caption: str | None = None) -> None:
-    """Print a table; the first line of its cells is the head.
+def print_table(table: Table) -> None:
+    """Print a table; where its numbers need more room than there is, its lines are longer."""
+    made = table.rich()
+    out.print(Text(printable(table.caption)))
+    needed = Measurement.get(out, out.options.update(width=UNLIMITED), made).minimum
+    made.width = needed if needed > out.width else None
+    out.print(made, crop=False)
+    if table.note:
+        out.print(Text(printable(table.note), "italic"))
 
-    Where there is little room, words are wrapped; numbers are never cut: the lines are longer, then.
-    """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    texts = [[printable(cell, keep="") for cell in row] for row in cells]
-    for index, head in enumerate(texts[0]):
-        words = [*head.split(), *(word for row in texts[1:] for word in ([row[index]] if index else row[0].split()))]
-        justify = "right" if index else "left"
-        table.add_column(Text(head), justify=justify, min_width=max(map(len, words), default=0))
-    for row in texts[1:]:
-        table.add_row(*map(Text, row))
-    out.print(Text(printable(title)))
-    needed = Measurement.get(out, out.options.update(width=UNLIMITED), table).minimum
-    table.width = needed if needed > out.width else None
-    out.print(table, crop=False)
-    if caption is not None:
-        out.print(Text(printable(caption), "italic"))
+
+def print_tables(result: Tabular) -> None:
+    """Print the tables of a result."""
+    for table in result.tables():
+        print_table(table)
 
 
 class Verdict(Protocol):
@@ -126,10 +121,10 @@ def show(as_dict: Callable[[], Any], as_text: Callable[[], str], as_json: bool) 
         tell(as_text())
 
 
-def show_verdict(found: Verdict, as_json: bool) -> None:
+def show_verdict(verdict: Verdict, as_json: bool) -> None:
     """Print what a check found, as JSON if so asked; exit code 1 if not all is well."""
-    show(found.to_dict, found.__str__, as_json)
-    if not found.ok:
+    show(verdict.to_dict, verdict.__str__, as_json)
+    if not verdict.ok:
         raise typer.Exit(1)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lava_aug.commands import command
-from lava_aug.commands.console import bar, check_outputs, print_json, print_table, tell, warn, write_figure
+from lava_aug.commands.console import bar, check_outputs, print_json, print_tables, tell, warn, write_figure
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -26,7 +26,6 @@ from lava_aug.commands.inputs import (
     read_spiking,
 )
 from lava_aug.core.errors import InputError
-from lava_aug.core.texts import counted
 
 
 @command("lava-aug convert mnist-lenet -c MNIST:ROOT -r 0.25 -T 4 -o lenet.net", order=20)
@@ -118,14 +117,14 @@ def tune(
 
     check_outputs(output, figure=figure)
     net_model = read_model(model, weights)
-    images, found = read_images(calibration, labels, train=True)
-    if found is None:
+    images, classes = read_images(calibration, labels, train=True)
+    if classes is None:
         raise InputError(f"{calibration!r}: expected labels with the images; give them with --labels")
     with bar("tuning") as progress:
         tuned = la.tune(
             net_model,
             images,
-            found,
+            classes,
             max_loss=max_loss,
             objective=objective,
             num_steps=num_steps,
@@ -137,11 +136,11 @@ def tune(
     if json:
         print_json(tuned.to_dict())
     else:
-        print_table(tuned.cells(), f"ANN {100 * tuned.ann_accuracy:.2f} %, Pareto front")
+        print_tables(tuned)
         if not tuned.reached:
             warn("no network that was tried stays within --max-loss of the ANN's accuracy")
         tell(f"Wrote {output}.")
-    write_figure(figure, lambda plot: plot.pareto(tuned), say=not json)
+    write_figure(figure, lambda plot: plot.search(tuned), say=not json)
 
 
 @command("lava-aug diagnose lenet.net mnist-lenet --images MNIST:ROOT", order=40)
@@ -162,10 +161,9 @@ def diagnose(
     net_model = read_model(model, weights)
     x, _ = read_images(images)
     with bar("comparing") as progress:
-        found = la.diagnose(net, net_model, x, num_steps, progress=progress)
+        diagnosis = la.diagnose(net, net_model, x, num_steps, progress=progress)
     if json:
-        print_json(found.to_dict())
+        print_json(diagnosis.to_dict())
     else:
-        images, steps = counted(found.num_images, "image"), counted(found.num_steps, "time step")
-        print_table(found.cells(), f"{images}, {steps}")
-    write_figure(figure, lambda plot: plot.layer_error(found), say=not json)
+        print_tables(diagnosis)
+    write_figure(figure, lambda plot: plot.layer_error(diagnosis), say=not json)

@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from lava_aug.commands import command
-from lava_aug.commands.console import err, print_table, progress_console, show_page, stages, tell, warn
+from lava_aug.commands.console import err, print_tables, progress_console, show_page, stages, tell, warn
 from lava_aug.commands.inputs import (
     LabelsOption,
     MeanOption,
@@ -78,10 +78,9 @@ def compare(
 ) -> None:
     """Compare rate coding, TerMapping and AugMapping with the ANN; resumes if it was interrupted."""
     import lava_aug as la
-    from lava_aug.experiments.cases import Choice
-    from lava_aug.experiments.comparison import UNTIL, powers_of_two
 
-    choice = Choice(_words(methods), _resolutions(resolutions), num_steps, augmapping_steps, weight_scales)
+    steps = (num_steps, augmapping_steps)
+    choice = la.experiments.Choice(_words(methods), _resolutions(resolutions), *steps, weight_scales)
     net_model = read_model(model, weights)
     source = _source(model, data)
     x, y = read_images(source, labels)
@@ -93,12 +92,12 @@ def compare(
     parts = output / "parts"
     try:
         with stages() as progress:
-            found = la.compare_cases(
+            comparison = la.experiments.compare(
                 net_model,
                 calibrated[_evenly(len(calibrated), num_calibration)],
                 x[chosen],
                 np.asarray(y)[chosen],
-                la.cases_named(cases, choice),
+                la.experiments.cases_named(cases, choice),
                 title=title,
                 data=source.partition(":")[0] if source != data or ":" in data else data,
                 normalize=normalization(mean, std),
@@ -113,21 +112,21 @@ def compare(
     except KeyboardInterrupt:
         tell(f"Finished parts are in {parts}; run the same command to resume.", err)
         raise
-    accuracies = [line[:-2] for line in found.cells(powers_of_two(num_steps))]
-    print_table(accuracies, _heading(found))
-    print_table(found.costs(), "", UNTIL)
-    for row in found.rows:
+    tell(_heading(comparison))
+    print_tables(comparison)
+    for row in comparison.rows:
         if row.overflows:
             warn(f"{row.title}: {row.overflows:,} values were clipped")
     with progress_console.status("drawing figures"):
-        page = la.write_report(found, output, name=title)
+        page = comparison.write_report(output, name=title)
     tell(f"Wrote {page}, and the same results as .json and .csv.")
     if show:
         show_page(page)
 
 
-def _heading(found: Any) -> str:
-    return f"{found.title}: {counted(found.num_images, 'image')}, {found.ann_macs:,} multiply-accumulates in the ANN"
+def _heading(comparison: Any) -> str:
+    images = counted(comparison.num_images, "image")
+    return f"{comparison.title}: {images}, {comparison.ann_macs:,} multiply-accumulates in the ANN"
 
 
 def _words(text: str) -> list[str]:

@@ -71,8 +71,8 @@ def export(
     check_outputs(output)
     net = read_spiking(network)
     report = WRITERS[to](net, output, **{name: KINDS[_held(taken[name].kind)][1](given[name]) for name in given})
-    if report.cells is not None:
-        print_table(report.cells, report.title)
+    for table in report.tables:
+        print_table(table)
     for note in report.notes:
         tell(f"- {note}")
     tell(f"Wrote {output}.")

@@ -20,6 +20,7 @@ from lava_aug.commands.inputs import (
     read_spiking,
 )
 from lava_aug.core.files import write_arrays
+from lava_aug.core.tables import Table
 from lava_aug.core.texts import counted
 
 SHOWN_STEPS = 32
@@ -48,8 +49,8 @@ def info(
         return
     net = read_spiking(network)
     with bar("planning") as progress:
-        found = la.plan(net, None if images is None else read_images(images)[0], num_steps, progress=progress)
-    show(found.to_dict, found.__str__, json)
+        widths = la.plan(net, None if images is None else read_images(images)[0], num_steps, progress=progress)
+    show(widths.to_dict, widths.__str__, json)
 
 
 @command("lava-aug simulate lenet.net --images MNIST:ROOT -T 8 -o result.npz", order=80)
@@ -142,7 +143,7 @@ def _report_netx(result: Any, labels: NDArray[Any] | None, output: Path | None, 
         f", accuracy {100 * found['accuracy']:.2f} %" if labels is not None else ""
     )
     rows = [[name, f"{events / result.num_inputs:,.1f}"] for name, events in found["events"].items()]
-    print_table([["layer", "events per input"], *rows], title)
+    print_table(Table(["layer", "events per input"], rows, title))
     head = ["step", "non-zero", "sum", "least", "largest"]
     steps = [
         [str(t), *(f"{value:,}" for value in (np.count_nonzero(row), row.sum(), row.min(), row.max()))]
@@ -151,7 +152,7 @@ def _report_netx(result: Any, labels: NDArray[Any] | None, output: Path | None, 
     more = [["…", *[""] * (len(head) - 1)]] * (len(result.sent) > SHOWN_STEPS)
     size = "x".join(map(str, result.sent.shape[1:]))
     title = f"output {size}, {counted(len(result.sent), 'time step')}"
-    print_table([head, *steps, *more], title, f"{np.count_nonzero(result.sent):,} non-zero in all")
+    print_table(Table(head, [*steps, *more], title, f"{np.count_nonzero(result.sent):,} non-zero in all"))
     if output is not None:
         tell(f"Wrote {output}.")
 
@@ -171,7 +172,7 @@ def _report(result: Any, labels: NDArray[Any] | None, output: Path | None, json:
         [str(step + 1), accuracy[step], *(f"{column[step]:,.1f}" for column in columns)]
         for step in range(result.num_steps)
     ]
-    print_table([head, *rows], counted(count, "image"), "* per image, over all layers, up to that step")
+    print_table(Table(head, rows, counted(count, "image"), "* per image, over all layers, up to that step"))
     if result.stops is not None:
         tell(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):

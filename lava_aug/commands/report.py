@@ -21,7 +21,8 @@ def report(
     import lava_aug as la
 
     with progress_console.status("drawing figures"):
-        written = la.write_page(la.read_comparisons(files), output)
+        first, *others = la.experiments.Comparison.read(*files)
+        written = first.write_page(output, *others)
     tell(f"Wrote {', '.join(map(str, written))}.")
     if show:
         show_page(output)

@@ -50,7 +50,7 @@ def verify(
     net = read_spiking(network)
     chosen = {} if num_images is None else {"num_images": num_images}
     with bar("verifying") as progress:
-        found = la.verify(
+        verification = la.verify(
             net,
             None if images is None else read_images(images)[0][:num_images],
             num_steps,
@@ -61,4 +61,4 @@ def verify(
             progress=progress,
             **chosen,
         )
-    show_verdict(found, json)
+    show_verdict(verification, json)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from lava_aug.conversion.faithful import difference
 from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
 from lava_aug.core.errors import ConversionError, InputError
-from lava_aug.core.images import Progress, as_numpy, check_range
+from lava_aug.core.images import Progress, check_range
 from lava_aug.core.network import INPUT, INPUT_LEVELS
+from lava_aug.core.streams import Images, Stream
+from lava_aug.core.texts import brief
 from lava_aug.core.walks import batches, last, that_fit
 
 
-def calibration_images(calibration: Any) -> NDArray[Any]:
-    """Calibration data as one array ``(B, *shape)``, uint8 or floating point in [0, 1]; what is an array is not copied.
+def calibration_images(calibration: Images) -> NDArray[Any]:
+    """Calibration data as one array ``(B, *shape)``, uint8 or floating point in [0, 1]; see `labelled_images`."""
+    return labelled_images(calibration)[0]
 
-    Parameters
-    ----------
-    calibration : tensor, array, DataLoader or other iterable of batches
-        Batches may be tuples, whose first element is taken. A list or tuple is one array of images.
+
+def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Calibration data as one array ``(B, *shape)``, and its labels, if it has any; what is an array is not copied.
 
     Raises
     ------
@@ -31,25 +33,17 @@ def calibration_images(calibration: Any) -> NDArray[Any]:
         If there are no images, or type, range or shapes are wrong.
     """
     try:
-        if hasattr(calibration, "shape") or isinstance(calibration, (list, tuple)):
-            batches = [as_numpy(calibration, "calibration")]
-        elif isinstance(calibration, Iterable):
-            batches = [as_numpy(b[0] if isinstance(b, (tuple, list)) else b, "calibration") for b in calibration]
-        else:
-            raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {calibration!r}")
-        for batch in batches:
-            check_range(batch, "calibration")
+        images, labels = Stream(calibration, "calibration").all()
+        if not images.ndim:
+            raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {brief(calibration)}")
+        check_range(images, "calibration")
     except InputError as error:
         raise ConversionError(str(error)) from None
-    shapes = {batch.shape[1:] for batch in batches}
-    if len(shapes) > 1:
-        raise ConversionError(f"calibration: batches hold images of different shapes: {sorted(shapes)}")
-    if not batches or not sum(len(batch) for batch in batches if batch.ndim):
+    if not len(images):
         raise ConversionError("calibration: expected at least one image, found none; a few hundred are a good number")
-    images = batches[0] if len(batches) == 1 else np.concatenate(batches)
     if images.ndim < 2:
         raise ConversionError(f"calibration: expected shape (B, *image shape), found {images.shape}")
-    return images
+    return images, labels
 
 
 def as_intensity(images: NDArray[Any]) -> torch.Tensor:

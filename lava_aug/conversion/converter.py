@@ -21,7 +21,7 @@ from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.tracing import trace
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
-from lava_aug.core.images import Progress
+from lava_aug.core.images import Images, Progress
 from lava_aug.core.network import INPUT, Head, Layer, Network
 from lava_aug.core.normalization import Normalization, normalization
 from lava_aug.core.spec import is_int, is_number
@@ -32,7 +32,7 @@ Method = Literal["augmapping", "termapping", "rate"]
 
 def convert(
     model: nn.Module,
-    calibration: Any,
+    calibration: Images,
     method: Method = "augmapping",
     resolution: float | None = None,
     num_steps: int = 4,
@@ -63,8 +63,9 @@ def convert(
         Trained on images in [0, 1] of shape (C, H, W) or (features,). It is not modified, and may be in training or
         evaluation mode. Any feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear
         layers, batch normalisation, ReLU and its variants, pooling, sums, concatenation.
-    calibration : tensor, array or DataLoader
-        A few hundred training images (B, *shape), uint8 or floating point in [0, 1].
+    calibration : Images
+        A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`; all of them are
+        kept in memory.
     method : {"augmapping", "termapping", "rate"}
         Augmented, double-threshold or ordinary one-threshold neurons.
     resolution : float, optional

@@ -208,7 +208,7 @@ def batch_norm_function(
 
 
 @converts(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-def batch_norm(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Signal) -> Signal:
+def batch_norm(step: Step, module: Any, x: Signal) -> Signal:
     """``x * scale + (shift - mean * scale)`` with ``scale = gamma / sqrt(var + eps)``, wherever it stands."""
     mean, variance = numpy_of(module.running_mean), numpy_of(module.running_var)
     if mean is None or variance is None:

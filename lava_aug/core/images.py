@@ -1,6 +1,6 @@
 """Input images: validation, and conversion to input payloads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,100 +8,26 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.network import INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
-from lava_aug.core.texts import brief, counted
+from lava_aug.core.streams import Images, Stream, joined_labels
+from lava_aug.core.texts import brief
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished images and of all images."""
 
-PLAIN = (bool, int, float, complex, str, np.generic)
-"""What numpy makes an array of by itself, from lists of lists."""
-
-DEEPEST = 64
-"""Most axes of an array in numpy."""
+WHOLE = 1 << 62
+"""Images in a batch, if all are to be in one."""
 
 NUM_RANDOM = 4
 """Random images unless told otherwise."""
 
 
-def as_numpy(values: Any, where: str) -> NDArray[Any]:
-    """A numpy array of numbers from an array, a torch tensor, a PIL image, or lists of these or of numbers.
-
-    Whatever is not the array itself becomes one with the same values: sparse tensors are filled with zeros, bfloat16
-    becomes float32, PIL images of mode L or RGB become ``(C, H, W)``. Strides are positive, bytes in the usual order.
-
-    Raises
-    ------
-    InputError
-        If that cannot be, or values are masked.
-    """
-    try:
-        found = _array(values)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    except Exception as error:  # it depends on where they come from
-        raise InputError(f"{where}: expected an array or tensor: {error}") from error
-    if found.dtype.kind == "O":
-        raise InputError(f"{where}: expected an array, a tensor or a list of them, found {_kind(values)}")
-    found = found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
-    return found if min(found.strides, default=0) >= 0 else np.ascontiguousarray(found)
-
-
-def _kind(values: Any) -> str:
-    return f"{type(values).__name__} of objects" if hasattr(values, "dtype") else type(values).__name__
-
-
-def _array(values: Any) -> NDArray[Any]:
-    if hasattr(values, "detach"):
-        return _of_tensor(values)
-    if hasattr(values, "getbands"):
-        return _of_picture(values)
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise InputError(f"expected numbers, found {counted(np.ma.count_masked(values), 'masked value')}; fill them")
-    if isinstance(values, (list, tuple)) and not isinstance(_first(values), PLAIN):
-        return _stacked([_array(value) for value in values])
-    return np.asarray(values)
-
-
-def _first(values: Any) -> Any:
-    """The first element that is no list, or 0."""
-    for _ in range(DEEPEST):
-        if not isinstance(values, (list, tuple)):
-            return values
-        values = values[0] if values else 0
-    return 0
-
-
-def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    types = sorted({str(part.dtype) for part in parts})
-    if len(types) > 1:
-        raise InputError(f"expected a list of arrays of one type, found {' and '.join(types)}")
-    return np.stack(parts)
-
-
-def _of_tensor(tensor: Any) -> NDArray[Any]:
-    import torch
-
-    found = tensor.detach()
-    found = found if found.layout == torch.strided else found.to_dense()
-    if found.is_floating_point() and found.dtype not in (torch.float16, torch.float32, torch.float64):
-        found = found.to(torch.float32)  # of formats that numpy does not have, all of which it holds
-    return found.cpu().resolve_conj().resolve_neg().numpy()
-
-
-def _of_picture(image: Any) -> NDArray[Any]:
-    if image.mode not in ("L", "RGB"):
-        raise InputError(f"expected PIL images of mode 'L' or 'RGB', found {image.mode!r}; use convert('RGB') on it")
-    found = np.asarray(image)
-    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
-
-
-def check_range(found: NDArray[Any], where: str) -> None:
+def check_range(images: NDArray[Any], where: str) -> None:
     """Images are uint8, or floating point in [0, 1] without NaN."""
-    if found.dtype == np.uint8:
+    if images.dtype == np.uint8:
         return
-    if found.dtype.kind != "f":
-        raise InputError(f"{where}: expected uint8 or floating point in [0, 1], found {found.dtype}")
-    low, high = (found.min(), found.max()) if found.size else (0.0, 0.0)  # no copies: they may be larger than memory
+    if images.dtype.kind != "f":
+        raise InputError(f"{where}: expected uint8 or floating point in [0, 1], found {images.dtype}")
+    low, high = (images.min(), images.max()) if images.size else (0.0, 0.0)  # no copies: they may be larger than memory
     if not np.isfinite([low, high]).all():
         raise InputError(f"{where}: found NaN or infinite values; images must be finite")
     if low < 0 or high > 1:
@@ -117,15 +43,15 @@ def check_network(net: Any) -> None:
         raise InputError(f"net: expected a Network, as convert and load return it, found {type(net).__name__}")
 
 
-def _unlike(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
+def _unlike(wanted: tuple[int, ...], shape: tuple[int, ...]) -> str:
     """What is wrong with the shape of some images, and what to do about the usual mistakes."""
     cures = {
         (*wanted[1:], wanted[0]): "; channels come first: images.transpose(0, 3, 1, 2)",
         wanted[1:]: "; the channel axis is missing: images[:, None]",
     }
-    cure = cures.get(found[1:], "") if len(wanted) == 3 else ""
-    cure = "; a single image is a batch of one: images[None]" if found == wanted else cure
-    return f"expected shape (B, {', '.join(map(str, wanted))}), found {found}{cure}"
+    cure = cures.get(shape[1:], "") if len(wanted) == 3 else ""
+    cure = "; a single image is a batch of one: images[None]" if shape == wanted else cure
+    return f"expected shape (B, {', '.join(map(str, wanted))}), found {shape}{cure}"
 
 
 class Payloads:
@@ -135,42 +61,78 @@ class Payloads:
     ----------
     net : Network
         The network that will see them.
-    images : array, tensor, or list of them, shape (B, *net.input_shape)
-        uint8, or floating point in [0, 1].
+    images : Images
+        Of shape ``net.input_shape``, uint8, or floating point in [0, 1].
 
     Raises
     ------
     InputError
-        If type, shape or range is wrong.
+        If type, shape or range is wrong; where images are read batch by batch, once they are.
+
+    Attributes
+    ----------
+    count : int
+        Images that `batches` has read.
     """
 
-    def __init__(self, net: Network, images: Any) -> None:
+    def __init__(self, net: Network, images: Images) -> None:
         check_network(net)
-        found = as_numpy(images, "images")
-        if found.shape[1:] != net.input_shape or found.ndim == 0:
-            raise InputError(f"images: {_unlike(net.input_shape, found.shape)}")
-        if not len(found):
+        self._net, self._stream = net, Stream(images, "images", len(net.input_shape))
+        if self._stream.whole is not None:
+            self._check(self._stream.whole.images)
+        self.count = 0
+        self._labels: list[NDArray[Any] | None] = []
+
+    def _check(self, images: NDArray[Any]) -> None:
+        if images.shape[1:] != self._net.input_shape or images.ndim == 0:
+            raise InputError(f"images: {_unlike(self._net.input_shape, images.shape)}")
+        if not len(images):
             raise InputError("images: expected at least one image, found none")
-        check_range(found, "images")
-        self._images, self._is_float = found, net.is_float
+        check_range(images, "images")
 
-    def __len__(self) -> int:
-        return len(self._images)
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """Labels of the images that `batches` has read, if all of them came with one."""
+        return joined_labels(self._labels)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """For some images: uint8, as they are or ``round(255 * x)``, or float32 for floating-point networks.
+    def batches(self, size: int, progress: Progress | None = None) -> Iterator[NDArray[Any]]:
+        """Successive payloads of ``size`` images, the last ones of fewer; reports progress once a batch is done.
+
+        If it is not known how many images there will be, all are said to be those so far.
+        """
+        check_callable("progress", progress)
+        self.count, self._labels = 0, []
+        for images, labels in self._stream.batches(size):
+            if self._stream.whole is None:
+                self._check(images)
+            self.count += len(images)
+            self._labels.append(labels)
+            yield self._payloads(images)
+            if progress is not None:
+                progress(self.count, max(self.count, self._stream.count or 0))
+        if not self.count:
+            raise InputError("images: expected at least one image, found none")
+
+    def all(self) -> NDArray[Any]:
+        """All payloads at once."""
+        parts = list(self.batches(WHOLE))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _payloads(self, images: NDArray[Any]) -> NDArray[Any]:
+        """uint8, as they are or ``round(255 * x)``, or float32 for floating-point networks.
 
         The product is one of float64, whatever the format of ``x``, so it is exact for all shorter ones.
         """
-        found = self._images[rows]
-        if self._is_float:
-            return found.astype(np.float32) * (1 if found.dtype == np.uint8 else INPUT_LEVELS)
-        return found if found.dtype == np.uint8 else np.rint(found.astype(np.float64) * INPUT_LEVELS).astype(np.uint8)
+        if self._net.is_float:
+            return images.astype(np.float32) * (1 if images.dtype == np.uint8 else INPUT_LEVELS)
+        return (
+            images if images.dtype == np.uint8 else np.rint(images.astype(np.float64) * INPUT_LEVELS).astype(np.uint8)
+        )
 
 
-def payloads(net: Network, images: Any) -> NDArray[Any]:
+def payloads(net: Network, images: Images) -> NDArray[Any]:
     """Input payloads of a network for images, all of them: uint8, or float32; parameters and errors as `Payloads`."""
-    return Payloads(net, images)[:]
+    return Payloads(net, images).all()
 
 
 def check_num_steps(net: Network, num_steps: int | None) -> int:

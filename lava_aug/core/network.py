@@ -29,6 +29,8 @@ from lava_aug.core.spec import (
     shape,
     text,
 )
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import brief, counted
 
 MAX_NEURONS = 1 << 25
 """Most neurons of a layer. Larger ones are mistakes, or files that claim what no machine has room for."""
@@ -150,7 +152,7 @@ class Layer(Spec):
         return sum(connection.synapse.num_weights for connection in self.connections)
 
 
-class Network(Spec):
+class Network(Tabular, Spec):
     """Input shape and layers in topological order; the last one is the readout.
 
     Raises
@@ -231,8 +233,8 @@ class Network(Spec):
         shapes = {c.synapse.output_shape(self.shapes[c.source]) for c in layer.connections}
         if len(shapes) > 1:
             raise SpecError(f"its connections give different shapes: {sorted(shapes)}")
-        (found,) = shapes
-        return found
+        (shape,) = shapes
+        return shape
 
     def _check_format(self, layer: Layer) -> None:
         weights = {c.synapse.is_float for c in layer.connections} - {None}
@@ -254,9 +256,9 @@ class Network(Spec):
 
     def _check_heads(self) -> None:
         sizes = [math.prod(head.shape) for head in self.heads]
-        found = self.shapes[self.readout.name]
-        if self.heads and found != (sum(sizes),):
-            raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {found}")
+        shape = self.shapes[self.readout.name]
+        if self.heads and shape != (sum(sizes),):
+            raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {shape}")
         for head in self.heads:
             try:
                 check_text(head.name)
@@ -335,7 +337,18 @@ class Network(Spec):
 
     def summary(self) -> str:
         """A table of the layers as text: type, shape, neurons, threshold, weights, synapses and inputs."""
-        return summaries.summary(self)
+        return str(self)
+
+    def _facts(self) -> str:
+        shapes = ["x".join(map(str, self.shapes[name])) for name in (INPUT, self.readout.name)]
+        return (
+            f"{brief(self.method)}, resolution {self.resolution:g}, {counted(self.num_steps, 'time step')}, "
+            f"{counted(len(self), 'layer')} from {shapes[0]} to {shapes[1]}"
+        )
+
+    def tables(self) -> tuple[Table]:
+        """The layers, as `summary` shows them."""
+        return (summaries.layers_table(self),)
 
     def to_dict(self) -> dict[str, Any]:
         """What `summary` says, as plain values for JSON."""

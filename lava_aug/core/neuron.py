@@ -239,12 +239,12 @@ class Neuron(Spec):
 
     @property
     def thresholds(self) -> Mapping[str, Numbers]:
-        """What ``v`` is compared with, by name; the first is what a spike takes off."""
+        """What ``v`` is compared with, by name; the first is the amount subtracted per unit of a spike."""
         return {}
 
     @property
     def threshold(self) -> Numbers | None:
-        """What one unit of spike coefficient takes off ``v``; None if there is no such thing."""
+        """The amount subtracted from ``v`` per unit of spike coefficient; None if there is no such thing."""
         return next(iter(self.thresholds.values()), None)
 
     def numbers(self) -> dict[str, Numbers]:

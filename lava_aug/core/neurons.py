@@ -66,7 +66,8 @@ class _Threshold(Neuron):
 
     vth: Numbers = numbers(
         stored_as="vThMant",
-        doc="threshold, and what one unit of spike coefficient takes off v; 1 .. 2**23-1, or a positive float",
+        doc="threshold, and the amount subtracted from v per unit of spike coefficient; "
+        "1 .. 2**23-1, or a positive float",
     )
     v0: Numbers | None = numbers(
         optional=True, default=None, stored_as="v0", doc="potential at the start of a window; default floor(vth / 2)"

@@ -4,15 +4,21 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import InputError, OverflowWarning
-from lava_aug.core.images import as_numpy
+from lava_aug.core.frames import FRAMES
 from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.streams import as_numpy
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import counted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 COUNTS = ("events", "spike_sum", "synops", "saturated", "capped")
 
@@ -26,19 +32,22 @@ def no_counts(net: Network, *size: int) -> dict[str, dict[str, NDArray[Any]]]:
     """The counts of an `Output`, all zero: int64 of the size ``(T, B)``, or ``(T,)``, for each name."""
     firing, layers = firing_layers(net), [layer.name for layer in net]
     names = zip(COUNTS, (firing, firing, layers, layers, layers), strict=True)
-    return {field: {name: np.zeros(size, np.int64) for name in found} for field, found in names}
+    return {field: {name: np.zeros(size, np.int64) for name in names_of_field} for field, names_of_field in names}
 
 
-def check_labels(labels: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Labels as integers of the shape of the predictions, or InputError."""
-    found = as_numpy(labels, "labels")
-    if found.ndim == 1 and shape == (*found.shape, *[1] * (len(shape) - 1)):
-        found = found.reshape(shape)  # heads such as global pooling leave axes of size 1
-    if found.shape != shape or found.dtype.kind not in "iu":
+def check_labels(labels: Any, shape: tuple[int, ...], own: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Labels as integers of the shape of the predictions, or InputError; if None, the images' own."""
+    known = own if labels is None else labels
+    if known is None:
+        raise InputError("labels: expected the true classes, as the images came without; or images with labels")
+    array = as_numpy(known, "labels")
+    if array.ndim == 1 and shape == (*array.shape, *[1] * (len(shape) - 1)):
+        array = array.reshape(shape)  # heads such as global pooling leave axes of size 1
+    if array.shape != shape or array.dtype.kind not in "iu":
         raise InputError(
-            f"labels: expected integers of shape {shape}, one per image, found {found.dtype} of shape {found.shape}"
+            f"labels: expected integers of shape {shape}, one per image, found {array.dtype} of shape {array.shape}"
         )
-    return found
+    return array
 
 
 def split_heads(net: Network, logits: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -56,8 +65,8 @@ def check_one_head(net: Network) -> None:
         raise InputError(f"predictions: the network has the heads {[h.name for h in net.heads]}; look at .heads[name]")
 
 
-@dataclasses.dataclass(frozen=True)
-class Output:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Output(Tabular):
     """Readout, spike statistics and, on request, every spike.
 
     Shapes: T time steps, B images. The statistics are dictionaries from layer name to an int64 array ``(T, B)``, or
@@ -88,6 +97,8 @@ class Output:
         then on ``v`` is constant, and the other arrays are 0.
     read_after : numpy.ndarray or None
         The steps after which ``v`` was kept, int64 ``(R,)``, counted from 1, if not all; see `readout_steps`.
+    labels : numpy.ndarray or None
+        True classes ``(B,)``, if the images came with them.
     """
 
     network: Network
@@ -100,6 +111,25 @@ class Output:
     spikes: Mapping[str, NDArray[Any]]
     stops: NDArray[Any] | None = None
     read_after: NDArray[Any] | None = None
+    labels: NDArray[Any] | None = None
+
+    def _facts(self) -> str:
+        layers = counted(len(self.network), "layer")
+        images, steps = counted(self.num_images, "image"), counted(self.num_steps, "time step")
+        events = float(self.events_per_image()[-1])
+        recorded = f", spikes of {len(self.spikes)} recorded" if self.spikes else ""
+        return f"{images}, {steps}, {layers}, {events:,.1f} events per image, v {self.v.dtype} {self.v.shape}{recorded}"
+
+    def tables(self) -> tuple[Table]:
+        """Counts of every layer, per image, over all steps."""
+        totals = {field: self.totals(field) for field in COUNTS}
+        rows = [
+            [name, *(_mean(totals[field].get(name), self.num_images) for field in COUNTS)]
+            for name in self.network.shapes
+        ]
+        images, steps = counted(self.num_images, "image"), counted(self.num_steps, "time step")
+        head = ["layer", "events", "sum of |s|", "synaptic operations", "saturated", "capped"]
+        return (Table(head, rows, f"{images}, {steps}; means per image"),)
 
     @property
     def num_steps(self) -> int:
@@ -149,20 +179,20 @@ class Output:
         check_one_head(self.network)
         return self.v.argmax(axis=2)
 
-    def accuracy(self, labels: Any) -> NDArray[Any]:
+    def accuracy(self, labels: Any = None) -> NDArray[Any]:
         """Fraction of correct predictions after every step that was kept, shape ``(T,)``.
 
         Parameters
         ----------
-        labels : array, shape (B,)
-            True classes, integers.
+        labels : array, shape (B,), optional
+            True classes, integers; default those that came with the images.
 
         Raises
         ------
         InputError
             If there is not one integer label per image.
         """
-        right = self.predictions == check_labels(labels, self.predictions.shape[1:])
+        right = self.predictions == check_labels(labels, self.predictions.shape[1:], self.labels)
         return right.mean(axis=tuple(range(1, right.ndim)))
 
     def totals(self, field: str) -> dict[str, NDArray[Any]]:
@@ -173,8 +203,8 @@ class Output:
         field : str
             ``"events"``, ``"spike_sum"``, ``"synops"``, ``"saturated"`` or ``"capped"``.
         """
-        found: Mapping[str, NDArray[Any]] = getattr(self, field)
-        return {name: counts if self.is_summed else counts.sum(axis=1) for name, counts in found.items()}
+        counts_by_layer: Mapping[str, NDArray[Any]] = getattr(self, field)
+        return {name: counts if self.is_summed else counts.sum(axis=1) for name, counts in counts_by_layer.items()}
 
     def per_image(self, field: str) -> NDArray[Any]:
         """Mean count per image in every step, over all layers except the input: shape ``(T,)``."""
@@ -191,19 +221,52 @@ class Output:
         Parameters
         ----------
         labels : array, shape (B,), optional
-            True classes; if given, the accuracy after every step is included.
+            True classes, by default those that came with the images; if there are any, the accuracy after every step is
+            included.
         """
-        found: dict[str, Any] = {"num_images": self.num_images, "num_steps": self.num_steps}
-        if labels is not None:
-            found["accuracy"] = self.accuracy(labels).tolist()
+        values: dict[str, Any] = {"num_images": self.num_images, "num_steps": self.num_steps}
+        if labels is not None or self.labels is not None:
+            values["accuracy"] = self.accuracy(labels).tolist()
         if self.read_after is not None:
-            found["readout_steps"] = self.read_after.tolist()
+            values["readout_steps"] = self.read_after.tolist()
         if not self.network.heads:
-            found["predictions"] = self.predictions[-1].tolist()
-        found["steps_per_image"] = float(np.mean(self.steps))
+            values["predictions"] = self.predictions[-1].tolist()
+        values["steps_per_image"] = float(np.mean(self.steps))
         for field in COUNTS:
-            found[field] = {name: (total / self.num_images).tolist() for name, total in self.totals(field).items()}
-        return found
+            values[field] = {name: (total / self.num_images).tolist() for name, total in self.totals(field).items()}
+        return values
+
+    def to_dataframe(self, by: Literal["layer", "step", "image"] = "layer", labels: Any = None) -> "DataFrame":
+        """Counts as a data frame of pandas: events, spike sums, synaptic operations, saturated and capped neurons.
+
+        Parameters
+        ----------
+        by : {"layer", "step", "image"}
+            What a row is. ``"layer"``: the input or a layer, with its number of neurons and the mean counts per image,
+            over all steps; the input is saturated never, and a readout sends nothing, which is NaN. ``"step"``: a time
+            step, with the mean counts per image in it, over all layers except the input, and the accuracy after it.
+            ``"image"``: an image, with its steps, its prediction after the last step, its label, and its counts over
+            all steps and all layers except the input.
+        labels : array, shape (B,), optional
+            True classes, for accuracy and labels; default those that came with the images, if any.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its index is the layer, the step (from 1) or the image (from 0).
+
+        Raises
+        ------
+        InputError
+            If rows are unknown, labels do not fit, or counts by image are wanted that were summed over the images.
+        BackendError
+            If pandas is not installed.
+        """
+        if by not in FRAMES:
+            raise InputError(f"by: expected one of {', '.join(FRAMES)}, found {by!r}")
+        known = self.labels if labels is None and not self.network.heads else labels
+        known = None if known is None else check_labels(known, self.predictions.shape[1:])
+        return FRAMES[by](self, COUNTS, known)
 
     def differences(self, other: "Output") -> list[str]:
         """Where two outputs of the same network differ: one line per field and layer; empty if they are equal."""
@@ -214,6 +277,10 @@ class Output:
             mine, theirs = getattr(self, field), getattr(other, field)
             pairs += [(f"{field}[{name!r}]", mine.get(name), theirs.get(name)) for name in {**mine, **theirs}]
         return [text for text in (_difference(*pair) for pair in pairs) if text]
+
+
+def _mean(total: NDArray[Any] | None, num_images: int) -> str:
+    return "-" if total is None else f"{float(total.sum()) / num_images:,.1f}"
 
 
 def _difference(where: str, one: NDArray[Any] | None, other: NDArray[Any] | None) -> str | None:

@@ -15,7 +15,7 @@ from typing_extensions import Self, dataclass_transform
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import is_array
-from lava_aug.core.texts import brief
+from lava_aug.core.texts import SHOWN, brief
 
 Check = Callable[[Any], Any]
 
@@ -259,12 +259,12 @@ def _as_integers(values: NDArray[Any]) -> NDArray[Any]:
 
 def _rectangular(value: Any) -> NDArray[Any]:
     try:
-        found = np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise SpecError(f"expected a rectangular array of numbers: {error}") from error
-    if found.dtype.kind not in "iuf" or found.size == 0:
-        raise SpecError(f"expected a non-empty array of numbers, found {found.dtype} of shape {found.shape}")
-    return found
+    if array.dtype.kind not in "iuf" or array.size == 0:
+        raise SpecError(f"expected a non-empty array of numbers, found {array.dtype} of shape {array.shape}")
+    return array
 
 
 def frozen(values: NDArray[Any]) -> NDArray[Any]:
@@ -331,9 +331,11 @@ class Spec:
     __hash__ = None  # pyright: ignore[reportAssignmentType]  # arrays inside
 
     def __repr__(self) -> str:
+        """Parameters that are not the default, arrays as type and shape."""
         shown = (
             f"{field.name}={_brief(getattr(self, field.name))}"
             for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+            if not _same(getattr(self, field.name), field.default)
         )
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -346,7 +348,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _brief(value: Any) -> str:
-    return f"<{value.dtype} {value.shape}>" if is_array(value) else repr(value)
+    if is_array(value):
+        return f"<{value.dtype} {value.shape}>"
+    return brief(value) if isinstance(value, str) or (isinstance(value, tuple) and len(value) > SHOWN) else repr(value)
 
 
 def entered(table: dict[Key, Value], key: Key) -> Callable[[Value], Value]:

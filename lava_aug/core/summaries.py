@@ -9,7 +9,8 @@ import numpy as np
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import INPUT, INPUT_LEVELS, Shape
 from lava_aug.core.spec import Numbers
-from lava_aug.core.texts import counted, printable, table
+from lava_aug.core.tables import Table
+from lava_aug.core.texts import counted, printable
 
 if TYPE_CHECKING:
     from lava_aug.core.network import Layer, Network
@@ -18,31 +19,31 @@ EITHER = "0 = vth/2"
 """A start that is both, as that of relays of ``vth = 1``: told only if there is no other."""
 
 
-def summary(net: "Network") -> str:
-    """A table of the layers, with the network's own figures above and below: see `Network.summary`."""
-    rows = [("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")]
-    rows += [_row(net, layer) for layer in net]
+def layers_table(net: "Network") -> Table:
+    """The layers, with the network's own figures above and below: see `Network.summary`."""
+    head = ("layer", "type", "neuron", "shape", "neurons", "vth", "weights", "synapses", "inputs")
     neurons = sum(math.prod(net.shapes[layer.name]) for layer in net)
     weights = sum(layer.num_weights for layer in net)
     synapses = sum(net.num_synapses(layer.name) for layer in net)
     method = printable(net.method, keep="")
     arithmetic = "floating point" if net.is_float else f"fixed point, {fixed_point.STATE_BITS}-bit state"
-    return "\n".join(
-        [
-            f"{method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
-            f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
-            *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
-            table(rows, left=("type", "neuron", "shape", "inputs")),
-            *_heads(net),
-            f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
-            *_options(net),
-        ]
-    )
+    caption = [
+        f"{method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
+        f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
+        *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
+    ]
+    note = [
+        *_heads(net),
+        f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
+        *_options(net),
+    ]
+    left = ("type", "neuron", "shape", "inputs")
+    return Table(head, [_row(net, layer) for layer in net], "\n".join(caption), "\n".join(note), left=left)
 
 
 def _heads(net: "Network") -> list[str]:
-    found = ", ".join(f"{printable(head.name, keep='')} {_by(head.shape)}" for head in net.heads)
-    return [f"heads: {found}"] if found else []
+    heads = ", ".join(f"{printable(head.name, keep='')} {_by(head.shape)}" for head in net.heads)
+    return [f"heads: {heads}"] if heads else []
 
 
 def described(net: "Network") -> dict[str, Any]:
@@ -76,13 +77,13 @@ def _described(net: "Network", layer: "Layer") -> dict[str, Any]:
 
 def _row(net: "Network", layer: "Layer") -> tuple[str, ...]:
     vth = layer.neuron.threshold
-    found = net.shapes[layer.name]
+    shape = net.shapes[layer.name]
     return (
         layer.name,
         " + ".join(c.synapse.describe() for c in layer.connections) + (f" ({layer.note})" if layer.note else ""),
         layer.neuron.describe(),
-        _by(found),
-        f"{math.prod(found):,}",
+        _by(shape),
+        f"{math.prod(shape):,}",
         "-" if vth is None else _range(vth),
         f"{layer.num_weights:,}",
         f"{net.num_synapses(layer.name):,}",
@@ -97,13 +98,13 @@ def _inputs(net: "Network", layer: "Layer") -> Iterator[str]:
 
 def _options(net: "Network") -> list[str]:
     """Which of the neurons' numbers beside the threshold are in force, where layers differ all of them."""
-    found: dict[str, set[str]] = {}
+    values_by_name: dict[str, set[str]] = {}
     for layer in net:
         vth, columns = layer.neuron.threshold, list(layer.neuron.thresholds)[:1]
         for name, value in layer.neuron.numbers().items():
             if name not in columns:
-                found.setdefault(name, set()).add(_option(name, value, vth))
-    texts = [f"{name} {' / '.join(sorted(values - {EITHER} or values))}" for name, values in found.items()]
+                values_by_name.setdefault(name, set()).add(_option(name, value, vth))
+    texts = [f"{name} {' / '.join(sorted(values - {EITHER} or values))}" for name, values in values_by_name.items()]
     return [f"options: {', '.join(texts)}"] if texts else []
 
 
@@ -121,7 +122,7 @@ def _is_float(value: Numbers) -> bool:
 
 def _range(value: Numbers) -> str:
     """A number, or the smallest and the largest element of an array."""
-    low, high = (_number(found.item()) for found in (np.min(value), np.max(value)))
+    low, high = (_number(extreme.item()) for extreme in (np.min(value), np.max(value)))
     return low if low == high else f"{low}..{high}"
 
 
@@ -129,5 +130,5 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def _by(found: Shape) -> str:
-    return "x".join(map(str, found))
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))

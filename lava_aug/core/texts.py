@@ -1,7 +1,8 @@
-"""Plain-text tables, values in messages, and values for JSON."""
+"""Values in messages, texts for terminals and Markdown, and values for JSON."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from lava_aug.core.fixed_point import is_array, is_numpy
@@ -56,6 +57,20 @@ def printable(text: str, keep: str = "\n") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
+def as_markdown(text: str) -> str:
+    """A text as Markdown shows it: without headings, links, tables and HTML of its own.
+
+    Special characters become HTML's numeric references, which all kinds of Markdown read; which characters can be
+    escaped by a backslash differs.
+
+    Examples
+    --------
+    >>> as_markdown("a|b <i> vth_lo = -vth")
+    'a&#124;b &#60;i> vth_lo = -vth'
+    """
+    return re.sub(r"[][<&*`|#~\\]", lambda match: f"&#{ord(match[0])};", printable(text, keep=""))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON has it: data classes and mappings become dictionaries, their keys texts, arrays lists.
 
@@ -93,33 +108,3 @@ def signed(value: float) -> str:
     ('+3', '0', '-1')
     """
     return f"{value:+g}" if value else "0"
-
-
-def table(rows: Sequence[Sequence[str]], *, left: Collection[str] = ()) -> str:
-    """Rows as aligned columns, the first of them a head with a rule below it.
-
-    Parameters
-    ----------
-    rows : sequence of sequence of str
-        Cells.
-    left : collection of str
-        Titles of the columns that are aligned to the left; the first one always is.
-
-    Examples
-    --------
-    >>> print(table([["layer", "size"], ["conv1", "7"], ["fc", "1,024"]]))
-    layer   size
-    ------------
-    conv1      7
-    fc     1,024
-    """
-    rows = [[printable(cell, keep="") for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if not index or rows[0][index] in left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

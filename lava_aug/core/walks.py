@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Payloads, Progress, check_callable
+from lava_aug.core.images import Progress, check_callable
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, Network
 
@@ -78,7 +78,7 @@ BATCH_ELEMENTS = 1 << 23
 """Neurons times images that one batch may hold unless told otherwise; about ten arrays of as many float32 are alive."""
 
 
-def batches(x: NDArray[Any] | Payloads, size: int, progress: Progress | None) -> Iterator[NDArray[Any]]:
+def batches(x: NDArray[Any], size: int, progress: Progress | None) -> Iterator[NDArray[Any]]:
     """Successive batches of images; reports progress once a batch is done."""
     check_callable("progress", progress)
     for start in range(0, len(x), size):

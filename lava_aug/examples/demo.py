@@ -14,7 +14,7 @@ from lava_aug.core.results import Output
 from lava_aug.examples import digits
 from lava_aug.experiments.cases import TITLES, default_cases
 from lava_aug.experiments.comparison import STEPS, Comparison
-from lava_aug.experiments.running import compare_cases
+from lava_aug.experiments.running import compare
 from lava_aug.netx.networks import load, save
 from lava_aug.plot.comparisons import accuracy_and_events
 from lava_aug.simulation.simulator import simulate
@@ -101,7 +101,7 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     model = digits.train(data)
     say(f"converting it with {', '.join(TITLES.values())} and simulating {STEPS[-1]} time steps of 500 test digits")
     cases = default_cases(STEPS[-1])
-    comparison = compare_cases(model, data.train_images, data.test_images, data.test_labels, cases)
+    comparison = compare(model, data.train_images, data.test_images, data.test_labels, cases)
     paths = {suffix: target / f"digits.{suffix}" for suffix in ("net", "png", "pt", "npz")}
     say(f"writing {paths['net']}")
     save(convert(model, data.train_images, num_steps=LAVA_STEPS), paths["net"])

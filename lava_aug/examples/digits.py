@@ -34,8 +34,8 @@ def load_digits(seed: int = 0) -> Digits:
 
     images, labels = datasets.load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(images))
-    pixels = np.rint(images[order] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    labels = labels[order].astype(np.int64)
+    pixels = np.rint(np.asarray(images)[order] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = np.asarray(labels)[order].astype(np.int64)
     return Digits(pixels[:NUM_TRAIN], labels[:NUM_TRAIN], pixels[NUM_TRAIN:], labels[NUM_TRAIN:])
 
 

@@ -157,5 +157,5 @@ def _fraction(number: float) -> str:
     >>> _fraction(0.125), _fraction(2.0), _fraction(0.3712)
     ('1/8', '2', '0.3712')
     """
-    found = Fraction(number).limit_denominator(64)
-    return str(found) if abs(float(found) - number) < 1e-12 else f"{number:g}"
+    fraction = Fraction(number).limit_denominator(64)
+    return str(fraction) if abs(float(fraction) - number) < 1e-12 else f"{number:g}"

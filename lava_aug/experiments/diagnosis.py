@@ -15,10 +15,11 @@ from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Payloads, Progress, check_num_steps
+from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
-from lava_aug.core.texts import counted, plain, table
-from lava_aug.core.walks import batches, images_per_batch, walk
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import brief, counted, plain
+from lava_aug.core.walks import images_per_batch, walk
 from lava_aug.kernels.batches import batch_form
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator
@@ -59,8 +60,8 @@ class LayerError:
     time: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Diagnosis:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Diagnosis(Tabular):
     """Errors of all layers; `str` returns a table of them, the worst first."""
 
     num_steps: int
@@ -72,10 +73,24 @@ class Diagnosis:
         """The layers by the error that they add, largest first."""
         return tuple(sorted(self.layers, key=lambda layer: -layer.added))
 
-    def cells(self) -> list[list[str]]:
-        """The diagnosis as a table of texts, whose first line is the header; errors in percent."""
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What errors are made of: the names of these attributes of a `LayerError`."""
+        return PARTS
+
+    def _facts(self) -> str:
+        steps, images, worst = counted(self.num_steps, "step"), counted(self.num_images, "image"), self.worst[0]
+        return (
+            f"{counted(len(self.layers), 'layer')}, {steps}, {images}, "
+            f"most added by {brief(worst.name)}, {100 * worst.added:.2f} %"
+        )
+
+    def tables(self) -> tuple[Table]:
+        """Errors in percent, the worst layer first."""
         head = ["layer", "added (%)", "total (%)", *(f"{part} (%)" for part in PARTS), "rms of activations"]
-        return [head, *(self._row(layer) for layer in self.worst)]
+        steps, images = counted(self.num_steps, "step"), counted(self.num_images, "image")
+        caption = f"errors after {steps} on {images}, relative to the activations' rms"
+        return (Table(head, [self._row(layer) for layer in self.worst], caption),)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; layers in the order of the network, errors as fractions."""
@@ -86,16 +101,11 @@ class Diagnosis:
         errors = (layer.added, layer.total, *(getattr(layer, part) for part in PARTS))
         return [layer.name, *(f"{100 * error:.2f}" for error in errors), f"{layer.size:.4g}"]
 
-    def __str__(self) -> str:
-        steps, images = counted(self.num_steps, "step"), counted(self.num_images, "image")
-        title = f"errors after {steps} on {images}, relative to the activations' rms"
-        return f"{title}\n{table(self.cells())}"
-
 
 def diagnose(
     net: Network,
     model: nn.Module,
-    images: Any,
+    images: Images,
     num_steps: int | None = None,
     *,
     batch_size: int | None = None,
@@ -114,7 +124,7 @@ def diagnose(
         From `lava_aug.convert`.
     model : torch.nn.Module
         The original model. Its images are normalised with ``net.normalize``.
-    images : array or tensor, shape (B, *net.input_shape)
+    images : Images
         As for `lava_aug.simulate`.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
@@ -134,17 +144,18 @@ def diagnose(
         If the model cannot be converted.
     """
     x, steps = Payloads(net, images), check_num_steps(net, num_steps)
-    graph = _graph(net, model, x[:2])
+    graph: FloatGraph | None = None
     sums = {layer.name: np.zeros(5) for layer in net}
     ideal, simulator = _Ideal(net), Simulator(net)
-    for batch in batches(x, images_per_batch(net, batch_size), progress):
-        found = _decoded(simulator, batch, steps)
+    for batch in x.batches(images_per_batch(net, batch_size), progress):
+        graph = graph or _graph(net, model, batch[:2])
+        decoded = _decoded(simulator, batch, steps)
         wanted = (value for _, _, value in graph.run(torch.tensor(batch) / INPUT_LEVELS))
         ideals = (ideal.run(batch, clip=clip) for clip in (False, True))
         for layer, *values in zip(net, wanted, *ideals, strict=True):
-            parts = (value.double() for value in (*values, found.pop(layer.name)))
+            parts = (value.double() for value in (*values, decoded.pop(layer.name)))
             sums[layer.name] += [_squares(part) for part in _differences(*parts)]
-    return Diagnosis(steps, len(x), tuple(_errors(net, sums, len(x))))
+    return Diagnosis(steps, x.count, tuple(_errors(net, sums, x.count)))
 
 
 def _graph(net: Network, model: nn.Module, x: NDArray[Any]) -> FloatGraph:

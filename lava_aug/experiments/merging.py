@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Network
 from lava_aug.experiments.cases import Case
-from lava_aug.experiments.comparison import LayerStatistics, Row
 from lava_aug.experiments.energy import prices
 from lava_aug.experiments.parts import Part
+from lava_aug.experiments.rows import LayerStatistics, Row
 from lava_aug.simulation.early_exit import early_exits, margins_to_try
 
 
@@ -70,7 +70,10 @@ def _coefficients(parts: Sequence[Part], count: int) -> dict[int, dict[int, floa
         for index, value, number in part["coefficients"].tolist():
             layer = totals.setdefault(index, {})
             layer[value] = layer.get(value, 0) + number
-    return {index: {value: found[value] / count for value in sorted(found)} for index, found in totals.items()}
+    return {
+        index: {value: layer_counts[value] / count for value in sorted(layer_counts)}
+        for index, layer_counts in totals.items()
+    }
 
 
 def _layers(

@@ -14,10 +14,11 @@ from torch import nn
 from lava_aug.conversion.calibration import calibration_images
 from lava_aug.conversion.converter import convert
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import as_numpy, payloads
+from lava_aug.core.images import payloads
 from lava_aug.core.network import Network
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.results import check_labels
+from lava_aug.core.streams import Images, Stream
 from lava_aug.experiments.ann import ann_cost, ann_logits
 from lava_aug.experiments.cases import Case, default_cases
 from lava_aug.experiments.comparison import Comparison
@@ -33,11 +34,11 @@ RASTER_NEURONS = 100
 """Neurons of each layer in a comparison's raster."""
 
 
-def compare_cases(
+def compare(
     model: nn.Module,
-    calibration: Any,
-    images: Any,
-    labels: Any,
+    calibration: Images,
+    images: Images,
+    labels: Any = None,
     cases: Sequence[Case] | None = None,
     *,
     title: str = "",
@@ -61,12 +62,12 @@ def compare_cases(
     ----------
     model : torch.nn.Module
         The trained network, with one logit for each class.
-    calibration : tensor, array or DataLoader
+    calibration : Images
         As for `lava_aug.convert`.
-    images : array or tensor, shape (B, *shape)
-        As for `lava_aug.simulate`.
-    labels : array, shape (B,)
-        True classes.
+    images : Images
+        As for `lava_aug.simulate`; all of them are kept in memory, unless they are a memory-mapped array.
+    labels : array, shape (B,), optional
+        True classes; default the labels that come with the images.
     cases : sequence of Case, optional
         The cases to compare; default rate, TerMapping and AugMapping with default options, for 32 steps.
     title, data : str
@@ -104,11 +105,11 @@ def compare_cases(
     chosen = list(default_cases() if cases is None else cases)
     _check_titles(chosen)
     say = progress or (lambda what, done, total: None)
-    shown, calibrated = as_numpy(images, "images"), calibration_images(calibration)
+    (shown, own), calibrated = Stream(images, "images").all(), calibration_images(calibration)
     watch = functools.partial(say, "running the ANN")
-    logits = ann_logits(model, images, normalize=normalize, progress=watch)
+    logits = ann_logits(model, shown, normalize=normalize, progress=watch)
     predicted = logits.reshape(len(logits), -1).argmax(axis=1)
-    expected = check_labels(as_numpy(labels, "labels"), predicted.shape)
+    expected = check_labels(labels, predicted.shape, own)
     networks = []
     for index, case in enumerate(chosen):
         say("converting", index, len(chosen))
@@ -119,9 +120,9 @@ def compare_cases(
         for net, case in zip(networks, chosen, strict=True)
     ]
     store = None if parts is None else Store(Path(parts))
-    found = _computed([unit for group in work for unit in group], store, say, engine, scheduler, jobs)
+    parts_by_key = _computed([unit for group in work for unit in group], store, say, engine, scheduler, jobs)
     rows = tuple(
-        row(case, net, [found[unit.key] for unit in group], [len(unit.images) for unit in group], expected)
+        row(case, net, [parts_by_key[unit.key] for unit in group], [len(unit.images) for unit in group], expected)
         for case, net, group in zip(chosen, networks, work, strict=True)
     )
     cost = ann_cost(model, calibrated, normalize=normalize)
@@ -157,14 +158,14 @@ def _computed(
     jobs: int | None,
 ) -> dict[str, Part]:
     """All parts by key: those that are kept, and the others as they come."""
-    found: dict[str, Part] = {}
+    parts: dict[str, Part] = {}
     missing: dict[str, Unit] = {}
     for unit in wanted:
         kept = None if store is None else store.read(unit.key)
         if kept is None:
             missing[unit.key] = unit
         else:
-            found[unit.key] = kept
+            parts[unit.key] = kept
     total = sum(unit.work for unit in {unit.key: unit for unit in wanted}.values())
     done = total - sum(unit.work for unit in missing.values())
     say("simulating", done, total)
@@ -173,10 +174,10 @@ def _computed(
         unit = todo[index]
         if store is not None:
             store.write(unit.key, part)
-        found[unit.key] = part
+        parts[unit.key] = part
         done += unit.work
         say("simulating", done, total)
-    return found
+    return parts
 
 
 def _versions() -> dict[str, Any]:

@@ -1,28 +1,29 @@
 """Finding the resolution and number of steps: accuracy against events or steps, and the best allowed network."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 from torch import nn
 
-from lava_aug.conversion.calibration import calibration_images
+from lava_aug.conversion.calibration import labelled_images
 from lava_aug.conversion.converter import convert
 from lava_aug.core.errors import InputError
+from lava_aug.core.images import Images
 from lava_aug.core.network import Network
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.results import check_labels
 from lava_aug.core.spec import is_number
-from lava_aug.core.texts import table
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import counted
 from lava_aug.experiments.ann import ann_logits
+from lava_aug.experiments.rows import pareto_front
 from lava_aug.simulation.simulator import simulate
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
 Objective = Literal["events", "steps"]
-
-P = TypeVar("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,34 +58,8 @@ class Point:
         return {name: getattr(self, name) for name in names}
 
 
-def pareto_front(
-    points: Iterable[P], cost: Callable[[P], tuple[float, float]], accuracy: Callable[[P], float]
-) -> list[P]:
-    """The points that no other beats in both accuracy and cost, cheapest first.
-
-    Parameters
-    ----------
-    points : iterable
-        The candidates.
-    cost : callable
-        Of a point: its cost, and a second cost as a tie-breaker.
-    accuracy : callable
-        Of a point.
-
-    Examples
-    --------
-    >>> pareto_front([(5, 0.8), (9, 0.7), (7, 0.9)], cost=lambda p: (p[0], 0), accuracy=lambda p: p[1])
-    [(5, 0.8), (7, 0.9)]
-    """
-    found: list[P] = []
-    for point in sorted(points, key=lambda p: (cost(p)[0], -accuracy(p), cost(p)[1])):
-        if not found or accuracy(point) > accuracy(found[-1]):
-            found.append(point)
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Tuned:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Tuned(Tabular):
     """The result of `tune`; `str` returns a table of the front.
 
     Attributes
@@ -144,35 +119,36 @@ class Tuned:
             "points": [point.to_dict() for point in self.points],
         }
 
-    def cells(self) -> list[list[str]]:
-        """The front as a table of texts, whose first line is the header."""
-        head = ["resolution", "steps", "accuracy (%)", "events per image", ""]
-        best = self.best
-        return [
-            head,
-            *(
-                [
-                    f"{p.resolution:g}",
-                    str(p.num_steps),
-                    f"{100 * p.accuracy:.2f}",
-                    f"{p.events:,.0f}",
-                    "best" if p == best else "",
-                ]
-                for p in self.front
-            ),
-        ]
+    def _facts(self) -> str:
+        best, goal = self.best, "" if self.reached else f", more than {self.max_loss:g} points below the ANN"
+        return (
+            f"resolution {best.resolution:g}, {counted(best.num_steps, 'time step')}, accuracy "
+            f"{100 * best.accuracy:.2f} %{goal}, {best.events:,.0f} events per image; best of {len(self.points)}"
+        )
 
-    def __str__(self) -> str:
+    def tables(self) -> tuple[Table]:
+        """The Pareto front."""
+        rows = [
+            [
+                f"{point.resolution:g}",
+                str(point.num_steps),
+                f"{100 * point.accuracy:.2f}",
+                f"{point.events:,.0f}",
+                "best" if point == self.best else "",
+            ]
+            for point in self.front
+        ]
         goal = f"ANN {100 * self.ann_accuracy:.2f} %, at most {self.max_loss:g} points less"
-        return f"{goal}, fewest {self.objective}\n{table(self.cells())}"
+        head = ["resolution", "steps", "accuracy (%)", "events per image", ""]
+        return (Table(head, rows, f"{goal}, fewest {self.objective}"),)
 
 
 def tune(
     model: nn.Module,
-    calibration: Any,
-    labels: Any,
+    calibration: Images,
+    labels: Any = None,
     *,
-    images: Any = None,
+    images: Images | None = None,
     max_loss: float = 0.5,
     objective: Objective = "events",
     resolutions: Sequence[float] = RESOLUTIONS,
@@ -191,11 +167,11 @@ def tune(
     ----------
     model : torch.nn.Module
         The trained network.
-    calibration : tensor, array or DataLoader
+    calibration : Images
         As for `lava_aug.convert`.
-    labels : array, shape (B,)
-        True classes of the images on which the accuracy is measured.
-    images : array or tensor, shape (B, *shape), optional
+    labels : array, shape (B,), optional
+        True classes of the images on which the accuracy is measured; default the labels that come with them.
+    images : Images, optional
         Those images; default the calibration images.
     max_loss : float
         How far the network's accuracy may be below the model's, in percentage points: for 99.0 %, 0.5 allows 98.5 %.
@@ -228,10 +204,10 @@ def tune(
         As `convert`.
     """
     _check(max_loss, objective, resolutions)
-    calibrated = calibration_images(calibration)
-    shown = calibrated if images is None else calibration_images(images)
+    calibrated, own = labelled_images(calibration)
+    shown, own = (calibrated, own) if images is None else labelled_images(images)
     predicted = ann_logits(model, shown, normalize=normalize).argmax(axis=1)
-    expected = check_labels(labels, predicted.shape)
+    expected = check_labels(labels, predicted.shape, own)
     search = _Search(model, calibrated, shown, expected, num_steps, {"normalize": normalize, **options})
     points: list[Point] = []
     for index, resolution in enumerate(resolutions):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import RunInterruptedError
-from lava_aug.core.images import Progress, check_callable, check_num_steps, check_record, payloads
+from lava_aug.core.images import Images, Payloads, Progress, check_callable, check_num_steps, check_record
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.results import Output, warn_of_overflows
 from lava_aug.core.texts import counted
@@ -34,7 +34,7 @@ CHANNEL_SIZE = 2
 
 def run(
     net: Network,
-    images: Any,
+    images: Images,
     num_steps: int | None = None,
     *,
     record: bool | str | Iterable[str] = False,
@@ -51,8 +51,8 @@ def run(
     ----------
     net : Network
         What to run.
-    images : array or tensor, shape (B, *net.input_shape)
-        uint8, or floating point in [0, 1], which is rounded to 255 levels.
+    images : Images
+        As for `lava_aug.simulate`; all of them are kept in memory.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     record : bool, str or iterable of str
@@ -85,9 +85,10 @@ def run(
     OverflowWarning
         As `lava_aug.simulate`.
     """
-    x = payloads(net, images)
+    shown = Payloads(net, images)
     check_callable("progress", progress)
-    deployment = Deployment(net, x, check_num_steps(net, num_steps), check_record(net, record), fused=fused)
+    deployment = Deployment(net, shown.all(), check_num_steps(net, num_steps), check_record(net, record), fused=fused)
+    deployment.labels = shown.labels
     deployment.run(timeout=timeout, progress=progress)
     return warn_of_overflows(deployment.output())
 
@@ -122,6 +123,8 @@ class Deployment:
         What every layer, and the input, did.
     total_steps : int
         Time steps of the whole run.
+    labels : numpy.ndarray or None
+        True classes of the images, for `output`.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class Deployment:
     ) -> None:
         self.net, self.num_steps, self.num_images = net, num_steps, len(x)
         self.record = record
+        self.labels: NDArray[Any] | None = None
         self.total_steps = len(x) * num_steps + net.depth
         self.recordings = {name: self._recording(name) for name in net.shapes}
         self.network: SpikingNetwork | None = None
@@ -211,6 +215,7 @@ class Deployment:
             saturated={name: self._windows(count, name, self.recordings[name].saturated) for name in named},
             capped={name: self._windows(count, name, self.recordings[name].capped) for name in named},
             spikes={name: self._windows(count, name, self._data(name)).astype(np.int32) for name in self.record},
+            labels=None if self.labels is None else self.labels[:count],
         )
 
     def _data(self, name: str) -> NDArray[Any]:

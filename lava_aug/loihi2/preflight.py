@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Progress
+from lava_aug.core.images import Images, Progress
 from lava_aug.core.network import Layer, Network
 from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_int
-from lava_aug.core.texts import counted, table
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import counted
 from lava_aug.loihi2.limits import LIMITS, NOT_PUBLIC, SOURCES
 from lava_aug.loihi2.needs import LayerNeeds, needs
 from lava_aug.simulation.planning import LayerPlan, plan
@@ -63,9 +64,9 @@ class Finding:
         return "network" if self.layer is None else f"layer {self.layer!r}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Preflight:
-    """What `check` found; `str` makes a report of it.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Preflight(Tabular):
+    """What `check_loihi2` found; `str` makes a report of it.
 
     Attributes
     ----------
@@ -109,23 +110,27 @@ class Preflight:
             "not_public": list(NOT_PUBLIC),
         }
 
-    def cells(self) -> list[list[str]]:
-        """The layers as a table of texts, the first line being its head."""
-        head = ["layer", "neurons", "fan-in", "fan-out", "synapses", "weight", "payload", "state", "axons in"]
-        head += ["axons out", "memory (KB)", "cores"]
-        return [head, *map(_cells, self.layers)]
-
-    def __str__(self) -> str:
-        cores = _range(*self.cores)
-        limit = self.chips * LIMITS["cores"].value
+    def _facts(self) -> str:
+        cores, limit = _range(*self.cores), self.chips * LIMITS["cores"].value
         verdict = "no public limit is exceeded" if self.ok else "does not fit"
         steps = counted(self.num_steps, "time step")
         seen = counted(self.num_images, "image") if self.num_images else "no images: widths in the worst case"
+        return f"Loihi 2: {verdict}; {cores} of {limit} cores (estimate), {steps}, {seen}"
+
+    def tables(self) -> tuple[Table, ...]:
+        """What every layer needs, and what does not fit."""
+        head = ["layer", "neurons", "fan-in", "fan-out", "synapses", "weight", "payload", "state", "axons in"]
+        head += ["axons out", "memory (KB)", "cores"]
+        note = "widths in bits; memory and cores are estimates: weights shared .. not shared"
+        needed = Table(head, [_cells(layer) for layer in self.layers], self._facts(), note)
+        problems = [[finding.where, finding.kind, finding.problem, finding.change] for finding in self.findings]
+        columns = ["where", "result", "problem", "change"]
+        return (needed, Table(columns, problems, left=columns)) if problems else (needed,)
+
+    def __str__(self) -> str:
         return "\n".join(
             [
-                f"Loihi 2: {verdict}; {cores} of {limit} cores (estimate), {steps}, {seen}",
-                table(self.cells()),
-                "widths in bits; memory and cores are estimates: weights shared .. not shared",
+                self.tables()[0].text(),
                 *self._advice(),
                 "limits:",
                 *(f"  {limit.what}: {limit} ({', '.join(limit.sources)})" for limit in LIMITS.values()),
@@ -138,10 +143,10 @@ class Preflight:
 
     def _advice(self) -> Iterator[str]:
         """The findings, those with the same cure together."""
-        for (kind, limit, change), found in _grouped(self.findings).items():
+        for (kind, limit, change), group in _grouped(self.findings).items():
             about = "not public" if limit is None else f"limit: {LIMITS[limit].what}, {LIMITS[limit]}"
             yield f"{kind}: {change} ({about})"
-            yield from (f"  {finding.where}: {finding.problem}" for finding in found)
+            yield from (f"  {finding.where}: {finding.problem}" for finding in group)
 
 
 def _grouped(findings: tuple[Finding, ...]) -> dict[tuple[Kind, str | None, str], list[Finding]]:
@@ -164,9 +169,9 @@ def _range(least: int, most: int) -> str:
     return f"{least:,}" if least == most else f"{least:,} .. {most:,}"
 
 
-def check(
+def check_loihi2(
     net: Network,
-    images: Any = None,
+    images: Images | None = None,
     num_steps: int | None = None,
     *,
     chips: int = 1,
@@ -179,9 +184,9 @@ def check(
     ----------
     net : Network
         A fixed-point network.
-    images : array or tensor, shape (B, *net.input_shape), optional
-        Typical images, on which the ranges of potentials and payloads are measured. Without them, the worst case is
-        used, and whatever exceeds a limit is only ``unclear``.
+    images : Images, optional
+        Typical images, as for `lava_aug.simulate`, on which the ranges of potentials and payloads are measured.
+        Without them, the worst case is used, and whatever exceeds a limit is only ``unclear``.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     chips : int
@@ -268,9 +273,9 @@ def _of_states(widths: LayerPlan, asked: LayerNeeds) -> Iterator[Finding]:
             problem = f"v reaches the limit {widths.state_limit:,} of {bits} bits on the images"
             yield Finding("does not fit", asked.name, "state", reached.bit_length() + 1, problem, change)
     elif widths.worst_v > widths.state_limit:
-        found = widths.worst_v.bit_length() + 1
-        problem = f"v needs {found} bits in the worst case, {bits} fit"
-        yield Finding("unclear", asked.name, "state", found, problem, f"give images (--images), or {change}")
+        needed = widths.worst_v.bit_length() + 1
+        problem = f"v needs {needed} bits in the worst case, {bits} fit"
+        yield Finding("unclear", asked.name, "state", needed, problem, f"give images (--images), or {change}")
 
 
 def _of_neurons(layer: Layer, asked: LayerNeeds) -> Iterator[Finding]:

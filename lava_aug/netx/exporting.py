@@ -26,6 +26,7 @@ from lava_aug.core.files import check_output
 from lava_aug.core.images import payloads
 from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
+from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.netx.foreign import NetxNetwork
 from lava_aug.netx.hdf5_writing import stored
@@ -78,8 +79,8 @@ class RequantizedLayer:
     threshold: int
 
 
-@dataclasses.dataclass(frozen=True)
-class NetxExport:
+@dataclasses.dataclass(frozen=True, repr=False)
+class NetxExport(Tabular):
     """The result of `export`.
 
     Attributes
@@ -96,10 +97,13 @@ class NetxExport:
     layers: tuple[RequantizedLayer, ...]
     notes: tuple[str, ...]
 
-    def cells(self) -> list[list[str]]:
-        """The layers as a table of texts, the first line being its head."""
+    def _facts(self) -> str:
+        return f"{counted(len(self.layers), 'layer')} as a Sigma-Delta network"
+
+    def tables(self) -> list[Table]:
+        """The effect of requantisation, layer by layer."""
         head = ["layer", "weights", "before", "weight error (%)", "bias error (%)", "largest message", "vThMant"]
-        return [head, *map(_row, self.layers)]
+        return [Table(head, [_row(layer) for layer in self.layers], "requantised for a Sigma-Delta network")]
 
 
 def _row(layer: RequantizedLayer) -> list[str]:

@@ -17,7 +17,8 @@ import numpy as np
 from lava_aug.core.errors import FileError, InputError, NetworkError, SpecError
 from lava_aug.core.network import INPUT_LEVELS, MAX_NEURONS
 from lava_aug.core.spec import Spec, integer, is_int
-from lava_aug.core.texts import brief, counted, table
+from lava_aug.core.tables import Table
+from lava_aug.core.texts import brief, counted
 from lava_aug.netx.hdf5 import Reader, check_derived, made, made_whole, opened, parameters
 from lava_aug.netx.hdf5_writing import put, put_spec, stored, write_whole
 from lava_aug.netx.layers import NETX_LAYERS, NETX_NEURONS, NOT_RUN, NetxFlatten, NetxInput, NetxLayer, Shape
@@ -142,13 +143,8 @@ class NetxNetwork(Spec):
         constant = f", the last input channel {INPUT_LEVELS} everywhere" if self.constant else ""
         neurons = sum(math.prod(self.shapes[index]) for index in self.processing)
         weights = sum(layer.num_weights for layer in self.layers)
-        return "\n".join(
-            [
-                f"{self.kind}{sample}{constant}",
-                table([head, *rows], left=("type", "neuron", "shape")),
-                f"total: {neurons:,} neurons, {weights:,} weights",
-            ]
-        )
+        note = f"total: {neurons:,} neurons, {weights:,} weights"
+        return Table(head, rows, f"{self.kind}{sample}{constant}", note, left=("type", "neuron", "shape")).text()
 
     def to_dict(self) -> dict[str, Any]:
         """What `summary` says, as plain values for JSON."""

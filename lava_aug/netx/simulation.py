@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError, NetworkError
-from lava_aug.core.images import as_numpy
 from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import INPUT_LEVELS
 from lava_aug.core.results import check_labels
 from lava_aug.core.spec import is_int
+from lava_aug.core.streams import as_numpy
 from lava_aug.kernels.batches import batch_form
 from lava_aug.kernels.counting import per_image
 from lava_aug.netx.foreign import NetxNetwork, load

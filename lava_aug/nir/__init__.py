@@ -1,1 +1,5 @@
 """Networks as NIR (Neuromorphic Intermediate Representation) graphs, and NIR graphs as networks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -44,7 +44,7 @@ METADATA_VERSION = 1
 _HEADER = ("format", "format_version", "method", "resolution")
 
 
-def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGraph":
+def export(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGraph":
     """Export a network as a NIR graph, and, if a path is given, write it to a file, atomically.
 
     Rate networks become plain ``IF`` graphs, for which NIR leaves open only the reset and the initial potential (0 with
@@ -60,7 +60,7 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     Returns
     -------
     nir.NIRGraph
-        With the whole network in ``metadata["lava_aug"]``, for `from_nir`.
+        With the whole network in ``metadata["lava_aug"]``, for `load`.
 
     Warns
     -----
@@ -92,10 +92,10 @@ def to_nir(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     return found
 
 
-def from_nir(
+def load(
     graph: "NIRGraph | str | os.PathLike[str]", *, metadata: bool = True, input_unit: float = 1.0, dt: float = 1.0
 ) -> Network:
-    """Read a network from a NIR graph: exactly the one passed to `to_nir`, or one from another tool.
+    """Read a network from a NIR graph: exactly the one passed to `export`, or one from another tool.
 
     Graphs without our metadata become floating-point networks of `RateNeuron`: ``IF`` nodes, and ``Affine``,
     ``Linear``, ``Conv1d``, ``Conv2d``, ``SumPool2d``, ``AvgPool2d``, ``Scale`` and ``Flatten`` between them; an ``I``
@@ -152,7 +152,7 @@ def from_nir(
 
 
 def read_file(root: Reader, metadata: bool = True, input_unit: float = 1.0, dt: float = 1.0) -> Network:
-    """The network of an open file, as `from_nir` gives it."""
+    """The network of an open file, as `load` gives it."""
     node = root.group("node")
     graph = _read_graph(node)
     known = node.group("metadata") if metadata and node.is_group("metadata") else None
@@ -201,7 +201,7 @@ def _check_agreement(found: Graph, expected: Graph) -> None:
     if different:
         raise FileError(
             f"nodes and metadata disagree: {sorted(different)} changed after the export; "
-            "read the nodes alone with from_nir(path, metadata=False)"
+            "read the nodes alone with load(path, metadata=False)"
         )
 
 

@@ -10,6 +10,7 @@ from lava_aug.plot.comparisons import (
     error_over_steps,
     layer_error,
     pareto,
+    search,
 )
 from lava_aug.plot.drawing import COLORS, MARKERS
 from lava_aug.plot.networks import network_graph
@@ -29,4 +30,5 @@ __all__ = [
     "neuron_trace",
     "pareto",
     "raster",
+    "search",
 ]

@@ -7,9 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.texts import counted
-from lava_aug.experiments.comparison import Comparison, Curve, powers_of_two
-from lava_aug.experiments.diagnosis import PARTS, Diagnosis
-from lava_aug.experiments.tuning import Tuned, pareto_front
 from lava_aug.plot.drawing import (
     ACCURACY,
     COLORS,
@@ -20,12 +17,18 @@ from lava_aug.plot.drawing import (
     draw_ann,
     log_axis,
     plain,
+    powers_of_two,
     style_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lava_aug.experiments.comparison import Comparison
+    from lava_aug.experiments.diagnosis import Diagnosis
+    from lava_aug.experiments.rows import Curve
+    from lava_aug.experiments.tuning import Tuned
 
 Cost = Literal["events", "energy"]
 
@@ -36,20 +39,20 @@ ROOM = (0.06, 0.07)
 """Width and height of a label, in parts of the axes."""
 
 
-def accuracy_over_steps(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
+def accuracy_over_steps(comparison: "Comparison", ax: "Axes | None" = None) -> "Axes":
     """Accuracy of every row of a comparison over time steps, with markers at powers of two and at the last step.
 
     Parameters
     ----------
     comparison : Comparison
-        From `lava_aug.compare_cases`.
+        From `lava_aug.experiments.compare`.
     ax : matplotlib Axes, optional
         Where to draw.
     """
     return curves(comparison.rows, comparison.ann_accuracy, ax)
 
 
-def accuracy_and_events(comparison: Comparison, title: str | None = None) -> "Figure":
+def accuracy_and_events(comparison: "Comparison", title: str | None = None) -> "Figure":
     """A figure with both: accuracy over time steps, and over events."""
     from matplotlib.figure import Figure
 
@@ -63,13 +66,13 @@ def accuracy_and_events(comparison: Comparison, title: str | None = None) -> "Fi
     return figure
 
 
-def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
+def accuracy_over_events(comparison: "Comparison", ax: "Axes | None" = None) -> "Axes":
     """Accuracy of every row of a comparison over the mean events per image up to then; markers as over steps.
 
     Parameters
     ----------
     comparison : Comparison
-        From `lava_aug.compare_cases`.
+        From `lava_aug.experiments.compare`.
     ax : matplotlib Axes, optional
         Where to draw.
     """
@@ -77,7 +80,7 @@ def accuracy_over_events(comparison: Comparison, ax: "Axes | None" = None) -> "A
 
 
 def curves(
-    rows: Sequence[Curve],
+    rows: "Sequence[Curve]",
     ann_accuracy: float,
     ax: "Axes | None" = None,
     *,
@@ -110,7 +113,7 @@ def curves(
     return _label(ax, COSTS[against])
 
 
-def early_exit(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
+def early_exit(comparison: "Comparison", ax: "Axes | None" = None) -> "Axes":
     """Accuracy over the mean number of steps with early exit, as soon as the readout's margin suffices.
 
     A point is one margin; rows without such points are left out.
@@ -118,7 +121,7 @@ def early_exit(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     comparison : Comparison
-        From `lava_aug.compare_cases`.
+        From `lava_aug.experiments.compare`.
     ax : matplotlib Axes, optional
         Where to draw.
     """
@@ -130,21 +133,64 @@ def early_exit(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
     return _finish(ax, comparison, "mean time steps per image")
 
 
-def pareto(found: Tuned | Comparison, ax: "Axes | None" = None, *, against: Cost = "events") -> "Axes":
-    """All points, accuracy over cost, with the Pareto front: those that no other beats in both.
+def pareto(comparison: "Comparison", ax: "Axes | None" = None, *, against: Cost = "events") -> "Axes":
+    """All rows after all steps, accuracy over cost, with the Pareto front: points that no other beats in both.
+
+    Points on the front are labelled with their number of steps, as far as space permits.
 
     Parameters
     ----------
-    found : Tuned or Comparison
-        From `lava_aug.tune`, whose objective is the cost: events or steps. Or a comparison: then every row after every
-        step is a point, and those on the front are labelled with their number of steps, as far as space permits.
+    comparison : Comparison
+        From `lava_aug.experiments.compare`.
     ax : matplotlib Axes, optional
         Where to draw.
     against : {"events", "energy"}
-        The cost in a comparison: mean events per image, or the estimate of the energy in nJ.
+        The cost: mean events per image, or the estimate of the energy in nJ.
     """
     ax = axes_for(ax, (6, 4))
-    return _pareto_of_search(found, ax) if isinstance(found, Tuned) else _pareto_of_rows(found, ax, against)
+    for index, row in enumerate(comparison.rows):
+        style: dict[str, Any] = style_of(index) | {"linestyle": "none", "markersize": 5, "alpha": 0.7}
+        ax.plot(_visible(getattr(row, against)), 100 * row.accuracy, label=plain(row.title), **style)
+    x, y, steps = (np.array(column) for column in zip(*comparison.front(against), strict=True))
+    y = 100 * y
+    ax.plot(_visible(x), y, color="black", linewidth=1, zorder=1, label="Pareto front")
+    log_axis(ax, np.concatenate([getattr(row, against) for row in comparison.rows]))
+    ax.margins(y=0.1)
+    for place in _with_room(ax, x, y):
+        where: dict[str, Any] = {"xytext": (-3, 3), "textcoords": "offset points", "ha": "right", "fontsize": "small"}
+        ax.annotate(str(steps[place]), (x[place], y[place]), **where)
+    return _finish(ax, comparison, COSTS[against])
+
+
+def search(tuned: "Tuned", ax: "Axes | None" = None) -> "Axes":
+    """Everything that `lava_aug.tune` tried: accuracy over its objective, the Pareto front, and the best point.
+
+    Parameters
+    ----------
+    tuned : Tuned
+        From `lava_aug.tune`.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    """
+    ax = axes_for(ax, (6, 4))
+    front, best = tuned.front, tuned.best
+
+    def x(points: Any) -> list[float]:
+        return [point.events if tuned.objective == "events" else point.num_steps for point in points]
+
+    def y(points: Any) -> list[float]:
+        return [100 * point.accuracy for point in points]
+
+    ax.scatter(x(tuned.points), y(tuned.points), color="0.7", s=12, label="tried")
+    ax.plot(x(front), y(front), color=COLORS[0], marker="o", markersize=4, label="Pareto front")
+    label = f"best: resolution {best.resolution:g}, {counted(best.num_steps, 'step')}"
+    ax.plot(x([best]), y([best]), color=COLORS[1], marker="*", markersize=14, linestyle="none", label=label)
+    draw_ann(ax, tuned.ann_accuracy)
+    allowed = 100 * (tuned.ann_accuracy - tuned.max_loss)
+    ax.axhline(allowed, color="black", linestyle=":", linewidth=1, label="allowed")
+    if tuned.objective == "events":
+        log_axis(ax, x(tuned.points))
+    return _label(ax, COSTS[tuned.objective])
 
 
 def error_over_steps(
@@ -205,7 +251,7 @@ def bars(values: Mapping[str, float], ax: "Axes | None" = None, *, xlabel: str =
     return ax
 
 
-def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
+def layer_error(diagnosis: "Diagnosis", ax: "Axes | None" = None) -> "Axes":
     """Errors of every layer, in the order of the network: components as bars, the total as a line.
 
     Parameters
@@ -217,8 +263,8 @@ def layer_error(diagnosis: Diagnosis, ax: "Axes | None" = None) -> "Axes":
     """
     names = [layer.name for layer in diagnosis.layers]
     ax = axes_for(ax, (max(5, 0.5 * len(names)), 4))
-    places, width = np.arange(len(names)), 0.8 / len(PARTS)
-    for index, (part, color, hatch) in enumerate(zip(PARTS, COLORS, ("", "///", "..."), strict=False)):
+    places, width = np.arange(len(names)), 0.8 / len(diagnosis.parts)
+    for index, (part, color, hatch) in enumerate(zip(diagnosis.parts, COLORS, ("", "///", "..."), strict=False)):
         heights = [100 * getattr(layer, part) for layer in diagnosis.layers]
         bars: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": "white", "linewidth": 0, "label": part}
         ax.bar(places + (index - 1) * width, heights, width, **bars)
@@ -245,7 +291,7 @@ def _visible(x: NDArray[Any]) -> NDArray[Any]:
     return np.where(x > 0, x, np.nan)
 
 
-def _finish(ax: "Axes", comparison: Comparison, xlabel: str) -> "Axes":
+def _finish(ax: "Axes", comparison: "Comparison", xlabel: str) -> "Axes":
     draw_ann(ax, comparison.ann_accuracy)
     return _label(ax, xlabel)
 
@@ -258,50 +304,11 @@ def _label(ax: "Axes", xlabel: str) -> "Axes":
     return ax
 
 
-def _pareto_of_rows(comparison: Comparison, ax: "Axes", against: Cost) -> "Axes":
-    points = []
-    for index, row in enumerate(comparison.rows):
-        costs = getattr(row, against)
-        points += [(cost, 100 * a, step) for step, (cost, a) in enumerate(zip(costs, row.accuracy, strict=True), 1)]
-        style: dict[str, Any] = style_of(index) | {"linestyle": "none", "markersize": 5, "alpha": 0.7}
-        ax.plot(_visible(costs), 100 * row.accuracy, label=plain(row.title), **style)
-    front = pareto_front(points, cost=lambda point: (point[0], point[2]), accuracy=lambda point: point[1])
-    x, y, steps = (np.array(column) for column in zip(*front, strict=True))
-    ax.plot(_visible(x), y, color="black", linewidth=1, zorder=1, label="Pareto front")
-    log_axis(ax, [cost for cost, _, _ in points])
-    ax.margins(y=0.1)
-    for place in _with_room(ax, x, y):
-        where: dict[str, Any] = {"xytext": (-3, 3), "textcoords": "offset points", "ha": "right", "fontsize": "small"}
-        ax.annotate(str(steps[place]), (x[place], y[place]), **where)
-    return _finish(ax, comparison, COSTS[against])
-
-
 def _with_room(ax: "Axes", x: NDArray[Any], y: NDArray[Any]) -> list[int]:
     """The points of a curve that are far enough from each other for a label of a few letters."""
     places = ax.transLimits.transform(ax.transScale.transform(np.stack([x, y], 1)))
-    found: list[int] = []
+    shown: list[int] = []
     for index in np.flatnonzero(x > 0):
-        if not found or (np.abs(places[index] - places[found[-1]]) > ROOM).any():
-            found.append(int(index))
-    return found
-
-
-def _pareto_of_search(tuned: Tuned, ax: "Axes") -> "Axes":
-    front, best = tuned.front, tuned.best
-
-    def x(points: Any) -> list[float]:
-        return [point.events if tuned.objective == "events" else point.num_steps for point in points]
-
-    def y(points: Any) -> list[float]:
-        return [100 * point.accuracy for point in points]
-
-    ax.scatter(x(tuned.points), y(tuned.points), color="0.7", s=12, label="tried")
-    ax.plot(x(front), y(front), color=COLORS[0], marker="o", markersize=4, label="Pareto front")
-    label = f"best: resolution {best.resolution:g}, {counted(best.num_steps, 'step')}"
-    ax.plot(x([best]), y([best]), color=COLORS[1], marker="*", markersize=14, linestyle="none", label=label)
-    draw_ann(ax, tuned.ann_accuracy)
-    allowed = 100 * (tuned.ann_accuracy - tuned.max_loss)
-    ax.axhline(allowed, color="black", linestyle=":", linewidth=1, label="allowed")
-    if tuned.objective == "events":
-        log_axis(ax, x(tuned.points))
-    return _label(ax, COSTS[tuned.objective])
+        if not shown or (np.abs(places[index] - places[shown[-1]]) > ROOM).any():
+            shown.append(int(index))
+    return shown

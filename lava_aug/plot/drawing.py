@@ -19,6 +19,15 @@ STEPS = "time steps per image"
 ACCURACY = "accuracy (%)"
 
 
+def powers_of_two(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … and the largest.
+
+    >>> powers_of_two(20)
+    (1, 2, 4, 8, 16, 20)
+    """
+    return (*(1 << k for k in range((largest - 1).bit_length())), largest)
+
+
 def axes_for(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
     """The given axes, or those of a new figure of ``size`` inches."""
     if ax is not None:

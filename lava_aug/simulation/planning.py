@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
-from lava_aug.core.images import Payloads, Progress, check_num_steps
+from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.results import only_sinks
-from lava_aug.core.texts import counted, table
-from lava_aug.core.walks import batches, images_per_batch, walk
+from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.texts import counted
+from lava_aug.core.walks import images_per_batch, walk
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator
 
@@ -67,8 +68,8 @@ class LayerPlan:
         return self.worst_v <= self.state_limit and self.worst_payload <= self.payload_limit
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Plan(Tabular):
     """What every layer of a network needs for ``num_steps`` time steps; `str` makes a table of it."""
 
     num_steps: int
@@ -84,13 +85,23 @@ class Plan:
         """Plain values, for JSON."""
         return dataclasses.asdict(self)
 
-    def cells(self) -> list[list[str]]:
-        """The plan as a table of texts, the first line being its head."""
+    def _facts(self) -> str:
+        seen = counted(self.num_images, "image") if self.num_images else "no images"
+        return (
+            f"{counted(len(self.layers), 'layer')}, {counted(self.num_steps, 'time step')}, {seen}, "
+            f"{counted(len(self.problems), 'problem')}"
+        )
+
+    def tables(self) -> tuple[Table]:
+        """Ranges and widths of every layer, and what did not fit."""
         head = ["layer", "weight bits", "v", "free bits", "payload", "current", "worst v", "worst payload", "fits"]
-        return [head, *([*map(str, self._row(layer))] for layer in self.layers)]
+        seen = f"on {counted(self.num_images, 'image')}" if self.num_images else "no images: worst case only"
+        caption = f"{counted(self.num_steps, 'time step')}, {fixed_point.STATE_BITS}-bit state, {seen}"
+        rows = [self._row(layer) for layer in self.layers]
+        return (Table(head, rows, caption, "\n".join(self.problems), left=("v", "payload", "current", "fits")),)
 
     @staticmethod
-    def _row(layer: LayerPlan) -> list[Any]:
+    def _row(layer: LayerPlan) -> list[str]:
         verdict = (
             "no" if layer.problems else "always" if layer.is_safe else "yes" if layer.v else "not in the worst case"
         )
@@ -106,12 +117,6 @@ class Plan:
             verdict,
         ]
 
-    def __str__(self) -> str:
-        seen = f"on {counted(self.num_images, 'image')}" if self.num_images else "no images: worst case only"
-        title = f"{counted(self.num_steps, 'time step')}, {fixed_point.STATE_BITS}-bit state, {seen}"
-        left = ("v", "payload", "current", "fits")
-        return "\n".join([title, table(self.cells(), left=left), *self.problems])
-
 
 def _or_dash(value: Any) -> str:
     return "-" if value is None else str(value)
@@ -123,7 +128,7 @@ def _extent(extent: Extent | None) -> str:
 
 def plan(
     net: Network,
-    images: Any = None,
+    images: Images | None = None,
     num_steps: int | None = None,
     *,
     batch_size: int | None = None,
@@ -135,7 +140,7 @@ def plan(
     ----------
     net : Network
         A fixed-point network.
-    images : array or tensor, shape (B, *net.input_shape), optional
+    images : Images, optional
         Typical images, as for `lava_aug.simulate`. Without them only the worst case is computed.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
@@ -164,15 +169,15 @@ def plan(
     if net.is_float:
         raise NetworkError("plan: the network computes in floating point, which has no widths to plan")
     steps = check_num_steps(net, num_steps)
-    found = {layer.name: _Extents() for layer in net}
+    extents = {layer.name: _Extents() for layer in net}
     count = 0
     if images is not None:
-        x = Payloads(net, images)
-        count, simulator = len(x), Simulator(net)
-        for batch in batches(x, images_per_batch(net, batch_size), progress):
-            simulator.run(batch, Course(steps), look=lambda layer, a, s, v: found[layer.name].look(layer, a, s, v))
+        x, simulator = Payloads(net, images), Simulator(net)
+        for batch in x.batches(images_per_batch(net, batch_size), progress):
+            simulator.run(batch, Course(steps), look=lambda layer, a, s, v: extents[layer.name].look(layer, a, s, v))
+        count = x.count
     worst = walk(net, INPUT_LEVELS, _worst_current, _worst_payload)
-    layers = (_layer_plan(net, layer, found[layer.name] if count else None, a, steps) for layer, a, _ in worst)
+    layers = (_layer_plan(net, layer, extents[layer.name] if count else None, a, steps) for layer, a, _ in worst)
     return Plan(steps, count, tuple(layers))
 
 
@@ -209,15 +214,15 @@ def _wider(extent: Extent | None, values: Any) -> Extent:
     return (low, high) if extent is None else (min(low, extent[0]), max(high, extent[1]))
 
 
-def _layer_plan(net: Network, layer: Layer, found: _Extents | None, current: int, num_steps: int) -> LayerPlan:
+def _layer_plan(net: Network, layer: Layer, extents: _Extents | None, current: int, num_steps: int) -> LayerPlan:
     neuron, most = layer.neuron, _with_bias(layer, current)
     weights: list[Any] = [c.synapse for c in layer.connections if c.synapse.num_weights]
     made = LayerPlan(
         name=layer.name,
         weight_bits=max(synapse.mantissa_bits for synapse in weights) if weights else None,
-        current=found.current if found else None,
-        v=found.v if found else None,
-        payload=found.payload if found else None,
+        current=extents.current if extents else None,
+        v=extents.v if extents else None,
+        payload=extents.payload if extents else None,
         worst_current=current,
         worst_v=neuron.reach(most, num_steps),
         worst_payload=neuron.wanted(most),

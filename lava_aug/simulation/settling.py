@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
-from lava_aug.core.images import Payloads, Progress, check_network, check_num_steps
+from lava_aug.core.images import Images, Payloads, Progress, check_network, check_num_steps
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import check_labels, check_one_head, split_heads
-from lava_aug.core.texts import counted
-from lava_aug.core.walks import batches, images_per_batch, last, walk
+from lava_aug.core.texts import brief, counted
+from lava_aug.core.walks import images_per_batch, last, walk
 from lava_aug.kernels.batches import largest_magnitude, torch_kernels
 from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.simulation.simulator import torch_device
@@ -29,7 +29,7 @@ MARGIN = 2
 coefficients below the payload's limit: on the way they differ from the mean by rounding, not by a factor."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Settled:
     """The readout after ``num_steps`` time steps.
 
@@ -41,11 +41,18 @@ class Settled:
         Time steps.
     v : numpy.ndarray
         Readout after the last step, ``(B, *readout shape)``, int64: ``simulate(...).v[-1]``, bit for bit.
+    labels : numpy.ndarray or None
+        True classes ``(B,)``, if the images came with them.
     """
 
     network: Network
     num_steps: int
     v: NDArray[Any]
+    labels: NDArray[Any] | None = None
+
+    def __repr__(self) -> str:
+        images, steps = counted(len(self.v), "image"), counted(self.num_steps, "time step")
+        return f"<Settled: {images}, {steps}, v {brief(self.v)}>"
 
     @property
     def logits(self) -> NDArray[Any]:
@@ -63,14 +70,21 @@ class Settled:
         check_one_head(self.network)
         return self.v.argmax(axis=1)
 
-    def accuracy(self, labels: Any) -> float:
-        """Fraction of correct predictions; InputError if there is not one integer label per image."""
-        return float((self.predictions == check_labels(labels, self.predictions.shape)).mean())
+    def accuracy(self, labels: Any = None) -> float:
+        """Fraction of correct predictions, by default those of the labels that came with the images.
+
+        Raises
+        ------
+        InputError
+            If there is not one integer label per image.
+        """
+        expected = check_labels(labels, self.predictions.shape, self.labels)
+        return float((self.predictions == expected).mean())
 
 
 def settle(
     net: Network,
-    images: Any,
+    images: Images,
     num_steps: int | None = None,
     *,
     batch_size: int | None = None,
@@ -83,8 +97,8 @@ def settle(
     ----------
     net : Network
         Augmented neurons with ``vth_lo = -1``, and max pooling, throughout; in fixed point.
-    images : array or tensor, shape (B, *net.input_shape)
-        uint8, or floating point in [0, 1], which is rounded to 255 levels.
+    images : Images
+        As for `simulate`.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     batch_size : int, optional
@@ -114,8 +128,8 @@ def settle(
     x, steps = Payloads(net, images), check_num_steps(net, num_steps)
     size = images_per_batch(net, batch_size)
     settler = _Settler(net, steps, torch_device(device))
-    parts = [settler.run(batch) for batch in batches(x, size, progress)]
-    return Settled(net, steps, np.concatenate(parts))
+    parts = [settler.run(batch) for batch in x.batches(size, progress)]
+    return Settled(net, steps, np.concatenate(parts), x.labels)
 
 
 def check_theorem(net: Network) -> None:

@@ -10,6 +10,7 @@ Potentials stay within 24 bits; where ``v + a`` passes ``2**24`` and is rounded,
 clipped to the same 24-bit limit, since ``|b| <= 2**23``.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -18,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Payloads, Progress, check_callable
+from lava_aug.core.images import Images, Payloads, Progress, check_callable
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output, joined, warn_of_overflows
-from lava_aug.core.walks import batches, images_per_batch
+from lava_aug.core.walks import images_per_batch
 from lava_aug.kernels.batches import largest_magnitude, torch_kernels
 from lava_aug.kernels.counting import EVENTS, LARGEST, FanOut, count, fan_out_of
 from lava_aug.kernels.precision import exact_arithmetic
@@ -37,7 +38,7 @@ are overwritten by the next step."""
 
 def simulate(
     net: Network,
-    images: Any,
+    images: Images,
     num_steps: int | None = None,
     *,
     record: bool | str | Iterable[str] = False,
@@ -56,8 +57,10 @@ def simulate(
     ----------
     net : Network
         What to run.
-    images : array or tensor, shape (B, *net.input_shape)
-        uint8, or floating point in [0, 1], which is rounded to 255 levels.
+    images : Images
+        uint8, or floating point in [0, 1], which is rounded to 255 levels: an array or tensor (B, *net.input_shape); a
+        data set of (image, label); a DataLoader, or another iterable of batches. The latter two are read batch by
+        batch, and their labels, if they have any, are kept in ``Output.labels``.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
     record : bool, str or iterable of str
@@ -82,7 +85,8 @@ def simulate(
     device : str or torch.device
         Where to compute.
     progress : callable, optional
-        Called after every batch with the number of finished images and their total.
+        Called after every batch with the number of finished images and their total, or twice the former as long as the
+        total is unknown.
     look : callable, optional
         Called after every step of every layer; see `Look`.
 
@@ -110,7 +114,8 @@ def simulate(
         net, num_steps, record, presentation=presentation, stop_when=stop_when, counts=counts, readouts=readouts
     )
     simulator = Simulator(net, device)
-    return warn_of_overflows(joined(simulator.run(batch, course, look) for batch in batches(x, size, progress)))
+    out = joined(simulator.run(batch, course, look) for batch in x.batches(size, progress))
+    return warn_of_overflows(out if x.labels is None else dataclasses.replace(out, labels=x.labels))
 
 
 def torch_device(name: str | torch.device) -> torch.device:

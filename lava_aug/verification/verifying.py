@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lava_aug.core.errors import BackendError, InputError, LavaAugError
-from lava_aug.core.images import NUM_RANDOM, Progress, check_network, check_num_steps, payloads, random_images
+from lava_aug.core.images import NUM_RANDOM, Images, Progress, check_network, check_num_steps, payloads, random_images
 from lava_aug.core.network import Network
 from lava_aug.core.results import COUNTS, Output
+from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.experiments.diagnosis import Diagnosis, diagnose
 from lava_aug.netx.networks import load, save
@@ -57,6 +58,11 @@ class Pair:
         """Whether it ran without differences."""
         return not (self.mismatch or self.parameters or self.error or self.left_out)
 
+    @property
+    def result(self) -> str:
+        """In one or two words."""
+        return "equal" if self.equal else "left out" if self.left_out else "failed" if self.error else "different"
+
     def lines(self) -> Iterator[str]:
         """One line, or one for each problem; none if it was skipped."""
         if self.equal:
@@ -70,8 +76,8 @@ class Pair:
             yield f"{SPEC} != {self.name}: {self.mismatch}{lava}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Verification:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Verification(Tabular):
     """What `verify` found; `str` makes a text of it, one line for each pair that is equal.
 
     Attributes
@@ -102,15 +108,29 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        found = dataclasses.asdict(self)
-        for pair, plain in zip(self.pairs, found["pairs"], strict=True):
+        values = dataclasses.asdict(self)
+        for pair, plain in zip(self.pairs, values["pairs"], strict=True):
             plain["equal"] = pair.equal
-        return {"ok": self.ok, **found}
+        return {"ok": self.ok, **values}
+
+    @property
+    def _title(self) -> str:
+        images, steps = counted(self.num_images, "image"), counted(self.num_steps, "time step")
+        return f"{images}, {steps}, {self.num_values:,} values in each pair"
+
+    def _facts(self) -> str:
+        results = ", ".join(f"{pair.name} {pair.result}" for pair in self.pairs)
+        return f"{'ok' if self.ok else 'not ok'}; {SPEC} and {results}; {self._title}"
+
+    def tables(self) -> tuple[Table, ...]:
+        """The pairs, each with its result; and the diagnosis, if there is one."""
+        head = [f"{SPEC} and", "result", "difference"]
+        rows = [[pair.name, pair.result, "; ".join(pair.lines()) if not pair.equal else ""] for pair in self.pairs]
+        pairs = Table(head, rows, self._title, left=head)
+        return (pairs,) if self.diagnosis is None else (pairs, *self.diagnosis.tables())
 
     def __str__(self) -> str:
-        images, steps = counted(self.num_images, "image"), counted(self.num_steps, "time step")
-        title = f"{images}, {steps}, {self.num_values:,} values in each pair"
-        lines = [title, *(line for pair in self.pairs for line in pair.lines()), *self._left_out()]
+        lines = [self._title, *(line for pair in self.pairs for line in pair.lines()), *self._left_out()]
         if len(self.groups) > 1:
             lines.append("agree with each other: " + "; ".join(", ".join(group) for group in self.groups))
         return "\n".join(lines + ([] if self.diagnosis is None else ["", str(self.diagnosis)]))
@@ -134,7 +154,7 @@ class _Task:
 
 def verify(
     net: Network,
-    images: Any = None,
+    images: Images | None = None,
     num_steps: int | None = None,
     *,
     model: nn.Module | None = None,
@@ -154,7 +174,7 @@ def verify(
     ----------
     net : Network
         A fixed-point network.
-    images : array or tensor, shape (B, *net.input_shape), optional
+    images : Images, optional
         uint8, or floating point in [0, 1]; by default those of `random_images`. A few are enough: the specification is
         slow.
     num_steps : int, optional

@@ -12,11 +12,12 @@ from markupsafe import Markup
 from lava_aug import plot
 from lava_aug.core.network import INPUT
 from lava_aug.core.texts import counted, signed
-from lava_aug.experiments.comparison import Comparison
 from lava_aug.plot.drawing import style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from lava_aug.experiments.comparison import Comparison
 
 LARGE, SMALL, SWATCH = (4.6, 3.2), (3.2, 2.2), (0.5, 0.2)
 """Sizes in inches; on a phone, too, a figure is about as wide, so that its letters stay legible."""
@@ -70,23 +71,23 @@ class Group:
     small: bool = False
 
 
-def accuracy_group(comparison: Comparison, prefix: str) -> Group:
+def accuracy_group(comparison: "Comparison", prefix: str) -> Group:
     """Accuracy over everything that it costs."""
     ends = "; ".join(f"{row.title} {100 * row.accuracy[-1]:.2f} % after {row.num_steps}" for row in comparison.rows)
-    found: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    drawings: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         (plot.accuracy_over_steps, {}, f"Accuracy over time steps: {ends}"),
         (plot.accuracy_over_events, {}, "Accuracy over events per image"),
         (plot.pareto, {}, "Pareto front of accuracy and events; at its points, the number of steps"),
         (plot.pareto, {"against": "energy"}, "Pareto front of accuracy and energy; at its points, the number of steps"),
     ]
     if any(row.exits for row in comparison.rows):
-        found.append((plot.early_exit, {}, "Accuracy over mean steps, if an image ends once the margin suffices"))
+        drawings.append((plot.early_exit, {}, "Accuracy over mean steps, if an image ends once the margin suffices"))
     figures = tuple(
         Figure(
             drawn(lambda ax, draw=draw, options=options: draw(comparison, ax, **options), LARGE, alt, f"{prefix}a{i}"),
             alt.partition(":")[0] + ".",
         )
-        for i, (draw, options, alt) in enumerate(found)
+        for i, (draw, options, alt) in enumerate(drawings)
     )
     ann = {"color": "black", "linestyle": "--", "linewidth": 1}
     front = {"color": "black", "linewidth": 1}
@@ -99,7 +100,7 @@ def accuracy_group(comparison: Comparison, prefix: str) -> Group:
     return Group("accuracy", "Accuracy and its cost", text, key, figures)
 
 
-def coefficient_group(comparison: Comparison, prefix: str) -> Group:
+def coefficient_group(comparison: "Comparison", prefix: str) -> Group:
     """How large the spikes of every layer are."""
     figures = tuple(
         Figure(
@@ -117,7 +118,7 @@ def coefficient_group(comparison: Comparison, prefix: str) -> Group:
     return Group("coefficients", "Spike coefficients by layer", text, row_key(comparison, prefix + "k"), figures, True)
 
 
-def raster_group(comparison: Comparison, prefix: str) -> Group:
+def raster_group(comparison: "Comparison", prefix: str) -> Group:
     """The spikes of one image."""
     figures = tuple(
         Figure(
@@ -142,7 +143,7 @@ def raster_group(comparison: Comparison, prefix: str) -> Group:
     return Group("raster", "Spikes of one image", text, key, figures, True)
 
 
-def _coefficients(comparison: Comparison) -> Iterator[tuple[str, dict[str, Any]]]:
+def _coefficients(comparison: "Comparison") -> Iterator[tuple[str, dict[str, Any]]]:
     """Of every layer that fires: row to coefficients, all rows everywhere, so that their colours are the same."""
     longest = sorted(comparison.rows, key=lambda row: -len(row.layers))
     for name in dict.fromkeys(name for row in longest for name in row.layers if name != INPUT):
@@ -163,7 +164,7 @@ def _described(counts: dict[str, Any]) -> str:
     return "; ".join(f"{title} from {signed(min(c))} to {signed(max(c))}" for title, c in counts.items() if c)
 
 
-def row_key(comparison: Comparison, prefix: str) -> tuple[Figure, ...]:
+def row_key(comparison: "Comparison", prefix: str) -> tuple[Figure, ...]:
     """Line and marker of every row."""
     return tuple(
         Figure(swatch(style_of(index), f"{prefix}s{index}"), row.title) for index, row in enumerate(comparison.rows)

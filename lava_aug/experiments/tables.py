@@ -1,57 +1,26 @@
-"""The tables of a report, as texts."""
+"""The tables of a comparison and of its report."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from lava_aug.core.tables import Table
 from lava_aug.core.texts import counted
-from lava_aug.experiments.comparison import UNTIL, Comparison, Row, powers_of_two
+from lava_aug.experiments.rows import Row
+
+if TYPE_CHECKING:
+    from lava_aug.experiments.comparison import Comparison
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table, and what is written above and below it.
-
-    Attributes
-    ----------
-    name : str
-        For links within the page.
-    caption : str
-        Above it.
-    head : sequence of str
-        Titles of the columns.
-    rows : sequence of sequence of str
-        Cells; the first one of a row is its title.
-    note : str
-        Below it.
-    words : bool
-        Whether its cells are words instead of numbers.
-    """
-
-    name: str
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    words: bool = False
-
-
-def headline(comparison: Comparison) -> list[Table]:
-    """Accuracies by number of steps, and what it takes to stay close to the ANN."""
-    steps = powers_of_two(max(row.num_steps for row in comparison.rows))
-    (_, *head), *rows = ([title, *cells[:-2]] for title, *cells in comparison.cells(steps))
-    cost_head, *costs = comparison.costs()
-    return [
-        Table("accuracies", "Accuracy (%) by number of time steps", ["case", *head], rows),
-        Table("costs", "What it takes to stay close to the ANN", ["case", *cost_head[1:]], costs, UNTIL),
-    ]
-
-
-def layers(comparison: Comparison) -> list[Table]:
+def layers(comparison: "Comparison") -> list[Table]:
     """Of every row: what its layers do for an image, in all steps together."""
     head = ["layer", "neurons", "events", "sum of |s|", "operations", "events per neuron"]
     return [
-        Table(f"layers-{index}", f"{row.title}, {counted(row.num_steps, 'time step')}", head, list(_layers(row)))
+        Table(
+            head,
+            list(_layers(row)),
+            caption=f"{row.title}, {counted(row.num_steps, 'time step')}",
+            name=f"layers-{index}",
+        )
         for index, row in enumerate(comparison.rows)
     ]
 
@@ -59,23 +28,23 @@ def layers(comparison: Comparison) -> list[Table]:
 def _layers(row: Row) -> Iterator[list[str]]:
     for name, layer in row.layers.items():
         events = float(layer.events.sum())
-        counts = (number(float(found.sum())) for found in (layer.events, layer.spike_sum, layer.synops))
+        counts = (number(float(steps.sum())) for steps in (layer.events, layer.spike_sum, layer.synops))
         yield [name, f"{layer.neurons:,}", *counts, number(events / max(1, layer.neurons))]
 
 
-def cases(comparison: Comparison) -> Table:
+def cases(comparison: "Comparison") -> Table:
     """How every row was made."""
     rows = [[row.title, _options(row), f"{row.overflows:,}", f"{row.seconds:,.1f}"] for row in comparison.rows]
     head = ["case", "options", "overflows", "simulation (s)"]
     note = "Overflows: membrane potentials and spikes that were clipped, over all images and steps."
-    return Table("cases", "Options of every case", head, rows, note, words=True)
+    return Table(head, rows, "Options of every case", note, left=head, name="cases")
 
 
 def _options(row: Row) -> str:
     return ", ".join(f"{name} {text(value)}" for name, value in flat(row.options)) or "-"
 
 
-def configuration(comparison: Comparison) -> Table:
+def configuration(comparison: "Comparison") -> Table:
     """What was run, on what, and with which versions."""
     facts = [
         ["data", comparison.data],
@@ -85,12 +54,13 @@ def configuration(comparison: Comparison) -> Table:
         ["ANN's energy", f"{number(comparison.ann_energy)} nJ per image, an estimate"],
         *([name, text(value)] for name, value in flat(comparison.configuration)),
     ]
-    return Table("configuration", "Data and versions", ["what", "value"], facts, words=True)
+    head = ["what", "value"]
+    return Table(head, facts, "Data and versions", left=head, name="configuration")
 
 
-def flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(mapping: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """The entries of mappings in mappings, as ("outer.inner", value)."""
-    for name, value in found.items():
+    for name, value in mapping.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{name}.")
         else:

@@ -1,0 +1,292 @@
+"""Images in the forms in which they come: arrays, data sets of (image, label), DataLoaders, iterables of batches."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lava_aug.core.errors import InputError
+from lava_aug.core.texts import counted
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Indexed(Protocol):
+    """A data set: elements by their number."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+Images: TypeAlias = Union[NDArray[Any], "torch.Tensor", Sequence[Any], Indexed, Iterable[Any]]
+"""Images, with or without labels, as all functions take them that take images:
+
+- an array or tensor ``(B, *shape)``, or a list of images: arrays, tensors, PIL images, nested lists of numbers;
+- a pair of such and of integer labels ``(B,)``;
+- a data set, whose elements are images or (image, label), or a list of (image, label);
+- a DataLoader, or another iterable of batches, each images or (images, labels).
+"""
+
+PLAIN = (bool, int, float, complex, str, np.generic)
+"""What numpy makes an array of by itself, from lists of lists."""
+
+DEEPEST = 64
+"""Most axes of an array in numpy."""
+
+
+class Batch(NamedTuple):
+    """Images ``(B, *shape)`` and, if they came with them, their labels ``(B,)``."""
+
+    images: NDArray[Any]
+    labels: NDArray[Any] | None
+
+
+class Stream:
+    """Images, and labels if they come with them, batch by batch.
+
+    Arrays are there as a whole. Data sets and iterables are read when they are needed, in their own order.
+
+    Parameters
+    ----------
+    data : Images
+        The images.
+    where : str
+        What errors call them.
+    axes : int, optional
+        Of one image, if that is known: then an iterable may also give one image at a time.
+
+    Attributes
+    ----------
+    whole : Batch or None
+        The images, if they are there as a whole.
+    count : int or None
+        How many images there are, if that is known.
+
+    Raises
+    ------
+    InputError
+        If there are no such images; where they are read, once they are.
+    """
+
+    def __init__(self, data: Images, where: str, axes: int | None = None) -> None:
+        self.where, self._data, self._axes = where, data, axes
+        self._of_samples = _is_indexed(data) or _is_iterable_dataset(data)
+        self.whole = self._whole(data)
+        self.count = _count(data) if self.whole is None else len(self.whole.images) if self.whole.images.ndim else 0
+
+    def _whole(self, data: Any) -> Batch | None:
+        if _is_pair(data):
+            images = as_numpy(data[0], self.where)
+            labels = _as_labels(data[1], images)
+            if labels is not None:
+                return Batch(images, labels)
+        return Batch(as_numpy(data, self.where), None) if _is_array(data) else None
+
+    def _items(self) -> Iterable[Any]:
+        data: Any = self._data
+        # A data set need not be iterable, nor end with an IndexError.
+        return (data[index] for index in range(len(data))) if _is_indexed(data) else data
+
+    def _pieces(self) -> Iterator[Batch]:
+        """As they come."""
+        kind = None
+        for item in self._items():
+            image, label = _halves(item)
+            images = as_numpy(image, self.where)
+            images = images[None] if self._is_sample(images, label) else images
+            if not images.ndim:
+                raise InputError(f"{self.where}: expected images, or batches of them, found a number")
+            kind = kind or (images.shape[1:], images.dtype)
+            self._check_alike(kind, images)
+            yield Batch(images, _as_labels(label, images))
+
+    def _is_sample(self, images: NDArray[Any], label: Any) -> bool:
+        """Whether something is one image, not a batch."""
+        if self._axes is not None:
+            return images.ndim == self._axes
+        return np.ndim(label) == 0 if label is not None else self._of_samples
+
+    def _check_alike(self, kind: tuple[tuple[int, ...], np.dtype[Any]], images: NDArray[Any]) -> None:
+        shape, dtype = kind
+        if images.shape[1:] != shape:
+            shapes = sorted({shape, images.shape[1:]})
+            raise InputError(f"{self.where}: batches hold images of different shapes: {shapes}")
+        if images.dtype != dtype:
+            types = " and ".join(sorted(map(str, {dtype, images.dtype})))
+            raise InputError(f"{self.where}: expected batches of one type, found {types}")
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Successive images, ``size`` in each batch, fewer in the last one."""
+        if self.whole is not None:
+            images, labels = self.whole
+            for start in range(0, len(images), size):
+                rows = slice(start, start + size)
+                yield Batch(images[rows], None if labels is None else labels[rows])
+            return
+        waiting: list[Batch] = []
+        for piece in self._pieces():
+            waiting.append(piece)
+            while sum(len(batch.images) for batch in waiting) >= size:
+                images, labels = _joined(waiting)
+                yield Batch(images[:size], None if labels is None else labels[:size])
+                rest = Batch(images[size:], None if labels is None else labels[size:])
+                waiting = [rest] if len(rest.images) else []
+        if waiting:
+            yield _joined(waiting)
+
+    def all(self) -> Batch:
+        """All images at once; none if there are none."""
+        if self.whole is not None:
+            return self.whole
+        pieces = list(self._pieces())
+        return _joined(pieces) if pieces else Batch(np.zeros((0,)), None)
+
+
+def joined_labels(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """Labels of successive batches, if all have them."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known and len(known) == len(parts) else None
+
+
+def _joined(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    return Batch(np.concatenate([part.images for part in parts]), joined_labels([part.labels for part in parts]))
+
+
+def _is_array(data: Any) -> bool:
+    """Whether something is images as a whole, or nothing that could be read piece by piece."""
+    if isinstance(data, (list, tuple)):
+        return not (data and _is_pair(data[0]))
+    if hasattr(data, "shape") or hasattr(data, "getbands") or hasattr(data, "__array__"):
+        return True
+    return isinstance(data, (str, bytes, Mapping)) or not (isinstance(data, Iterable) or _is_indexed(data))
+
+
+def _is_pair(data: Any) -> bool:
+    """Whether something is (image, label), or (images, labels): an array or a picture, and integers."""
+    if not isinstance(data, (list, tuple)) or len(data) != 2:
+        return False
+    if _label_type(data[1]) not in "iu":
+        return False
+    axes = 2 if hasattr(data[0], "getbands") else len(getattr(data[0], "shape", ()))
+    return axes > np.ndim(data[1]) and np.ndim(data[1]) < 2
+
+
+def _label_type(label: Any) -> str:
+    """numpy's letter for the kind of elements."""
+    try:
+        return as_numpy(label, "labels").dtype.kind
+    except InputError:
+        return "-"
+
+
+def _halves(item: Any) -> tuple[Any, Any]:
+    """Image and label of an element of a data set, or images and labels of a batch; others have none."""
+    if not isinstance(item, (list, tuple)) or len(item) == 0:
+        return item, None
+    image, *others = item
+    return image, others[0] if others and _label_type(others[0]) in "iu" else None
+
+
+def _as_labels(label: Any, images: NDArray[Any]) -> NDArray[Any] | None:
+    """Labels, one for each image; None if something else came with the images."""
+    if label is None or not images.ndim:
+        return None
+    labels = np.atleast_1d(as_numpy(label, "labels"))
+    return labels if labels.shape == images.shape[:1] and labels.dtype.kind in "iu" else None
+
+
+def _is_indexed(data: Any) -> bool:
+    """Whether something is a data set whose elements have numbers; torch's others only seem to."""
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
+
+
+def _is_iterable_dataset(data: Any) -> bool:
+    return any(kind.__name__ == "IterableDataset" for kind in type(data).__mro__)
+
+
+def _count(data: Any) -> int | None:
+    """How many images a data set or a DataLoader gives, if it says so."""
+    try:
+        if _is_indexed(data):
+            return len(data)
+        size = len(data.sampler)
+        return size // data.batch_size * data.batch_size if data.drop_last else size
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
+
+
+def as_numpy(values: Any, where: str) -> NDArray[Any]:
+    """A numpy array of numbers from an array, a torch tensor, a PIL image, or lists of these or of numbers.
+
+    Whatever is not the array itself becomes one with the same values: sparse tensors are filled with zeros, bfloat16
+    becomes float32, PIL images of mode L or RGB become ``(C, H, W)``. Strides are positive, bytes in the usual order.
+
+    Raises
+    ------
+    InputError
+        If that cannot be, or values are masked.
+    """
+    try:
+        array = _array(values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except Exception as error:  # it depends on where they come from
+        raise InputError(f"{where}: expected an array or tensor: {error}") from error
+    if array.dtype.kind == "O":
+        raise InputError(f"{where}: expected an array, a tensor or a list of them, found {_kind(values)}")
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array if min(array.strides, default=0) >= 0 else np.ascontiguousarray(array)
+
+
+def _kind(values: Any) -> str:
+    return f"{type(values).__name__} of objects" if hasattr(values, "dtype") else type(values).__name__
+
+
+def _array(values: Any) -> NDArray[Any]:
+    if hasattr(values, "detach"):
+        return _of_tensor(values)
+    if hasattr(values, "getbands"):
+        return _of_picture(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"expected numbers, found {counted(np.ma.count_masked(values), 'masked value')}; fill them")
+    if isinstance(values, (list, tuple)) and not isinstance(_first(values), PLAIN):
+        return _stacked([_array(value) for value in values])
+    return np.asarray(values)
+
+
+def _first(values: Any) -> Any:
+    """The first element that is no list, or 0."""
+    for _ in range(DEEPEST):
+        if not isinstance(values, (list, tuple)):
+            return values
+        values = values[0] if values else 0
+    return 0
+
+
+def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    types = sorted({str(part.dtype) for part in parts})
+    if len(types) > 1:
+        raise InputError(f"expected a list of arrays of one type, found {' and '.join(types)}")
+    return np.stack(parts)
+
+
+def _of_tensor(tensor: Any) -> NDArray[Any]:
+    import torch
+
+    values = tensor.detach()
+    values = values if values.layout == torch.strided else values.to_dense()
+    if values.is_floating_point() and values.dtype not in (torch.float16, torch.float32, torch.float64):
+        values = values.to(torch.float32)  # of formats that numpy does not have, all of which it holds
+    return values.cpu().resolve_conj().resolve_neg().numpy()
+
+
+def _of_picture(image: Any) -> NDArray[Any]:
+    if image.mode not in ("L", "RGB"):
+        raise InputError(f"expected PIL images of mode 'L' or 'RGB', found {image.mode!r}; use convert('RGB') on it")
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,0 +1,12 @@
+"""The neurons of a `Network` built by hand."""
+
+from lava_aug.core.neurons import (
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    MaxPoolNeuron,
+    Neuron,
+    RateNeuron,
+    ReadoutNeuron,
+)
+
+__all__ = ["AugmentedNeuron", "DoubleThresholdNeuron", "MaxPoolNeuron", "Neuron", "RateNeuron", "ReadoutNeuron"]

@@ -1,0 +1,2 @@
+from .files import export as export
+from .files import load as load
