@@ -293,7 +293,7 @@ def test_replace_changes_a_copy_and_checks_it() -> None:
 
 def test_repr_is_short() -> None:
     assert repr(Other(label="a", values=np.zeros((3, 4)))) == "Other(label='a', values=<float32 (3, 4)>)"
-    assert repr(Other(flag=True, size=(2, 2))) == "Other(flag=True, size=(2, 2))"
+    assert repr(Other(flag=True, size=2)) == "Other(flag=True, size=(2, 2))"  # pyright: ignore[reportArgumentType]
     assert len(repr(Other(label="a" * 4000))) < 150
 
 
