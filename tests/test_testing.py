@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lava_aug.testing.leftovers import check_leftovers, children, nothing_left
+from lava_aug.testing.leftovers import check_leftovers, children, leftovers, nothing_left
 from lava_aug.testing.traces import Trace, assert_traces_equal
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,7 @@ def test_a_child_that_stays_is_named() -> None:
     try:
         assert any("sleep 600" in text for text in children())
         with pytest.raises(AssertionError, match=rf"left behind: process {child.pid} \(sleep 600\); stop\(\) every"):
-            check_leftovers({text for text in children() if "sleep 600" not in text}, patience=0.1)
+            check_leftovers({text for text in leftovers() if "sleep 600" not in text}, patience=0.1)
     finally:
         child.kill()
         child.wait()
