@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from examples import weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, images_for, layer, networks, payloads_for, small_net
+from torch import nn
 
+from lava_aug.conversion.converter import convert
 from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.results import COUNTS, Output, joined
+from lava_aug.experiments.ann import ann_logits
+from lava_aug.experiments.diagnosis import diagnose
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 
@@ -107,7 +112,22 @@ def wide_net() -> Network:
     return Network(input_shape=(2048,), layers=(layer("out", INPUT, Dense(weight=weights(3, 2048, largest=9))),))
 
 
+def converted(images: Any) -> tuple[Network, nn.Module]:
+    """A network for such images, from its model, whose ranges are those of all images."""
+    torch.manual_seed(0)
+    model = nn.Linear(2048, 3).eval()
+    return convert(model, images, percentile=100), model
+
+
+def diagnosed(images: Any) -> list[float]:
+    net, model = converted(images[:20])
+    return [layer.total for layer in diagnose(net, model, images, 2, batch_size=50).layers]
+
+
 FUNCTIONS: dict[str, Callable[[Network, Any], Any]] = {
+    "convert": lambda net, x: converted(x)[0].readout.quantum,
+    "diagnose": lambda net, x: diagnosed(x),
+    "ann_logits": lambda net, x: ann_logits(converted(x[:20])[1], x, 50),
     "simulate": lambda net, x: simulate(net, x, 8, counts="sum", readouts="last", batch_size=50).v[-1],
     "settle": lambda net, x: settle(net, x, 8, batch_size=50).v,
 }
