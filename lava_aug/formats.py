@@ -7,7 +7,7 @@ to add one. What reads and writes is imported when it is used.
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
@@ -64,8 +64,8 @@ def file_format(cls: FormatType) -> FormatType:
 
 def options_of(function: Callable[..., Any] | None) -> dict[str, Option]:
     """The options of a format's `read` or `write`: those parameters that are ``Annotated`` with their help."""
-    parameters = {} if function is None else inspect.signature(function).parameters
     found: dict[str, Option] = {}
+    parameters: Mapping[str, Any] = {} if function is None else inspect.signature(function).parameters
     for name, parameter in parameters.items():
         if get_origin(parameter.annotation) is Annotated:
             kind, text = get_args(parameter.annotation)

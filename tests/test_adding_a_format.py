@@ -52,7 +52,7 @@ def test_the_tests_of_all_formats_pass_with_it(copy: Path) -> None:
     )
     count = re.search(r"^(\d+) passed, \d+ deselected", found, re.MULTILINE)
     assert count is not None, found
-    assert int(count[1]) >= 8, found
+    assert int(count[1]) >= 5, found
 
 
 def test_the_command_runs_and_has_its_place(copy: Path) -> None:

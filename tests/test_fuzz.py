@@ -19,7 +19,7 @@ from lava_aug.core.network import INPUT, Network
 from lava_aug.core.spec import every, offending
 from lava_aug.core.synapse import absolute_sum
 from lava_aug.core.texts import brief
-from lava_aug.netx.foreign import load as load_netx
+from lava_aug.netx import foreign
 from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
 from lava_aug.netx.hdf5_raw import RawFile
 from lava_aug.netx.layers import Cuba
@@ -188,12 +188,12 @@ def test_a_text_that_claims_to_be_long(valid: list[Path], tmp_path: Path) -> Non
     data[offset : offset + 4] = b"\xff" * 4
     path.write_bytes(data)
     with pytest.raises(FileError, match=r"neuron: 'type': a text of 4,294,967,295 bytes, expected at most 4,096"):
-        load_netx(path)
+        foreign.load(path)
     with h5py.File(path, "r+") as file:
         del file["layer/1/neuron/type"]
         file.create_dataset("layer/1/neuron/type", shape=(), dtype=h5py.string_dtype())
     with pytest.raises(FileError, match="expected the texts of 'type' in one piece"):
-        load_netx(path)
+        foreign.load(path)
 
 
 def damage_heap(path: Path) -> None:
@@ -211,12 +211,12 @@ def test_a_heap_that_hdf5_does_not_return_from(valid: list[Path], tmp_path: Path
     path = tmp_path / "a.net"
     path.write_bytes(next(p for p in valid if p.name == "CUBA.net").read_bytes())
     damage_heap(path)
-    assert load_netx(path) == fuzz.stock_network(Cuba)  # the texts before the free space are whole
+    assert foreign.load(path) == fuzz.stock_network(Cuba)  # the texts before the free space are whole
     with h5py.File(path, "r+") as file:
         weight_in(file)
     damage_heap(path)
     with pytest.raises(FileError, match=r"layer 1 \(conv\): dataset 'weight' refers to another file"):
-        load_netx(path)
+        foreign.load(path)
 
 
 def weight_in(file: Any) -> None:

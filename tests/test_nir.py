@@ -553,4 +553,4 @@ def test_export_writes_the_graph_and_says_what_is_lost(
     assert printed.endswith("Wrote small.nir.\n")
     assert la.nir.load("small.nir") == small_net()
     assert run("export", "small.net", "--to", "onnx", "-o", "small.onnx") == 2
-    assert "--to 'onnx': expected one of nir" in capsys.readouterr().err
+    assert "--to 'onnx': expected one of lava-aug, nir, netx-sdnn" in capsys.readouterr().err

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from lava_aug.commands.cli import app
 from lava_aug.core.errors import FileError, InputError, NetworkError
 from lava_aug.formats import read_network
+from lava_aug.netx import foreign
 from lava_aug.netx.foreign import NetxNetwork
-from lava_aug.netx.foreign import load as load_netx
 from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
 from lava_aug.netx.networks import load, save
 from lava_aug.netx.requantization import stock_weights
@@ -32,13 +32,13 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(neuron: type, tmp_path: Path) -> None:
     net = stock_network(neuron)
     net.write(tmp_path / "a.net")
-    assert load_netx(tmp_path / "a.net") == read_network(tmp_path / "a.net") == net
+    assert foreign.load(tmp_path / "a.net") == read_network(tmp_path / "a.net") == net
     assert net.shapes == ((1, 6, 5), (2, 4, 3), (24,), (3,), (2,))
     assert (net.input_shape, net.output_shape, len(net.processing)) == ((1, 6, 5), (2,), 4)
 
 
 def test_summary(path: Path) -> None:
-    assert load_netx(path).summary().split("\n") == [
+    assert foreign.load(path).summary().split("\n") == [
         "lava-dl network, 16 time steps per sample",
         "layer  type                           neuron         shape  neurons  vth  weights",
         "---------------------------------------------------------------------------------",
@@ -53,13 +53,13 @@ def test_summary(path: Path) -> None:
 
 def test_rows_may_be_written_with_ones_and_kernels_with_time(path: Path) -> None:
     """As older exports are."""
-    expected = load_netx(path)
+    expected = foreign.load(path)
     with h5py.File(path, "r+") as file:
         weight = np.asarray(file["layer/1/weight"], np.float32)
         _replace("layer/1/weight", weight[..., None])(file)
         _replace("layer/1/neuron/type", "LOIHI")(file)
         _replace("layer/3/weight", np.asarray(file["layer/3/weight"], np.float32).ravel())(file)
-    found = load_netx(path)
+    found = foreign.load(path)
     assert found.layers[1].neuron != expected.layers[1].neuron
     assert found.layers[3] == expected.layers[3]
     np.testing.assert_array_equal(found.layers[1].weight, expected.layers[1].weight)  # pyright: ignore
@@ -67,20 +67,41 @@ def test_rows_may_be_written_with_ones_and_kernels_with_time(path: Path) -> None
         with h5py.File(path, "r+") as file:
             _replace("layer/3/shape", shape)(file)
         if right:
-            assert load_netx(path).shapes[3] == (3,)
+            assert foreign.load(path).shapes[3] == (3,)
         else:
             with pytest.raises(FileError, match=r"layer 3 \(dense\)"):
-                load_netx(path)
+                foreign.load(path)
+
+
+def test_texts_may_be_arrays_of_one_and_have_any_length(path: Path) -> None:
+    """As lava-dl writes them, and we once did."""
+    expected = foreign.load(path)
+    with h5py.File(path, "r+") as file:
+        _replace("layer/1/neuron/type", np.array([b"CUBA"]))(file)
+        _replace("layer/1/type", np.array([b"conv"]))(file)
+        _replace("layer/3/neuron/type", "CUBA")(file)
+    assert foreign.load(path) == expected
+
+
+def test_weights_that_float32_has_not_are_written_as_integers(tmp_path: Path) -> None:
+    for largest, kind in (((1 << 24) - 1, np.float32), ((1 << 24) + 1, np.int32)):
+        net = stock_network(Cuba)
+        conv = net.layers[1].replace(weight=np.full((2, 1, 3, 3), largest))
+        net.replace(layers=(net.layers[0], conv, *net.layers[2:])).write(tmp_path / "a.net")
+        found = foreign.load(tmp_path / "a.net").layers[1]
+        assert found == conv
+        with h5py.File(tmp_path / "a.net") as file:
+            assert file["layer/1/weight"].dtype == kind  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_only_the_first_layers(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         _replace("layer/4/type", np.array([b"average"]))(file)
     with pytest.raises(FileError, match=r"layer 4 \(average\): stock netx does not run layers of this type.*=4"):
-        load_netx(path)
-    assert load_netx(path, num_layers=4).output_shape == (3,)
+        foreign.load(path)
+    assert foreign.load(path, num_layers=4).output_shape == (3,)
     with pytest.raises(InputError, match="num_layers: expected an integer of at least 1, found 0"):
-        load_netx(path, 0)
+        foreign.load(path, 0)
 
 
 def _replace(name: str, value: Any) -> Callable[[Any], None]:
@@ -179,7 +200,7 @@ def test_what_stock_netx_drops_or_crashes_on_is_named(case: str, path: Path) -> 
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(FileError, match=re.escape(message)) as caught:
-        load_netx(path)
+        foreign.load(path)
     assert str(path) in str(caught.value)
 
 
@@ -212,7 +233,7 @@ def test_sigma_delta_that_netx_would_not_run(case: str, tmp_path: Path) -> None:
             _replace("layer/3/bias", [1, 2, 3])(file)
             message = f"{DENSE}: bias: neurons with sigma_output take none"
     with pytest.raises(FileError, match=re.escape(message)):
-        load_netx(path)
+        foreign.load(path)
 
 
 LIF = Cuba(vth=1, current_decay=0, voltage_decay=0)

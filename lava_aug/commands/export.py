@@ -1,4 +1,4 @@
-"""The command ``export``: converted networks in the formats of other tools."""
+"""The command ``export``: networks in other formats, whose options it takes from `lava_aug.formats`."""
 
 import inspect
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
     **options: Any,
 ) -> None:
-    """Write a network in the format of another tool."""
+    """Write a network in another format: for other tools, or, if it comes from one of them, for lava-aug."""
     if to not in WRITERS:
         raise InputError(f"--to {to!r}: expected one of {', '.join(WRITERS)}")
     taken = options_of(WRITERS[to])

@@ -78,7 +78,7 @@ def simulate(
     net = la.read_network(network)
     x, y = read_images(images, labels)
     if not isinstance(net, la.Network):
-        _report_netx(la.netx.simulate(net, x, num_steps), y, output, json)
+        _report_netx(net, la.netx.simulate(net, x, num_steps), y, output, json)
         return
     with bar("simulating") as progress:
         result = la.simulate(
@@ -118,7 +118,7 @@ def run(
     if not isinstance(net, la.Network):
         with bar("running on Lava"):
             found = la.netx.run(net, x, num_steps, timeout=timeout)
-        _report_netx(found, y, output, json)
+        _report_netx(net, found, y, output, json)
         return
     try:
         with bar("running on Lava") as progress:
@@ -130,31 +130,34 @@ def run(
     _report(result, y, output, json)
 
 
-def _report_netx(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
-    """Accuracy, and events of every layer per input, of a network of stock netx; what it sends, step by step."""
+def _report_netx(net: Any, result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
+    """Accuracy, and events of every layer per input, of a network for netx; of lava-dl's, all that it sends."""
     found = result.to_dict(labels)
     if output is not None:
         events = {f"events/{name}": counts for name, counts in result.events.items()}
         write_arrays(output, {"sent": result.sent, "predictions": result.predictions, **events})
     if json:
-        print_json(found)
+        print_json(found if net.exported else {**found, "sent": result.sent})
         return
-    title = counted(result.num_inputs, "input") + (
-        f", accuracy {100 * found['accuracy']:.2f} %" if labels is not None else ""
-    )
+    accuracy = "" if labels is None else f", accuracy {100 * found['accuracy']:.2f} %"
     rows = [[name, f"{events / result.num_inputs:,.1f}"] for name, events in found["events"].items()]
+    title = f"{counted(result.num_inputs, 'input')}{accuracy}"
     print_table(Table(["layer", "events per input"], rows, title))
-    head = ["step", "non-zero", "sum", "least", "largest"]
-    steps = [
-        [str(t), *(f"{value:,}" for value in (np.count_nonzero(row), row.sum(), row.min(), row.max()))]
-        for t, row in enumerate(result.sent[:SHOWN_STEPS], start=1)
-    ]
-    more = [["…", *[""] * (len(head) - 1)]] * (len(result.sent) > SHOWN_STEPS)
-    size = "x".join(map(str, result.sent.shape[1:]))
-    title = f"output {size}, {counted(len(result.sent), 'time step')}"
-    print_table(Table(head, [*steps, *more], title, f"{np.count_nonzero(result.sent):,} non-zero in all"))
+    if not net.exported:
+        _print_steps(result.sent)
     if output is not None:
         tell(f"Wrote {output}.")
+
+
+def _print_steps(sent: NDArray[Any]) -> None:
+    """What the last layer sends, step by step."""
+    head, rows = ("step", "non-zero", "sum", "least", "largest"), list[list[str]]()
+    for t, row in enumerate(sent[:SHOWN_STEPS], start=1):
+        rows.append([str(t), *(f"{value:,}" for value in (np.count_nonzero(row), row.sum(), row.min(), row.max()))])
+    if len(sent) > SHOWN_STEPS:
+        rows.append(["…", *[""] * 4])
+    title = f"output {'x'.join(map(str, sent.shape[1:]))}, {counted(len(sent), 'time step')}"
+    print_table(Table(head, rows, title, f"{np.count_nonzero(sent):,} non-zero in all"))
 
 
 def _report(result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:

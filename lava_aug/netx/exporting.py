@@ -203,24 +203,21 @@ def _hidden(
         exact = found.constant * gain / INPUT_GAIN
         beta = np.rint(exact).astype(np.int64)
         bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * found.reach)
-    source = net.shapes[layer.connections[0].source]
     v_th = round(threshold * gain * found.reach / INPUT_GAIN)
-    synapse = windowed(net[layer.name].connections[0].synapse, source)
+    synapse = windowed(net[layer.name].connections[0].synapse, net.shapes[layer.connections[0].source])
     parameters = dict(stored(synapse.replace(weight=weight)))
     shape, neuron = net.shapes[layer.name], SigmaDelta(vth=v_th)
     stock = AS_NETX[type(synapse)](**parameters, shape=shape, bias=beta, neuron=neuron)
-    scale = INPUT_GAIN * gain / before
-    report = RequantizedLayer(
-        name=layer.name,
-        gain=gain,
-        largest_weight=int(np.abs(weight).max()),
-        previous_weight=int(layer.connections[0].synapse.largest_weight),
-        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
-        bias_error=bias_error,
-        largest_message=round(gain * found.reach),
-        threshold=v_th,
-    )
-    return stock, report
+    error = relative_error(found.matrix, weight, INPUT_GAIN * gain / before)
+    return stock, _report(layer, weight, error, gain, bias_error, gain * found.reach, v_th)
+
+
+def _report(
+    layer: Layer, weight: NDArray[Any], error: float, gain: float, bias_error: float, message: float, v_th: int = 0
+) -> RequantizedLayer:
+    """What the weights of a layer have become, from their squared error."""
+    largest, previous = int(np.abs(weight).max()), int(layer.connections[0].synapse.largest_weight)
+    return RequantizedLayer(layer.name, gain, largest, previous, math.sqrt(error), bias_error, round(message), v_th)
 
 
 def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[NDArray[Any], float]:
@@ -247,16 +244,8 @@ def _readout(
         wanted *= LESS
     else:
         raise _no_weights(net.readout)
-    report = RequantizedLayer(
-        name=net.readout.name,
-        gain=scale * gain,
-        largest_weight=int(np.abs(weight).max()),
-        previous_weight=int(net.readout.connections[0].synapse.largest_weight),
-        weight_error=math.sqrt(relative_error(found.matrix, weight, scale)),
-        bias_error=bias_error,
-        largest_message=round(scale * gain * found.swing),
-        threshold=0,
-    )
+    error, gain = relative_error(found.matrix, weight, scale), scale * gain
+    report = _report(net.readout, weight, error, gain, bias_error, gain * found.swing)
     neuron = SigmaDelta(vth=0, sums=True)
     return [*layers, NetxDense(weight=whole, shape=net.shapes[net.readout.name], neuron=neuron)], report
 

@@ -17,7 +17,7 @@ import numpy as np
 from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
 from numpy.typing import NDArray
 
-from lava_aug.core.errors import FileError, InputError, LavaAugError, SpecError
+from lava_aug.core.errors import ExportWarning, FileError, InputError, LavaAugError, SpecError
 from lava_aug.core.files import is_file
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.core.texts import brief
@@ -263,14 +263,14 @@ class Reader:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Generator[Reader, None, None]:
-    """A file to read; what goes wrong meanwhile is a FileError that names it, but for wrong arguments and warnings."""
+    """A file to read; what goes wrong meanwhile is a FileError that names it, but for wrong arguments, and warnings."""
     target = Path(path)
     if not is_file(target):
         raise FileError(f"{str(target)!r}: no such file")
     try:
         with h5py.File(target, "r") as file:
             yield Reader(file, "file")
-    except (InputError, Warning):
+    except (InputError, ExportWarning):
         raise
     except LavaAugError as error:
         raise FileError(f"{str(target)!r}: {error}") from None

@@ -1,5 +1,6 @@
 """Networks of lava-dl's: the same output as stock netx gives with stock models, bit for bit."""
 
+import json
 import re
 import subprocess
 import sys
@@ -21,8 +22,8 @@ from lava_aug.commands.cli import app
 from lava_aug.core.errors import InputError
 from lava_aug.lava.run_configs import FastSimCfg
 from lava_aug.lava.supervision import supervise
+from lava_aug.netx import foreign
 from lava_aug.netx.foreign import NetxNetwork
-from lava_aug.netx.foreign import load as load_netx
 from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
 from lava_aug.netx.requantization import SPIKE_EXP
 from lava_aug.netx.running import run
@@ -93,7 +94,7 @@ def same(one: NetxOutput, other: NetxOutput) -> None:
 def test_the_networks_in_lava_dls_wheel(name: str) -> None:
     file, num_layers, inputs, events = WHEEL[name]
     x = inputs()
-    net = load_netx(folder() / file, num_layers)
+    net = foreign.load(folder() / file, num_layers)
     output = run(net, x)
     found, expected = output.sent[: len(x)], stock(folder() / file, x, num_layers=num_layers)
     assert np.count_nonzero(expected) >= events
@@ -232,3 +233,6 @@ def test_the_command_runs_them(tmp_path: Path) -> None:
     with np.load(tmp_path / "out.npz") as arrays:
         np.testing.assert_array_equal(arrays["sent"], run(net, x, 7).sent)
         assert f"{np.count_nonzero(arrays['sent'])} non-zero in all" in found.output
+        told = json.loads(CliRunner().invoke(app, [*arguments[:4], "-T", "7", "--json"]).output)
+        assert told["sent"] == arrays["sent"].tolist()
+        assert told["events"] == {name: int(arrays[f"events/{name}"].sum()) for name in ("input", "1", "3")}
