@@ -73,6 +73,12 @@ def test_accuracies_and_costs() -> None:
     assert found.tables() == (found.accuracies(), found.costs())
 
 
+def test_the_front_is_what_no_other_row_beats() -> None:
+    found = comparison(row("fast", [0.8, 0.9]), row("slow", [0.7, 0.9, 0.95]))
+    assert found.front() == [(10.0, 0.8, 1), (20.0, 0.9, 2), (30.0, 0.95, 3)]
+    assert found.front("energy") == [(0.5, 0.8, 1), (1.0, 0.9, 2), (1.5, 0.95, 3)]
+
+
 def test_powers_of_two_end_with_the_largest() -> None:
     assert [powers_of_two(n) for n in (1, 2, 3, 64)] == [(1,), (1, 2), (1, 2, 3), (*STEPS, 64)]
 

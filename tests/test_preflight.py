@@ -365,6 +365,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert run("check", "capped.net", "--chips", "0") == 2
     assert "chips: expected an integer of at least 1, found 0" in capsys.readouterr().err
     assert run("check", "none.net") == 2
+    assert run("check", "capped.net", "--target", "loihi2") == 0
+    assert str(la.check_loihi2(capped_net(4))) in capsys.readouterr().out
+    assert run("check", "capped.net", "--target", "abacus") == 2
+    assert "--target: expected one of loihi2, found 'abacus'" in capsys.readouterr().err
 
 
 # The page

@@ -12,6 +12,7 @@ from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
+from torch.utils.data import DataLoader, TensorDataset
 
 from lava_aug.conversion.converter import METHODS, convert
 from lava_aug.core.errors import InputError
@@ -54,6 +55,14 @@ def test_a_converted_network_of_floats_nearly_equals_the_simulator(digits: Digit
     assert np.abs(found.logits[-1] - expected.logits[-1]).max() < 0.02 * np.abs(expected.logits[-1]).max()
     for name, events in expected.events.items():
         assert np.abs(found.events[name] - events).max() <= 0.02 * events.max() + 1
+
+
+def test_images_of_a_loader_run_with_their_labels() -> None:
+    net, images, labels = small_net(), images_for(small_net(), 5), np.arange(5) % 3
+    loader = DataLoader(TensorDataset(torch.tensor(images), torch.tensor(labels)), batch_size=2)
+    found, expected = run(net, loader, 2), simulate(net, images, 2)
+    assert found.differences(expected) == []
+    assert found.accuracy().tolist() == expected.accuracy(labels).tolist()
 
 
 def test_only_what_is_asked_for_is_recorded() -> None:
