@@ -115,8 +115,7 @@ class Nir(Format):
 
     @staticmethod
     def write(net: Network, path: Path) -> Report:
-        from lava_aug.nir.files import export
-        from lava_aug.nir.losses import losses
+        from lava_aug.nir.files import export, losses
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # reported instead

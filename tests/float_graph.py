@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lava_aug.conversion.float_layers import FloatGraph, FloatLayer, Term
+from lava_aug.conversion.float_layers import FloatGraph
+from lava_aug.conversion.signals import FloatLayer, Term
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.network import INPUT
 

@@ -10,7 +10,7 @@ from float_graph import lively, output_of
 from torch import nn
 
 from lava_aug import ConversionError, ConversionWarning, Network, convert, simulate
-from lava_aug.conversion import pooling
+from lava_aug.conversion import composition
 from lava_aug.core.layers import Conv, Dense, SumPool
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
 
@@ -117,8 +117,8 @@ def test_power_of_two_thresholds(method: Any) -> None:
 
 
 def own_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooling, "MAX_GROWTH", 0)
-    monkeypatch.setattr(pooling, "FREE_SYNAPSES", 0)
+    monkeypatch.setattr(composition, "MAX_GROWTH", 0)
+    monkeypatch.setattr(composition, "FREE_SYNAPSES", 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lava_aug.conversion.faithful import FAITHFUL, difference, outputs
+from lava_aug.conversion.models import FAITHFUL, difference, outputs
 
 A, B, C = torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([3.0])
 Pair = collections.namedtuple("Pair", "first second")

@@ -34,7 +34,7 @@ from lava_aug.core.neurons import (
     ReadoutNeuron,
 )
 from lava_aug.nir import nodes as nir_nodes
-from lava_aug.nir.losses import losses
+from lava_aug.nir.files import losses
 from lava_aug.nir.nodes import FIRING, Node, graph_of, threshold
 
 
@@ -314,6 +314,7 @@ def _of_torch(*modules: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
 BIAS = torch.tensor([0.5, -1, 2]).double()
 ROWS = nir.Input({"input": np.array([3, 7])})
 INPUT_NODE = nir.Input({"input": np.array([2, 6, 6])})
+INPUT_FLATTEN = nir.Flatten({"input": np.array([2, 6, 6])}, 0, -1)
 
 FOREIGN: dict[str, tuple[list[Any], np.ndarray]] = {
     "convolution": ([_conv2d()], _of_torch(lambda x: F.conv2d(x, torch.tensor(KERNEL), BIAS, padding=1))),
@@ -329,7 +330,15 @@ FOREIGN: dict[str, tuple[list[Any], np.ndarray]] = {
         [_pool(nir.AvgPool2d), nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1), nir.Linear(MATRIX)],
         _of_torch(lambda x: F.avg_pool2d(x, 2).flatten(1) @ torch.tensor(MATRIX).T),
     ),
-    "flattened": ([nir.Flatten({"input": np.array([2, 6, 6])}, 0, -1)], MAPS.reshape(3, -1).astype(float)),
+    "flattened": ([INPUT_FLATTEN], MAPS.reshape(3, -1).astype(float)),
+    "pooled, flattened": (
+        [_pool(nir.SumPool2d), nir.Flatten({"input": np.array([2, 3, 3])}, 0, -1)],
+        _of_torch(lambda x: 4 * F.avg_pool2d(x, 2).flatten(1)),
+    ),
+    "scaled, flattened, scaled": (
+        [nir.Scale(np.full((2, 6, 6), 0.5)), INPUT_FLATTEN, nir.Scale(np.arange(72.0))],
+        MAPS.reshape(3, -1) / 2 * np.arange(72.0),
+    ),
     "scaled": ([nir.Scale(np.full((2, 6, 6), 0.5))], MAPS / 2),
     "scaled unevenly": ([nir.Scale(np.arange(72.0).reshape(2, 6, 6))], MAPS * np.arange(72.0).reshape(2, 6, 6)),
     "bias through a scale": (
@@ -409,6 +418,10 @@ REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
     "two convolutions": (
         lambda: graph(INPUT_NODE, _conv2d(), nir.Conv2d((6, 6), weights(3, 3, 3, 3) / 2, 1, 1, 1, 1, np.zeros(3))),
         r"node 'conv2d_1' \(Conv2d\): cannot be one with the conv in front of it; put an IF node between",
+    ),
+    "flattened convolution": (
+        lambda: graph(INPUT_NODE, _conv2d(), nir.Flatten({"input": np.array([3, 6, 6])}, 0, -1), spiking((108,), 1.0)),
+        r"node 'if' \(IF\): cannot take what conv and Flatten make; leave the Flatten out",
     ),
     "shapes": (lambda: graph(INPUT_NODE, nir.Linear(np.ones((2, 6))), check=False), "expected a matrix on one axis"),
     "integrator": (lambda: graph(nir.I(np.ones(4)), spiking((4,), 1.0)), "expected an integrator to go to the output"),

@@ -12,7 +12,7 @@ from operation_models import CASES as OPERATIONS
 from operation_models import Case
 
 from lava_aug import convert, simulate
-from lava_aug.conversion import steps
+from lava_aug.conversion import operations
 from lava_aug.conversion.methods import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -62,14 +62,14 @@ def test_ordinary_spikes_approach_the_model(name: str, method: Any) -> None:
 
 
 def test_a_handler_says_what_it_converts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "OPERATIONS", {})
+    monkeypatch.setattr(operations, "OPERATIONS", {})
 
-    @steps.converts("one", "other")
-    @steps.converts_modules(torch.nn.Threshold, takes=("value",))
+    @operations.converts("one", "other")
+    @operations.converts_modules(torch.nn.Threshold, takes=("value",))
     def handler(step: Any, x: Any, value: float = 0.0) -> Any:
         return step, x, value
 
-    assert steps.OPERATIONS["one"] is steps.OPERATIONS["other"] is handler
-    assert steps.OPERATIONS[torch.nn.Threshold]("step", torch.nn.Threshold(1, 2), "x") == ("step", "x", 2)
+    assert operations.OPERATIONS["one"] is operations.OPERATIONS["other"] is handler
+    assert operations.OPERATIONS[torch.nn.Threshold]("step", torch.nn.Threshold(1, 2), "x") == ("step", "x", 2)
     with pytest.raises(ValueError, match=r"^other has a handler already: handler$"):
-        steps.converts("other")(handler)
+        operations.converts("other")(handler)

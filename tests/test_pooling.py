@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lava_aug as la
-from lava_aug.conversion import pooling
-from lava_aug.conversion.float_layers import Needs
-from lava_aug.conversion.pooling import folded_synapse
-from lava_aug.core.layers import Conv, Dense, Relay, Shape, SumPool, Synapse
+from lava_aug.conversion import composition
+from lava_aug.conversion.composition import merged
+from lava_aug.conversion.methods import Needs
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Conv, Dense, Shape, SumPool, Synapse
+from lava_aug.core.synapse import Weighted
 
 Pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -48,7 +50,7 @@ def test_pooling_folded_into_a_dense_layer(pooling: tuple[SumPool, Shape], seed:
     pool, shape = pooling
     x = pooled(images := images_of(shape, 3, seed).double(), pool)
     weight = torch.tensor(np.random.default_rng(seed).normal(size=(4, x[0].numel())), dtype=torch.float32)
-    folded = folded_synapse(pool, Dense(weight=weight.numpy()), shape)
+    folded = merged(Dense(weight=weight.numpy()), pool, shape)
     assert isinstance(folded, Dense)
     agree(folded.accumulate(images.numpy()), x.flatten(1) @ weight.double().T)
 
@@ -73,7 +75,7 @@ def test_pooling_folded_into_a_convolution(data: st.DataObject, pooling: tuple[S
     pool, shape = pooling
     x = pooled(images := images_of(shape, 3, seed).double(), pool)
     conv = data.draw(convolutions(tuple(x.shape[1:])))
-    folded = folded_synapse(pool, conv, shape)
+    folded = merged(conv, pool, shape)
     if folded is None:
         assert max(conv.padding)  # without padding it is always exact
         return
@@ -107,7 +109,7 @@ def conv3(**options: Any) -> Conv:
 def test_a_padded_convolution_takes_in_pooling_only_where_that_is_exact(
     pool: SumPool, conv: Conv, shape: Shape, folds: bool
 ) -> None:
-    folded = folded_synapse(pool, conv, shape)
+    folded = merged(conv, pool, shape)
     assert (folded is not None) == folds
     if folded is not None:
         x = images_of(shape)
@@ -115,9 +117,28 @@ def test_a_padded_convolution_takes_in_pooling_only_where_that_is_exact(
         agree(folded.accumulate(x.numpy()), expected)
 
 
-@pytest.mark.parametrize("taker", [sum_pool(2), Relay()])
-def test_pooling_folds_only_into_weights(taker: Synapse) -> None:
-    assert folded_synapse(sum_pool(2, stride=2), taker, (2, 8, 8)) is None
+def _normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(len(shape)).normal(size=shape)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "shape", "weights"),
+    [
+        (Dense(weight=_normal(3, 18)), sum_pool(2, stride=2), (2, 6, 6), 3 * 2 * 6 * 6),
+        (Conv(weight=_normal(3, 2, 2, 3)), sum_pool(2, stride=2), (2, 8, 8), 3 * 2 * 4 * 6),
+        (Dense(weight=_normal(3, 4)), Dense(weight=_normal(4, 5)), (5,), 3 * 5),
+        (Conv(weight=_normal(3, 4, 1, 1)), Conv(weight=_normal(4, 2, 3, 2), stride=(2, 2)), (2, 7, 7), 3 * 2 * 3 * 2),
+    ],
+)
+def test_what_becomes_one_may_be_limited(outer: Weighted, inner: Synapse, shape: Shape, weights: int) -> None:
+    found = merged(outer, inner, shape, weights)
+    assert isinstance(found, type(outer))
+    assert found.num_weights == weights
+    x = images_of(shape, 3).double().numpy()
+    np.testing.assert_allclose(found.accumulate(x), outer.accumulate(inner.accumulate(x)), atol=1e-5)
+    said = f"one with the {inner.type_name} in front of it, of more than {weights - 1} weights"
+    with pytest.raises(ConversionError, match=said):
+        merged(outer, inner, shape, weights - 1)
 
 
 def test_rows_are_folded_like_maps() -> None:
@@ -125,7 +146,7 @@ def test_rows_are_folded_like_maps() -> None:
     sums = F.avg_pool1d(x, 3, 2, 1) * 3
     dense = Dense(weight=np.random.default_rng(0).normal(size=(3, 10)))
     conv = Conv(weight=np.random.default_rng(0).normal(size=(4, 2, 1, 2)))
-    folded = [folded_synapse(pool, taker, (2, 9)) for taker in (dense, conv)]
+    folded = [merged(taker, pool, (2, 9)) for taker in (dense, conv)]
     assert [type(found) for found in folded] == [Dense, Conv]
     for found, taker in zip(folded, (dense, conv), strict=True):
         assert found is not None
@@ -134,7 +155,7 @@ def test_rows_are_folded_like_maps() -> None:
 
 def test_pooling_is_not_folded_into_a_dense_layer_along_the_last_axis() -> None:
     dense = Dense(weight=np.ones((3, 4)))
-    assert folded_synapse(sum_pool(2, stride=2), dense, (2, 6, 8)) is None
+    assert merged(dense, sum_pool(2, stride=2), (2, 6, 8)) is None
 
 
 ORDINARY = Needs(signed=True, graded=False)
@@ -206,13 +227,13 @@ def test_takers_of_one_pooling_fold_it_each_for_itself() -> None:
 def test_folding_may_cost_so_many_synapses(
     monkeypatch: pytest.MonkeyPatch, window: int, growth: int, free: int, folds: bool
 ) -> None:
-    monkeypatch.setattr(pooling, "MAX_GROWTH", growth)
-    monkeypatch.setattr(pooling, "FREE_SYNAPSES", free)
+    monkeypatch.setattr(composition, "MAX_GROWTH", growth)
+    monkeypatch.setattr(composition, "FREE_SYNAPSES", free)
     assert names(nn.AvgPool2d(window), conv(), shape=(2, 4 * window, 5 * window)) == (["1"] if folds else ["0", "1"])
 
 
 def test_the_limits_of_a_plain_conversion() -> None:
-    assert (pooling.MAX_GROWTH, pooling.FREE_SYNAPSES) == (4, 2**20)
+    assert (composition.MAX_GROWTH, composition.FREE_SYNAPSES) == (4, 2**20)
 
 
 def test_the_summary_says_what_was_folded() -> None:

@@ -13,7 +13,7 @@ from refused_models import REFUSED
 from torch import nn
 
 from lava_aug import ConversionError, Output, convert, settle, simulate
-from lava_aug.conversion.faithful import outputs
+from lava_aug.conversion.models import outputs
 
 CONVERTED = {
     f"{group}: {name}": found for group, table in {**GROUPS, "graphs": GRAPHS}.items() for name, found in table.items()

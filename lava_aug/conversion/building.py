@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
-from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.quantize import MAX_SCALE
 from lava_aug.conversion.rounding import Room, Rounding
+from lava_aug.conversion.signals import FloatLayer, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer

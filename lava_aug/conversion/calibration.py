@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.faithful import difference
-from lava_aug.conversion.float_layers import FloatGraph, FloatLayer
+from lava_aug.conversion.float_layers import FloatGraph
+from lava_aug.conversion.models import difference
+from lava_aug.conversion.signals import FloatLayer
 from lava_aug.core.errors import ConversionError, InputError
 from lava_aug.core.images import Progress, check_range
 from lava_aug.core.network import INPUT, INPUT_LEVELS

@@ -4,14 +4,16 @@ The converter works on synapses with float weights before it rounds them. Everyt
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.sliding import as_map
 from lava_aug.core.synapse import Weighted, per_channel
 
 Factors = float | NDArray[Any]
@@ -170,6 +172,118 @@ _RULES: dict[tuple[type, type], Callable[[Any, Any, Shape], Synapse | None]] = {
     (Sparse, SumPool): _matrices,
     (Sparse, Sparse): _matrices,
 }
+
+
+# Composition at a price
+
+
+def merged(outer: Synapse, inner: Synapse, wide: Shape, most: float = math.inf) -> Synapse | None:
+    """`compose`, and pairs that may have more weights as one than both together; None if that is not exact.
+
+    Raises
+    ------
+    ConversionError
+        If these weights would be more than ``most``.
+    """
+    pair = type(outer), type(inner)
+    if pair not in _MERGES:
+        return compose(outer, inner, wide)
+    rule, size = _MERGES[pair]
+    if size(outer, inner, wide) > most:
+        raise ConversionError(f"would be one with the {inner.type_name} in front of it, of more than {most:,} weights")
+    return rule(outer, inner, wide)
+
+
+def worth_merging(found: Synapse, wide: Shape, outer: Synapse, between: Shape) -> bool:
+    """Whether what `merged` gave on maps of shape ``wide`` has few enough synapses to stand for the outer one alone."""
+    if found.output_shape(wide) != outer.output_shape(between):
+        return False
+    allowed = max(FREE_SYNAPSES, MAX_GROWTH * outer.connectivity(between).count)
+    return found.connectivity(wide).count <= allowed
+
+
+MAX_GROWTH = 4
+"""Pooling may multiply the synapses of the next layer by this (a 2x2 window does)."""
+
+FREE_SYNAPSES = 1 << 20
+"""Or give it up to so many, whatever the factor: a small head behind global pooling."""
+
+
+def _dense_after_pool(dense: Dense, pool: SumPool, wide: Shape) -> Dense | None:
+    """Every weight goes to all elements of its window: the adjoint of pooling, applied to each row."""
+    (channels, height, width), extent = as_map(pool.output_shape(wide)), as_map(wide)[1:]
+    if dense.weight.shape[1] != channels * height * width:
+        return None  # along the last axis
+    rows = _weight(dense).reshape(-1, channels, height, width)
+    sides = zip(extent, (height, width), pool.stride, pool.padding, pool.dilation, pool.kernel_size, strict=True)
+    sums = np.zeros((*rows.shape[:2], *(size + count * s + 2 * p + d * k for size, count, s, p, d, k in sides)))
+    for y, x in np.ndindex(*pool.kernel_size):
+        _every(sums, (y * pool.dilation[0], x * pool.dilation[1]), pool.stride, (height, width))[:] += rows
+    top, left = pool.padding
+    return Dense(weight=sums[:, :, top : top + extent[0], left : left + extent[1]].reshape(len(rows), -1))
+
+
+def _conv_after_pool(conv: Conv, pool: SumPool, wide: Shape) -> Conv | None:
+    """Kernel index ``a * dilation * pool_stride + b`` for kernel element a and window element b."""
+    pooled, extent = as_map(pool.output_shape(wide))[1:], as_map(wide)[1:]
+    for axis in range(2):
+        # Zeros that pad the pooled map must not stand for windows that see the image.
+        outside = (
+            pool.kernel_size[axis] <= pool.stride[axis] + pool.padding[axis]
+            and pooled[axis] * pool.stride[axis] - pool.padding[axis] >= extent[axis]
+        )
+        if pool.dilation[axis] != 1 or (conv.padding[axis] and not outside):
+            return None
+    steps, size = _merged_window(conv, pool)
+    kernel = np.zeros((*conv.weight.shape[:2], *size))
+    for start in np.ndindex(*pool.kernel_size):
+        _every(kernel, start, steps, conv.window)[:] += conv.weight
+    stride: Any = [s * t for s, t in zip(conv.stride, pool.stride, strict=True)]
+    padding: Any = [p * t + q for p, t, q in zip(conv.padding, pool.stride, pool.padding, strict=True)]
+    return Conv(weight=kernel, stride=stride, padding=padding, groups=conv.groups)
+
+
+def _merged_window(conv: Conv, pool: SumPool) -> tuple[list[int], list[int]]:
+    """How far apart a kernel's elements are in front of pooling, and the window that they span there."""
+    steps = [d * s for d, s in zip(conv.dilation, pool.stride, strict=True)]
+    return steps, [(k - 1) * step + w for k, step, w in zip(conv.window, steps, pool.kernel_size, strict=True)]
+
+
+def _every(maps: NDArray[Any], start: Sequence[int], steps: Sequence[int], counts: Sequence[int]) -> NDArray[Any]:
+    """So many rows and columns of maps, from a start in steps."""
+    (y, x), (dy, dx), (height, width) = start, steps, counts
+    return maps[:, :, y : y + height * dy : dy, x : x + width * dx : dx]
+
+
+def _dense_after_dense(outer: Dense, inner: Dense, wide: Shape) -> Dense | None:
+    del wide
+    return Dense(weight=_weight(outer) @ _weight(inner)) if outer.weight.shape[1] == len(inner.weight) else None
+
+
+def _channels_after_conv(outer: Conv, inner: Conv, wide: Shape) -> Conv | None:
+    """A matrix on the channels of a convolution."""
+    del wide
+    pointwise = (outer.window, outer.stride, outer.padding, outer.groups) == ((1, 1), (1, 1), (0, 0), 1)
+    if not pointwise or inner.groups != 1:
+        return None
+    return inner.replace(weight=np.einsum("oi,ijkl->ojkl", _weight(outer)[:, :, 0, 0], _weight(inner)))  # pyright: ignore[reportUnknownMemberType]: numpy's
+
+
+_Merge = tuple[Callable[[Any, Any, Shape], Synapse | None], Callable[[Any, Any, Shape], int]]
+
+_MERGES: dict[tuple[type, type], _Merge] = {
+    (Dense, SumPool): (_dense_after_pool, lambda dense, pool, wide: len(dense.weight) * math.prod(wide)),
+    (Conv, SumPool): (
+        _conv_after_pool,
+        lambda conv, pool, wide: math.prod((*conv.weight.shape[:2], *_merged_window(conv, pool)[1])),
+    ),
+    (Dense, Dense): (_dense_after_dense, lambda outer, inner, wide: len(outer.weight) * inner.weight.shape[1]),
+    (Conv, Conv): (
+        _channels_after_conv,
+        lambda outer, inner, wide: len(outer.weight) * math.prod(inner.weight.shape[1:]),
+    ),
+}
+"""How two synapses, outer and inner, become one, and of how many weights."""
 
 
 def placed(synapse: Synapse, wide: Shape, offset: int, total: int) -> Synapse | None:

@@ -9,21 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lava_aug.conversion.float_layers import RELU, Activation, Signal
 from lava_aug.conversion.lowering import NEGATIVE
+from lava_aug.conversion.operations import Step, converts, converts_modules, is_signal, kept_name, numpy_of
 from lava_aug.conversion.rearrangement import rearranged
-from lava_aug.conversion.steps import Step, converts, converts_modules, is_signal, kept_name, numpy_of
+from lava_aug.conversion.signals import RELU, Activation, Signal
 
 # Arithmetic
 
+python: Any = operator  # of some of its functions the types are left open
 
-@converts(torch.add, operator.add, operator.iadd, "add", "add_")
+
+@converts(torch.add, operator.add, python.iadd, "add", "add_")
 def add(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
     """``x + alpha * other``, for two signals, or a signal and a constant."""
     return _linear_sum(step, [(x, 1.0), (other, float(alpha))])
 
 
-@converts(torch.sub, torch.subtract, operator.sub, operator.isub, "sub", "sub_")
+@converts(torch.sub, torch.subtract, operator.sub, python.isub, "sub", "sub_")
 def subtract(step: Step, x: Any, other: Any, *, alpha: float = 1) -> Signal:
     """``x - alpha * other``."""
     return _linear_sum(step, [(x, 1.0), (other, -float(alpha))])
@@ -69,7 +71,7 @@ def _constant(step: Step, value: Any, x: Signal) -> Any:
     return array
 
 
-@converts(torch.mul, torch.multiply, operator.mul, operator.imul, "mul", "mul_")
+@converts(torch.mul, torch.multiply, operator.mul, python.imul, "mul", "mul_")
 def multiply(step: Step, x: Any, other: Any) -> Signal:
     """A signal times a constant."""
     if is_signal(x) and is_signal(other):
@@ -82,7 +84,7 @@ def multiply(step: Step, x: Any, other: Any) -> Signal:
     return step.lowering.scaled(signal, factor, kept_name(signal, step), step.node.name)
 
 
-@converts(torch.div, torch.true_divide, operator.truediv, operator.itruediv, "div", "div_")
+@converts(torch.div, torch.true_divide, python.truediv, python.itruediv, "div", "div_")
 def divide(step: Step, x: Any, other: Any) -> Signal:
     """A signal divided by a constant."""
     if is_signal(other):

@@ -1,6 +1,7 @@
 """Signals -> float layers: where linear operations are composed, and where a layer of neurons is needed."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -8,9 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.conversion.composition import compact, compose, composes, is_nothing, placed, scale_rows
-from lava_aug.conversion.float_layers import RELU, SIGNED, Activation, FloatLayer, Needs, Signal, Term
-from lava_aug.conversion.pooling import FOLDS, folded_synapse, worth_folding
+from lava_aug.conversion.composition import (
+    compact,
+    compose,
+    composes,
+    is_nothing,
+    merged,
+    placed,
+    scale_rows,
+    worth_merging,
+)
+from lava_aug.conversion.methods import Needs
+from lava_aug.conversion.signals import RELU, SIGNED, Activation, FloatLayer, Signal, Term
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.network import INPUT
@@ -18,6 +28,9 @@ from lava_aug.core.neurons import MaxPoolNeuron
 
 NEGATIVE = ".negative"
 """What is added to the name of a layer that sends the negative part of something."""
+
+FOLDED = {(Dense, SumPool), (Conv, SumPool)}
+"""Types (outer, inner) that become one where that is exact and cheap enough, if spikes are not graded."""
 
 SWAPPED = {(SumPool, Scale)}
 """Types (outer, inner) of which the outer one works on every channel alone, so that it may as well come first."""
@@ -72,7 +85,7 @@ class Lowering:
     ) -> Signal:
         """``gain * synapse(signal) + bias``, the synapse for spikes of the shape ``signal.shape``."""
         shape = synapse.output_shape(signal.shape)
-        terms = [self._composed(synapse, term, signal.shape, name) for term in signal.terms]
+        terms = [self.composed(synapse, term, signal.shape, name) for term in signal.terms]
         found = [dataclasses.replace(term, gain=gain * term.gain) for term in terms if term is not None]
         if len(found) < len(terms):
             return self.linear(self.settled(signal), synapse, name, node, bias=bias, gain=gain)
@@ -82,11 +95,11 @@ class Lowering:
             bias = _sum(compact(gain * synapse.accumulate(full[None])[0], shape), bias)
         return Signal(tuple(found), bias, shape, shape, name, node)
 
-    def _composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term | None:
+    def composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term | None:
         """A linear operation on one term; None if a layer has to stand between."""
         wide = self.shapes[term.source]
         pair = type(synapse), type(term.synapse)
-        if pair in FOLDS:
+        if pair in FOLDED:
             return None if self.needs.graded else self._folded(synapse, term, between)
         if pair in SWAPPED:
             pooled = self._pooled(term.source, synapse, name)
@@ -97,8 +110,8 @@ class Lowering:
     def _folded(self, synapse: Synapse, term: Term, between: Shape) -> Term | None:
         """Average pooling as part of the next synapse, where that is exact and cheap enough."""
         wide = self.shapes[term.source]
-        folded = folded_synapse(term.synapse, synapse, wide)
-        if folded is None or not worth_folding(folded, wide, synapse, between):
+        folded = merged(synapse, term.synapse, wide)
+        if folded is None or not worth_merging(folded, wide, synapse, between):
             return None
         return Term(term.source, folded, term.gain, folded=(term.name, *term.folded))
 
@@ -184,7 +197,7 @@ class Lowering:
             signal = self.settled(signal)
             self._plain(signal, "max pooling")
             return self._layer(signal, Activation(max_pool=options), name, node, _pooled_shape(signal.shape, options))
-        terms = []
+        terms: list[Term] = []
         for term in signal.terms:
             part = self._output(term.source, term.source, "")
             shape = _pooled_shape(part.shape, options)
@@ -227,8 +240,10 @@ class Lowering:
 
     def is_light(self, signal: Signal) -> bool:
         """Whether using it several times costs next to nothing."""
-        folded = set() if self.needs.graded else {inner for _, inner in FOLDS}
-        return all(term.synapse.keeps_place or type(term.synapse) in folded for term in signal.terms)
+        return all(
+            term.synapse.keeps_place or (not self.needs.graded and type(term.synapse) in {inner for _, inner in FOLDED})
+            for term in signal.terms
+        )
 
     def readout(self, signal: Signal, name: str) -> None:
         """The last layer; it has the shape that the model's output has, where no layer is needed for that."""
@@ -238,10 +253,8 @@ class Lowering:
 
     def heads(self, signals: Sequence[Signal], name: str) -> None:
         """A last layer with the elements of several signals, one after the other."""
-        total, offset, parts = sum(math.prod(signal.shape) for signal in signals), 0, []
-        for signal in signals:
-            parts.append(self._placed(signal, offset, total))
-            offset += math.prod(signal.shape)
+        *starts, total = itertools.accumulate((math.prod(signal.shape) for signal in signals), initial=0)
+        parts = [self._placed(signal, start, total) for signal, start in zip(signals, starts, strict=True)]
         found = self.added(parts, name, parts[0].node)
         self._layer(found, SIGNED, name, found.node, found.shape)
         self._drop_unused()

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from lava_aug.conversion.float_layers import Needs
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.network import POSSIBLE_STEPS, is_steps
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
@@ -51,7 +50,7 @@ class Options:
     symmetric: bool
     v0: Literal["half", "zero"]
     power_of_two_vth: bool
-    layer_resolutions: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    layer_resolutions: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         check(self.method in METHODS, "method", f"one of {sorted(METHODS)}", self.method)
@@ -89,9 +88,26 @@ class Options:
         return self.weight_bits is None
 
     @property
-    def start(self) -> int | None:
+    def start(self) -> dict[str, Any]:
         """``v0``, if it is not the default."""
-        return 0 if self.v0 == "zero" else None
+        return {"v0": 0} if self.v0 == "zero" else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the spikes of a conversion method can carry.
+
+    Attributes
+    ----------
+    signed : bool
+        Whether neurons can send negative sums. If not, signed values travel as a pair of layers, one for each sign.
+    graded : bool
+        Whether spikes carry numbers, so that pooling can be a layer of exact sums. If not, it is folded into the next
+        synapse where that is cheap enough.
+    """
+
+    signed: bool = True
+    graded: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +121,7 @@ class Method:
 
 def _double_threshold(parameters: dict[str, Any], signed: bool, options: Options) -> dict[str, Any]:
     vth_lo = -parameters["vth"] if options.symmetric else None
-    return {"v0": options.start, "vth_lo": vth_lo, "signed": signed, **parameters}
+    return {**options.start, "vth_lo": vth_lo, "signed": signed, **parameters}
 
 
 METHODS: dict[str, Method] = {
@@ -122,7 +138,7 @@ METHODS: dict[str, Method] = {
         needs=Needs(signed=True, graded=False),
     ),
     "rate": Method(
-        lambda parameters, signed, options: RateNeuron(**{"v0": options.start, **parameters}),
+        lambda parameters, signed, options: RateNeuron(**{**options.start, **parameters}),
         resolution=1.0,
         needs=Needs(signed=False, graded=False),
     ),

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.fx
-import torch.fx.node
 from torch import nn
 
-from lava_aug.conversion.faithful import outputs
-from lava_aug.conversion.nodes import (
+from lava_aug.conversion.models import outputs
+from lava_aug.conversion.operations import (
     changes_operand,
     evaluated,
     first_line,
+    is_sequence,
     line_of_error,
+    mapped,
     memory,
     users_line,
     versions,
@@ -49,21 +50,27 @@ class StandIn(torch.fx.Proxy):
 
     @property
     def value(self) -> Any:
-        return self.tracer.values[self.node]  # pyright: ignore[reportAttributeAccessIssue]
+        notes: Any = self.tracer
+        return notes.values[self.node]
 
     def __getattr__(self, k: str) -> Any:
         found = getattr(self.value, k)
         if callable(found) and not isinstance(found, torch.Tensor):
-            return lambda *args, **kwargs: self.tracer.create_proxy("call_method", k, (self, *args), kwargs)
+
+            def method(*args: Any, **kwargs: Any) -> Any:
+                return self.tracer.create_proxy("call_method", k, (self, *args), kwargs)
+
+            return method
         if _holds_tensor(found):
             return self.tracer.create_proxy("call_function", getattr, (self, k), {})
         return found
 
-    def __len__(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __len__(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]: torch's has none
         return len(self.value)
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[index] for index in range(len(self)))  # pyright: ignore[reportIndexIssue]
+        parts: Any = self  # torch adds most operations when it is imported
+        return (parts[index] for index in range(len(self)))
 
     def _decides(self, *_: Any) -> Any:
         raise ConversionError(f"{where(self.node)}: forward() asks for its value{users_line(' in ')}, {DECIDES}")
@@ -103,7 +110,7 @@ class Notes(torch.fx.Tracer):
     values : dict of torch.fx.Node to Any
         What each operation gave for the example.
     outputs : dict of str to Any
-        Nodes by name (`lava_aug.conversion.faithful.outputs`), and what depends on no image as it is.
+        Nodes by name (`lava_aug.conversion.models.outputs`), and what depends on no image as it is.
 
     Raises
     ------
@@ -112,8 +119,10 @@ class Notes(torch.fx.Tracer):
     """
 
     def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
-        super().__init__()
-        self.example, self.values, self.outputs = example, {}, {}
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]: torch's
+        self.example = example
+        self.values: dict[torch.fx.Node, Any] = {}
+        self.outputs: dict[str, Any] = {}
         self.inside, self.name = [""], type(model).__name__
         with _LOCK, torch.no_grad():
             self._note(model)
@@ -157,7 +166,8 @@ class Notes(torch.fx.Tracer):
         """Constants are arguments as they are."""
         if isinstance(a, np.generic):
             return a.item()
-        return a if isinstance(a, (torch.Tensor, nn.Module)) else super().create_arg(a)
+        tracer: Any = super()  # whose types torch leaves open
+        return a if isinstance(a, (torch.Tensor, nn.Module)) else tracer.create_arg(a)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """A module of torch's is one operation, between its hooks; of others the operations inside are noted.
@@ -270,10 +280,10 @@ class Notes(torch.fx.Tracer):
 
 def _holds_stand_in(arguments: Any) -> bool:
     found: list[bool] = []
-    torch.fx.node.map_aggregate(arguments, lambda value: found.append(isinstance(value, StandIn)))
+    mapped(arguments, lambda value: found.append(isinstance(value, StandIn)))
     return any(found)
 
 
 def _holds_tensor(value: Any) -> bool:
     """Whether an operation gives tensors; others ask for sizes."""
-    return isinstance(value, torch.Tensor) or (isinstance(value, (tuple, list)) and any(map(_holds_tensor, value)))
+    return isinstance(value, torch.Tensor) or (is_sequence(value) and any(map(_holds_tensor, value)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from lava_aug.conversion.float_layers import Signal
-from lava_aug.conversion.steps import Step, converts, converts_modules
+from lava_aug.conversion.operations import Step, converts, converts_modules, is_sequence
+from lava_aug.conversion.signals import Signal
 from lava_aug.core.layers import Sparse, SumPool
 from lava_aug.core.sliding import as_map
 
@@ -45,7 +46,7 @@ def avg_pool(
     synapse = SumPool(kernel_size=window, stride=steps, padding=margins)
     if synapse.output_shape(x.shape) == step.shape and (count_include_pad or not max(margins)):
         return step.linear(x, synapse, gain=1 / (divisor_override or math.prod(window)))
-    axes = []
+    axes: list[NDArray[Any]] = []
     for axis, size in enumerate(as_map(x.shape)[1:]):
         basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size, 1)
         options = (ceil_mode, count_include_pad, 1 if divisor_override else None)
@@ -57,8 +58,8 @@ def avg_pool(
 def _onas_map(x: Signal, value: Any, filler: int) -> Any:
     """A parameter of one- or two-dimensional pooling as (height, width)."""
     if len(x.view) == 2:
-        return filler, value[0] if isinstance(value, (tuple, list)) else value
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        return filler, value[0] if is_sequence(value) else value
+    return tuple(value) if is_sequence(value) else (value, value)
 
 
 @converts(F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
@@ -70,7 +71,7 @@ def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
     if all(size % output == 0 for size, output in zip(sizes, outputs, strict=True)):
         window: Any = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
         return step.linear(x, SumPool(kernel_size=window, stride=window), gain=1 / math.prod(window))
-    axes = []
+    axes: list[NDArray[Any]] = []
     for size, output in zip(sizes, outputs, strict=True):
         basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size)
         axes.append(F.adaptive_avg_pool1d(basis, output).reshape(size, -1).T.numpy())
@@ -79,8 +80,9 @@ def adaptive_avg_pool(step: Step, x: Signal, output_size: Any) -> Signal:
 
 def _averaged(step: Step, x: Signal, axes: list[NDArray[Any]], gain: float = 1.0) -> Signal:
     """``axes[0] @ map @ axes[1].T`` for every channel; with integer weights, if they have a common denominator."""
-    along = scipy.sparse.kron(*(scipy.sparse.csr_matrix(axis) for axis in axes))
-    weights = scipy.sparse.kron(scipy.sparse.identity(x.shape[0]), along, format="csr")
+    sparse: Any = scipy.sparse  # whose types are left open
+    along = sparse.kron(*map(sparse.csr_matrix, axes))
+    weights = sparse.kron(sparse.identity(x.shape[0]), along, format="csr")
     return _weighted_sum(step, x, weights, gain)
 
 
@@ -115,7 +117,7 @@ def total(step: Step, x: Signal, dim: Any = None, keepdim: bool = False, *, dtyp
 
 def _reduced(step: Step, x: Signal, dim: Any, *, average: bool) -> Signal:
     rank = len(x.view) + 1
-    dims = range(rank) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    dims: Sequence[int] = range(rank) if dim is None else dim if is_sequence(dim) else (dim,)
     axes = sorted(d % rank for d in dims)
     if 0 in axes:
         raise step.fail("mixes images; keep the first axis")
@@ -167,7 +169,7 @@ def maxima(step: Step, x: Signal, dim: Any = (), keepdim: bool = False) -> Signa
     """The maxima over all places of a map, for each channel."""
     del keepdim
     rank = len(x.view) + 1
-    axes = sorted(d % rank for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    axes = sorted(d % rank for d in (dim if is_sequence(dim) else (dim,)))
     if axes != list(range(2, rank)):
         raise step.fail(f"takes maxima over axes {dim}; only those over a whole map are supported")
     pooled = max_pool(step, x, x.view[-1:] if rank == 3 else x.view[1:])

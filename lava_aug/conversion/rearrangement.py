@@ -1,6 +1,7 @@
 """Operations that move, drop and repeat elements, or have no effect."""
 
 import dataclasses
+import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from lava_aug.conversion.float_layers import Signal
-from lava_aug.conversion.steps import Step, converts, converts_modules
+from lava_aug.conversion.operations import Step, converts, converts_modules, is_sequence
+from lava_aug.conversion.signals import Signal
 from lava_aug.core.layers import Scale, Sparse
 
 
@@ -41,7 +42,7 @@ def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     numbers = dict(zip(map(id, signals), _places(signals, step.batch), strict=True))
     found = step.evaluate(lambda signal: numbers[id(signal)])
     filled = step.evaluate(lambda signal: torch.zeros_like(numbers[id(signal)]))
-    if isinstance(found, (tuple, list)):
+    if is_sequence(found):
         pairs = enumerate(zip(found, filled, strict=True))
         return tuple(_gathered(step, signals, *pair, f"{step.name}.{index}") for index, pair in pairs)
     return _gathered(step, signals, found, filled, step.name)
@@ -72,7 +73,8 @@ def _places(signals: list[Signal], batch: int) -> list[torch.Tensor]:
 def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: torch.Tensor, name: str) -> Signal:
     """The signal whose elements come from the given places, and constants elsewhere."""
     places, constants = _of_one_image(step, found.double(), filled.double(), _starts(signals)[-1])
-    view, parts = places.shape, []
+    view = places.shape
+    parts: list[Signal] = []
     for signal, start, stop in zip(signals, _starts(signals), _starts(signals)[1:], strict=False):
         if np.array_equal(places.reshape(-1), np.arange(start, stop)):
             return dataclasses.replace(signal, view=view)  # nothing moves
@@ -111,15 +113,15 @@ def concatenate(step: Step, tensors: Any = None, dim: int = 0, **options: Any) -
     plain = all(isinstance(x, Signal) and x.view == x.shape for x in signals)
     if not plain or dim not in (1, -len(signals[0].view)):
         return rearrange(step)
-    channels, offset, parts = sum(x.shape[0] for x in signals), 0, []
-    for x in signals:
-        scale = Scale(weight=np.ones(x.shape[0]), offset=offset, channels=channels)
-        parts.append(step.linear(x, scale))
-        offset += x.shape[0]
-    return step.lowering.added(parts, step.name, step.node.name)
+    *starts, channels = itertools.accumulate((x.shape[0] for x in signals), initial=0)
+    scales = [
+        Scale(weight=np.ones(x.shape[0]), offset=start, channels=channels)
+        for x, start in zip(signals, starts, strict=True)
+    ]
+    return step.lowering.added([*map(step.linear, signals, scales)], step.name, step.node.name)
 
 
-@converts(F.interpolate)
+@converts(F.interpolate)  # pyright: ignore[reportUnknownMemberType]: torch's
 @converts_modules(nn.Upsample, nn.UpsamplingNearest2d, takes=("mode",))
 def interpolate(
     step: Step, x: Signal, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
@@ -158,7 +160,7 @@ def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: An
 @converts(operator.getitem)
 def item(step: Step, x: Any, index: Any) -> Any:
     """One of several results, or a part of a tensor."""
-    return x[index] if isinstance(x, tuple) else rearrange(step)
+    return x[index] if is_sequence(x) else rearrange(step)
 
 
 PARTS = ("values", "indices")
@@ -167,7 +169,7 @@ PARTS = ("values", "indices")
 @converts(getattr)
 def attribute(step: Step, x: Any, name: str) -> Any:
     """``x.T`` and its like; ``x.data``; the parts of what max() gives."""
-    if isinstance(x, tuple) and name in PARTS:
+    if is_sequence(x) and name in PARTS:
         return x[PARTS.index(name)]
     if name not in ("data", "T", "mT"):
         raise step.fail(f"asks for .{name}, which is not supported")

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
-from lava_aug.conversion.float_layers import FloatLayer, Term
 from lava_aug.conversion.methods import Options
 from lava_aug.conversion.quantize import (
     check_scale,
@@ -19,6 +18,7 @@ from lava_aug.conversion.quantize import (
     rounded,
     searched_scale,
 )
+from lava_aug.conversion.signals import FloatLayer, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Dense, Shape, Sparse

@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from lava_aug.conversion.float_layers import Signal
+from lava_aug.conversion.operations import Step, converts, is_sequence, is_signal, kept_name, numpy_of
 from lava_aug.conversion.rearrangement import rearranged
-from lava_aug.conversion.steps import Step, converts, is_signal, kept_name, numpy_of
+from lava_aug.conversion.signals import Signal
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Shape
+
+python: Any = operator  # of some of its functions the types are left open
 
 
 @converts(nn.Linear)
@@ -83,7 +85,7 @@ def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Ten
     return linear(step, module, x)
 
 
-@converts(torch.matmul, operator.matmul, "matmul")
+@converts(torch.matmul, python.matmul, "matmul")
 def matmul(step: Step, x: Any, other: Any) -> Signal:
     """`linear` with a constant matrix from the right."""
     if is_signal(x) and is_signal(other):
@@ -98,7 +100,7 @@ def matmul(step: Step, x: Any, other: Any) -> Signal:
 
 def _along(value: Any, axes: int) -> Any:
     """An option of a convolution, for each of its axes; functions take one number for all, too."""
-    return value if isinstance(value, str) else tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    return value if isinstance(value, str) else tuple(value) if is_sequence(value) else (value,) * axes
 
 
 def _on_map(module: Any, **fillers: int) -> dict[str, Any]:
@@ -213,10 +215,9 @@ def batch_norm(step: Step, module: Any, x: Signal) -> Signal:
     mean, variance = numpy_of(module.running_mean), numpy_of(module.running_var)
     if mean is None or variance is None:
         raise step.fail("has no running statistics; train it with track_running_stats=True")
-    scale = 1 / np.sqrt(variance + module.eps)
-    if module.weight is not None:
-        scale = scale * numpy_of(module.weight)
-    shift = (0 if module.bias is None else numpy_of(module.bias)) - mean * scale
+    scale, gamma, beta = 1 / np.sqrt(variance + module.eps), numpy_of(module.weight), numpy_of(module.bias)
+    scale = scale if gamma is None else scale * gamma
+    shift = (0 if beta is None else beta) - mean * scale
     column = (-1, *[1] * (len(x.view) - 1))
     x = step.lowering.scaled(x, scale.reshape(column), kept_name(x, step), step.node.name)
     return step.lowering.shifted(x, shift.reshape(column), x.name, step.node.name)

@@ -11,7 +11,7 @@ from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images
 from lava_aug.conversion.converter import checked_normalization
-from lava_aug.conversion.float_layers import FloatLayer
+from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.images import Progress
 from lava_aug.core.layers import Shape

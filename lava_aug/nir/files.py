@@ -13,6 +13,7 @@ in the metadata: if you change the nodes, remove the metadata, or read with ``me
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,15 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.files import check_output, whole_file
-from lava_aug.core.fixed_point import is_array
-from lava_aug.core.network import Network
+from lava_aug.core.network import Layer, Network
+from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_number
 from lava_aug.core.texts import brief
 from lava_aug.netx.hdf5 import Reader, opened
 from lava_aug.netx.hdf5_writing import encoded_by
 from lava_aug.netx.networks import header, read_network, write_network
 from lava_aug.nir.foreign import network_of
-from lava_aug.nir.losses import losses, type_checks
-from lava_aug.nir.nodes import Graph, Node, graph_of
+from lava_aug.nir.nodes import FIRING, Graph, Node, graph_of
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -65,7 +65,7 @@ def export(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     Warns
     -----
     ExportWarning
-        What readers that ignore the metadata lose; `lava_aug.nir.losses.losses` returns it as a list.
+        What readers that ignore the metadata lose; `lava_aug.nir.files.losses` returns it as a list.
 
     Raises
     ------
@@ -165,6 +165,51 @@ def read_file(root: Reader, metadata: bool = True, input_unit: float = 1.0, dt: 
     return net
 
 
+# What is lost without our metadata
+
+
+def losses(net: Network) -> list[str]:
+    """What readers that run the nodes and ignore our metadata lose, one line for each."""
+    firing = [layer for layer in net if type(layer.neuron) in FIRING]
+    found = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
+    graph = graph_of(net)
+    if not net.is_float:
+        found.append("v stays within 24 bits")
+    found.append("the readout sums its input over the time steps")
+    if graph.nodes["input"].fields["shape"][0] > net.input_shape[0]:
+        found.append("the images have an additional last channel, which is 1 everywhere in every step")
+    if net.heads:
+        found.append("the output is several tensors, one after the other")
+    if not type_checks(graph):
+        found.append("nir assumes square windows: read it with nir.read(path, type_check=False)")
+    return found
+
+
+def _names(layers: list[Layer]) -> str:
+    return ", ".join(layer.name for layer in layers)
+
+
+def _bounded(neuron: Neuron) -> bool:
+    """Whether ``n_max`` matters: the mean coefficient of ordinary spikes of one sign is at most 1 anyway."""
+    return "n_max" in neuron.numbers() and neuron.coefficient_range != (0, 1)
+
+
+_LOSSES: tuple[tuple[str, Callable[[Neuron], bool]], ...] = (
+    ("reset by subtraction, which NIR leaves open (norse sets v to 0)", lambda neuron: True),
+    ("v starts from v0 instead of 0", lambda neuron: bool(np.any(neuron.initial()[0] != 0))),
+    ("negative spikes at vth_lo", lambda neuron: neuron.negative),
+    ("n may become negative (signed)", lambda neuron: not neuron.rectifies),
+    ("graded spikes: several in one step", lambda neuron: neuron.graded),
+    ("n_max, the bound on the mean coefficient", _bounded),
+)
+
+
+def type_checks(graph: Graph) -> bool:
+    """Whether nir 1.0.8 can check the shapes: it takes the height of a window for its width (``nir/ir/conv.py``)."""
+    windows = (node.fields["weight"].shape[2:] for node in graph.nodes.values() if node.kind == "Conv2d")
+    return all(height == width for height, width in windows)
+
+
 # Our metadata
 
 
@@ -178,7 +223,8 @@ def _metadata(net: Network) -> dict[str, Any]:
 
 
 def _tree(group: h5py.Group) -> dict[str, Any]:
-    return {name: _tree(item) if isinstance(item, h5py.Group) else item[()] for name, item in group.items()}
+    items: dict[str, Any] = dict(group.items())
+    return {name: _tree(item) if isinstance(item, h5py.Group) else item[()] for name, item in items.items()}
 
 
 def _bytes(texts: list[str]) -> NDArray[Any]:
@@ -223,7 +269,7 @@ def _read_graph(group: Reader) -> Graph:
     listed = group.group("nodes")
     nodes = {name: _read_node(listed.group(name)) for name in listed.names}
     edges = group.texts("edges")
-    if not is_array(edges) or edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
+    if edges.dtype != object or edges.ndim != 2 or edges.shape[1] != 2:
         raise FileError(f"{group.where}: expected 'edges' to be pairs of names, found {brief(edges)}")
     for name in edges.ravel():
         if name not in nodes:
@@ -241,4 +287,4 @@ def _read_node(group: Reader) -> Node:
 
 def _field(group: Reader, name: str) -> Any:
     found = group.texts(name)
-    return found.item() if is_array(found) and found.dtype == object and found.size == 1 else found
+    return found.item() if found.dtype == object and found.size == 1 else found

@@ -1,25 +1,37 @@
 """NIR graphs written by other tools, as floating-point networks of rate neurons.
 
+A node becomes part of a signal, as an operation of a PyTorch model does (`lava_aug.conversion.lowering`). But all
+layers are the graph's own neurons: where the converter would put one between two linear maps, the graph is refused.
+
 Source: the nodes, their parameters and equations are those of nir 1.0.8, https://github.com/neuromorphs/NIR.
 """
 
+import dataclasses
+import functools
 import graphlib
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
-from lava_aug.conversion.composition import compact, per_channel
+from lava_aug.conversion.composition import along_channels, compact, merged, scale_rows
+from lava_aug.conversion.lowering import Lowering
+from lava_aug.conversion.methods import Needs
+from lava_aug.conversion.signals import RELU, Signal, Term
 from lava_aug.core.errors import FileError, LavaAugError
-from lava_aug.core.layers import Conv, Dense, Scale, Shape, Sparse, SumPool
-from lava_aug.core.network import INPUT, Network
-from lava_aug.core.neurons import RateNeuron, ReadoutNeuron
+from lava_aug.core.layers import Conv, Dense, Shape, SumPool, Synapse
+from lava_aug.core.network import INPUT, Connection, Layer, Network
+from lava_aug.core.neurons import Neuron, RateNeuron, ReadoutNeuron
 from lava_aug.core.texts import brief
 from lava_aug.nir.nodes import Graph
-from lava_aug.nir.signals import MAX_ELEMENTS, Signal, Signals
+
+MAX_ELEMENTS = 1 << 26
+"""Most elements of what a node sends, and most weights of two convolutions as one."""
+
+MAX_TERMS = 64
+"""Most paths between two neurons that have only linear nodes on them."""
 
 MAX_SIZE = 1 << 12
 """Largest window, stride, padding and dilation."""
@@ -36,28 +48,14 @@ def network_of(graph: Graph, input_unit: float, dt: float) -> tuple[Network, lis
     FileError
         If a node has no counterpart here; the message names it.
     """
-    signals = Signals(graph, input_unit, dt)
+    reading = _Reading(graph, input_unit, dt)
     for name in _in_order(graph):
         try:
-            _add(signals, name)
+            reading.add(name)
         except (LavaAugError, ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
             text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FileError(f"node {name!r} ({graph.nodes[name].kind}): {text}") from error
-    return signals.network(), _assumptions(graph, input_unit, dt)
-
-
-def _add(signals: Signals, name: str) -> None:
-    """Find what a node sends."""
-    node = signals.graph.nodes[name]
-    if node.kind == "Input":
-        found = signals.sent(INPUT, _shape(node.fields["shape"]))
-    elif node.kind in LINEAR:
-        found = LINEAR[node.kind](signals, node.fields, signals.incoming(name))
-    elif node.kind in NEURONS:
-        found = NEURONS[node.kind](signals, name, node.fields, signals.incoming(name))
-    else:
-        raise FileError(f"unknown here; known are {sorted({'Input', *LINEAR, *NEURONS})}")
-    signals.of[name] = found
+    return reading.network(), _assumptions(graph, input_unit, dt)
 
 
 def _in_order(graph: Graph) -> list[str]:
@@ -95,9 +93,107 @@ def _gains(graph: Graph, dt: float) -> list[str]:
     return [f"in each time step r * dt of the input current is added to v, with r = {each} and dt = {dt:g}{advice}"]
 
 
-# Linear nodes
+# From nodes to layers
+
+
+class _Neurons(Lowering):
+    """Lowering that makes no layers but those it is told to: linear maps become one, or are refused."""
+
+    def composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term:
+        """Also matrices, and pooling with what follows it, whatever that costs."""
+        found = merged(synapse, term.synapse, self.shapes[term.source], MAX_ELEMENTS)
+        if found is None:
+            raise FileError(
+                f"cannot be one with the {term.synapse.type_name} in front of it; put an IF node between them, or "
+                "merge them"
+            )
+        return dataclasses.replace(term, synapse=found)
+
+    def neurons(self, signal: Signal, name: str) -> Signal:
+        """What the layer of a node sends, in the shape in which the node sees it."""
+        try:
+            signal = self.as_seen(signal)
+        except FileError:
+            kinds = " and ".join(sorted({term.synapse.type_name for term in signal.terms}))
+            raise FileError(f"cannot take what {kinds} and Flatten make; leave the Flatten out") from None
+        return self.activated(signal, RELU, name, signal.node)
+
+
+class _Reading:
+    """What the nodes of a graph send, and the layers so far."""
+
+    def __init__(self, graph: Graph, input_unit: float, dt: float) -> None:
+        self.graph, self.input_unit, self.dt = graph, input_unit, dt
+        self.lowering = _Neurons((), Needs())
+        self.signals: dict[str, Signal] = {}
+        self.layers: list[Layer] = []
+
+    def network(self) -> Network:
+        try:
+            return Network(input_shape=self.lowering.shapes[INPUT], layers=tuple(self.layers), method="nir")
+        except LavaAugError as error:
+            raise FileError(str(error)) from None
+
+    def add(self, name: str) -> None:
+        """Find what a node sends."""
+        node = self.graph.nodes[name]
+        if node.kind == "Input":
+            self.lowering.shapes[INPUT] = _shape(node.fields["shape"])
+            self.signals[name] = self.lowering.images(name)
+        elif node.kind in NODES:
+            self.signals[name] = NODES[node.kind](Step(self, name, node.fields), self._incoming(name))
+        else:
+            raise FileError(f"unknown here; known are {sorted({'Input', *NODES})}")
+
+    def _incoming(self, name: str) -> Signal:
+        """The sum of all that goes to a node."""
+        found = [self.signals[source] for source, target in self.graph.edges if target == name]
+        shapes = {signal.view for signal in found}
+        if len(shapes) != 1:
+            raise FileError(f"expected inputs of one shape, found {sorted(shapes)}")
+        total = self.lowering.added(found, name, f"{name}_")
+        if len(total.terms) > MAX_TERMS:
+            raise FileError(f"has {len(total.terms)} paths to it from other neurons, at most {MAX_TERMS} are read")
+        return total
+
+    def layer(self, name: str, signal: Signal, neuron: Neuron) -> Signal:
+        """Enter a layer under the name of a node; what it sends."""
+        sent = self.lowering.neurons(signal, name)
+        made = self.lowering.layers[sent.name]
+        bias = None if made.bias is None or not made.bias.any() else compact(made.bias, made.shape)
+        connections = tuple(Connection(term.source, self._whole(term)) for term in made.terms)
+        self.layers.append(Layer(name=made.name, connections=connections, neuron=neuron, quantum=1.0, bias=bias))
+        return sent
+
+    def _whole(self, term: Term) -> Synapse:
+        """A term as a synapse for spikes."""
+        factor = term.gain * (self.input_unit if term.source == INPUT else 1.0)
+        wide = self.lowering.shapes[term.source]
+        found = term.synapse if factor == 1 else scale_rows(term.synapse, factor, wide)
+        assert found is not None  # a number scales any synapse
+        return found.with_dtype(np.float32)
+
+
+# Nodes
 
 Fields = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """One node on its way to becoming part of a signal, or a layer."""
+
+    reading: _Reading
+    name: str
+    fields: Fields
+
+    def linear(self, x: Signal, synapse: Synapse, gain: float = 1.0) -> Signal:
+        """``gain * synapse(x) + bias``, with the node's bias, if it has one."""
+        shape = synapse.output_shape(x.view)
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise FileError(f"sends {shape}, more than {MAX_ELEMENTS:,} elements")
+        bias = _numbers(self.fields["bias"], "bias", shape[:1]) if "bias" in self.fields else None
+        column = None if bias is None else along_channels(bias, shape)
+        return self.reading.lowering.linear(x, synapse, self.name, self.name, bias=column, gain=gain)
 
 
 def _shape(found: Any) -> Shape:
@@ -130,45 +226,26 @@ def _pair(found: Any, name: str) -> tuple[int, int]:
     return int(values[0]), int(values[-1])
 
 
-def _matrix(signals: Signals, fields: Fields, signal: Signal) -> Signal:
-    weight = _numbers(fields["weight"], "weight")
-    if weight.ndim != 2 or len(signal.shape) != 1:
-        raise FileError(f"expected a matrix on one axis, found weights {weight.shape} on {signal.shape}; use Flatten")
-    bias = _numbers(fields["bias"], "bias", weight.shape[:1]) if "bias" in fields else None
-    return signals.through(signal, Dense(weight=weight), None if bias is None else _full(bias, len(weight)))
+def _matrix(step: Step, x: Signal) -> Signal:
+    weight = _numbers(step.fields["weight"], "weight")
+    if weight.ndim != 2 or len(x.view) != 1:
+        raise FileError(f"expected a matrix on one axis, found weights {weight.shape} on {x.view}; use Flatten")
+    return step.linear(x, Dense(weight=weight))
 
 
-def _full(bias: NDArray[Any], channels: int) -> NDArray[Any]:
-    return np.broadcast_to(bias, (channels,))
-
-
-def _conv2d(signals: Signals, fields: Fields, signal: Signal) -> Signal:
-    weight = _numbers(fields["weight"], "weight")
+def _convolution(step: Step, x: Signal, ndim: int) -> Signal:
+    """On maps, or on rows, which are maps of height 1."""
+    fields, weight = step.fields, _numbers(step.fields["weight"], "weight")
     stride, dilation = _pair(fields["stride"], "stride"), _pair(fields["dilation"], "dilation")
-    return _convolved(signals, fields, signal, 3, weight, stride, dilation)
-
-
-def _conv1d(signals: Signals, fields: Fields, signal: Signal) -> Signal:
-    weight = _numbers(fields["weight"], "weight")
-    stride, dilation = _pair(fields["stride"], "stride"), _pair(fields["dilation"], "dilation")
-    return _convolved(signals, fields, signal, 2, weight[:, :, None], (1, stride[1]), (1, dilation[1]))
-
-
-def _convolved(
-    signals: Signals, fields: Fields, signal: Signal, ndim: int, weight: NDArray[Any], stride: Any, dilation: Any
-) -> Signal:
-    if len(signal.shape) != ndim or weight.ndim != 4:
-        raise FileError(f"expected {ndim} dimensions and a kernel, found {signal.shape} and weights {weight.shape}")
+    if ndim == 2:
+        weight, stride, dilation = weight[:, :, None], (1, stride[1]), (1, dilation[1])
+    if len(x.view) != ndim or weight.ndim != 4:
+        raise FileError(f"expected {ndim} dimensions and a kernel, found {x.view} and weights {weight.shape}")
     padding = _padding(fields["padding"], weight.shape[2:], stride, dilation)
-    conv = Conv(
-        weight=weight,
-        stride=stride,
-        dilation=dilation,
-        padding=padding if ndim == 3 else (0, padding[1]),
-        groups=_pair(fields["groups"], "groups")[0],
-    )
-    bias = _numbers(fields["bias"], "bias", weight.shape[:1]) if "bias" in fields else None
-    return signals.through(signal, conv, None if bias is None else _full(bias, len(weight)))
+    padding = (0, padding[1]) if ndim == 2 else padding
+    groups, _ = _pair(fields["groups"], "groups")
+    _check_padded(x.view, padding)
+    return step.linear(x, Conv(weight=weight, stride=stride, dilation=dilation, padding=padding, groups=groups))
 
 
 def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, int]:
@@ -185,88 +262,78 @@ def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, 
     return 0, 0
 
 
-def _sum_pool(signals: Signals, fields: Fields, signal: Signal) -> Signal:
-    names = ("kernel_size", "stride", "padding")
-    size, stride, padding = (_pair(fields[name], name) for name in names)
-    return signals.through(signal, SumPool(kernel_size=size, stride=stride, padding=padding))
+def _check_padded(shape: Shape, padding: tuple[int, int]) -> None:
+    sides = (size + 2 * extra for size, extra in zip(shape[-2:], padding, strict=False))
+    if math.prod((*shape[:-2], *sides)) > MAX_ELEMENTS:
+        raise FileError(f"pads {shape} to more than {MAX_ELEMENTS:,} elements")
 
 
-def _average_pool(signals: Signals, fields: Fields, signal: Signal) -> Signal:
+def _sum_pool(step: Step, x: Signal, gain: float = 1.0) -> Signal:
+    size, stride, padding = (_pair(step.fields[name], name) for name in ("kernel_size", "stride", "padding"))
+    _check_padded(x.view, padding)
+    return step.linear(x, SumPool(kernel_size=size, stride=stride, padding=padding), gain)
+
+
+def _average_pool(step: Step, x: Signal) -> Signal:
     """The sum, divided by the size of the window, padding included: torch's default."""
-    found = _sum_pool(signals, fields, signal)
-    factor = 1.0 / math.prod(_pair(fields["kernel_size"], "kernel_size"))
-    terms = tuple(term._replace(factor=term.factor * factor) for term in found.terms)
-    return found._replace(terms=terms, bias=None if found.bias is None else found.bias * factor)
+    return _sum_pool(step, x, 1.0 / math.prod(_pair(step.fields["kernel_size"], "kernel_size")))
 
 
-def _scale(signals: Signals, fields: Fields, signal: Signal) -> Signal:
-    scale = np.broadcast_to(_numbers(fields["scale"], "scale"), signal.shape)
-    channels = per_channel(scale, signal.shape)
-    if channels is not None:
-        return signals.through(signal, Scale(weight=channels))
-    diagonal = scipy.sparse.diags(scale.reshape(-1))
-    return signals.through(signal, Sparse.from_scipy(diagonal, signal.shape))
+def _scale(step: Step, x: Signal) -> Signal:
+    factors = np.broadcast_to(_numbers(step.fields["scale"], "scale").astype(np.float32), x.view)
+    return step.reading.lowering.scaled(x, factors, step.name, step.name)
 
 
-def _flatten(signals: Signals, fields: Fields, signal: Signal) -> Signal:
+def _flatten(step: Step, x: Signal) -> Signal:
     """All dimensions of a sample: from 0 if the batch is not counted, as in NIR, or from 1 if it is, as in torch."""
-    start, end = (int(fields.get(name, default)) for name, default in (("start_dim", 1), ("end_dim", -1)))
-    if start not in (0, 1) or end not in (-1, len(signal.shape) - 1, len(signal.shape)):
-        raise FileError(f"expected to flatten all dimensions, found {start} to {end} of {signal.shape}")
-    return signal._replace(
-        shape=(math.prod(signal.shape),), bias=None if signal.bias is None else signal.bias.reshape(-1)
-    )
+    start, end = (int(step.fields.get(name, default)) for name, default in (("start_dim", 1), ("end_dim", -1)))
+    if start not in (0, 1) or end not in (-1, len(x.view) - 1, len(x.view)):
+        raise FileError(f"expected to flatten all dimensions, found {start} to {end} of {x.view}")
+    return dataclasses.replace(x, view=(math.prod(x.view),))
 
 
-LINEAR: dict[str, Callable[[Signals, Fields, Signal], Signal]] = {
-    "Affine": _matrix,
-    "AvgPool2d": _average_pool,
-    "Conv1d": _conv1d,
-    "Conv2d": _conv2d,
-    "Flatten": _flatten,
-    "Linear": _matrix,
-    "Scale": _scale,
-    "SumPool2d": _sum_pool,
-}
-
-
-# Neurons
-
-
-def _integrate_and_fire(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
+def _integrate_and_fire(step: Step, x: Signal) -> Signal:
     """``dv/dt = r * I``: in units of ``r * dt``, the threshold is ``v_threshold / (r * dt)``."""
-    r, vth = (_numbers(fields[key], key, signal.shape) for key in ("r", "v_threshold"))
-    reset = _numbers(fields.get("v_reset", 0.0), "v_reset", signal.shape)
+    r, vth = (_numbers(step.fields[key], key, x.view) for key in ("r", "v_threshold"))
+    reset = _numbers(step.fields.get("v_reset", 0.0), "v_reset", x.view)
     if reset.any() or r.min() <= 0 or vth.min() <= 0:
         raise FileError(
             f"expected v_reset 0 and positive r and v_threshold, found v_reset from {reset.min():g} to "
             f"{reset.max():g}, r from {r.min():g}, v_threshold from {vth.min():g}"
         )
-    scaled = compact(np.broadcast_to(vth / (r * signals.dt), signal.shape), signal.shape)
+    scaled = compact(np.broadcast_to(vth / (r * step.reading.dt), x.view), x.view)
     one = scaled.flat[0]
-    return signals.layer(name, signal, RateNeuron(vth=float(one) if (scaled == one).all() else scaled, v0=0.0))
+    return step.reading.layer(step.name, x, RateNeuron(vth=float(one) if (scaled == one).all() else scaled, v0=0.0))
 
 
-def _integrator(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
+def _integrator(step: Step, x: Signal) -> Signal:
     """In front of the output it is our readout."""
-    behind = [signals.graph.nodes[target].kind for source, target in signals.graph.edges if source == name]
+    graph = step.reading.graph
+    behind = [graph.nodes[target].kind for source, target in graph.edges if source == step.name]
     if behind != ["Output"]:
         raise FileError(f"expected an integrator to go to the output, found {behind}")
-    r = _numbers(fields["r"], "r", signal.shape)
+    r = _numbers(step.fields["r"], "r", x.view)
     if (r != r.flat[0]).any():
         raise FileError("expected one r for all integrators of the readout")
-    factor = float(r.flat[0]) * signals.dt
-    terms = tuple(term._replace(factor=term.factor * factor) for term in signal.terms)
-    return signal._replace(terms=terms, bias=None if signal.bias is None else signal.bias * factor)
+    return step.reading.lowering.scaled(x, float(r.flat[0]) * step.reading.dt, step.name, step.name)
 
 
-def _output(signals: Signals, name: str, fields: Fields, signal: Signal) -> Signal:
+def _output(step: Step, x: Signal) -> Signal:
     """Whatever comes out is added up over the time steps."""
-    return signals.layer(name, signal, ReadoutNeuron(floating=True))
+    return step.reading.layer(step.name, x, ReadoutNeuron(floating=True))
 
 
-NEURONS: dict[str, Callable[[Signals, str, Fields, Signal], Signal]] = {
+NODES: dict[str, Callable[[Step, Signal], Signal]] = {
+    "Affine": _matrix,
+    "AvgPool2d": _average_pool,
+    "Conv1d": functools.partial(_convolution, ndim=2),
+    "Conv2d": functools.partial(_convolution, ndim=3),
+    "Flatten": _flatten,
     "I": _integrator,
     "IF": _integrate_and_fire,
+    "Linear": _matrix,
     "Output": _output,
+    "Scale": _scale,
+    "SumPool2d": _sum_pool,
 }
+"""What nodes make of what comes in, by type."""

@@ -25,6 +25,7 @@ from lava_aug.core.errors import ExportError, NetworkError
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.core.synapse import per_channel
 
 MAX_WEIGHTS = 1 << 24
 """Most weights that a node may have which stands for a synapse that NIR has no node for."""
@@ -134,7 +135,7 @@ class _Builder:
 
     def _chains(self, layer: Layer, shape: Shape) -> list[list[Node]] | None:
         """The nodes of every connection; None if one of them needs a matrix, or the bias no longer fits to the map."""
-        chains = []
+        chains: list[list[Node]] = []
         for source, synapse in layer.connections:
             wide = self.net.shapes[source]
             if self.shapes[source] != wide and not (synapse.flattens and len(shape) == 1):
@@ -148,11 +149,12 @@ class _Builder:
 
     def _matrices(self, layer: Layer, shape: Shape) -> Iterator[list[Node]]:
         """Every connection as a matrix on flattened spikes, the bias with the first one."""
-        full = np.broadcast_to(_bias(layer), self.net.current_shapes[layer.name]).reshape(-1)
+        bias = None if layer.bias is None else np.broadcast_to(layer.bias, self.net.current_shapes[layer.name])
         for k, (source, synapse) in enumerate(layer.connections):
-            dense = _linear(matrix(synapse, self.net.shapes[source]), full if k == 0 else np.zeros(shape))
-            wide = self.shapes[source]
-            yield [dense] if len(wide) == 1 else [_flatten(wide), dense]
+            found = _on_one_axis(matrix(synapse, self.net.shapes[source]), self.shapes[source])
+            if k == 0 and bias is not None and bias.any():
+                found[-1] = _biased(found[-1], bias.reshape(-1))
+            yield found
 
 
 def _no_double_edges(layer: Layer, chains: list[list[Node]]) -> bool:
@@ -161,23 +163,18 @@ def _no_double_edges(layer: Layer, chains: list[list[Node]]) -> bool:
     return len(direct) == len(set(direct))
 
 
-def _bias(layer: Layer) -> NDArray[Any]:
-    return np.zeros(1) if layer.bias is None else layer.bias
-
-
 def _with_bias(chains: list[list[Node]], layer: Layer, shape: Shape) -> list[list[Node]] | None:
     """The bias put into the first node that can have one, or into one more."""
     if layer.bias is None:
         return chains
-    full = np.broadcast_to(layer.bias, shape)
-    channels = full.reshape(shape[0], -1)
-    if (channels != channels[:, :1]).any() or len(shape) > 3:
+    channels = per_channel(layer.bias, shape)
+    if channels is None or len(shape) > 3:
         return None
     for chain in chains:
         if chain and "weight" in chain[-1].fields:
-            chain[-1] = _biased(chain[-1], channels[:, 0])
+            chain[-1] = _biased(chain[-1], channels)
             return chains
-    chains[0].append(_biased(_identity(shape), channels[:, 0]))
+    chains[0].append(_biased(_identity(shape), channels))
     return chains
 
 
@@ -198,10 +195,8 @@ def exact(values: Any) -> NDArray[Any]:
 
 def matrix(synapse: Synapse, wide: Shape) -> NDArray[Any]:
     """A synapse on flattened spikes, ``(outputs, inputs)``: what it gives for each single spike."""
-    size, outputs = math.prod(wide), math.prod(synapse.output_shape(wide))
-    _check_size(size * outputs, f"{synapse.type_name} would be a matrix")
-    dtype = np.float64 if synapse.is_float else np.int64
-    return synapse.accumulate(np.eye(size, dtype=dtype).reshape(size, *wide)).reshape(size, -1).T
+    _check_size(math.prod(wide) * math.prod(synapse.output_shape(wide)), f"{synapse.type_name} would be a matrix")
+    return synapse.matrix(wide).toarray()
 
 
 def _check_size(count: int, what: str) -> None:
@@ -212,21 +207,15 @@ def _check_size(count: int, what: str) -> None:
         )
 
 
-def _flatten(wide: Shape) -> Node:
-    return Node("Flatten", {"input_type": np.array(wide), "start_dim": 0, "end_dim": -1})
-
-
-def _linear(weight: NDArray[Any], bias: NDArray[Any]) -> Node:
-    if bias.any():
-        return Node("Affine", {"weight": exact(weight), "bias": exact(bias)})
-    return Node("Linear", {"weight": exact(weight)})
+def _on_one_axis(weight: NDArray[Any], wide: Shape) -> list[Node]:
+    """A matrix, and in front of it what makes one axis of several."""
+    linear = Node("Linear", {"weight": exact(weight)})
+    flatten = Node("Flatten", {"input_type": np.array(wide), "start_dim": 0, "end_dim": -1})
+    return [linear] if len(wide) == 1 else [flatten, linear]
 
 
 def _dense(synapse: Dense, wide: Shape, shape: Shape) -> list[Node] | None:
-    if len(shape) > 1:
-        return None  # along the last axis
-    node = Node("Linear", {"weight": exact(synapse.weight)})
-    return [node] if len(wide) == 1 else [_flatten(wide), node]
+    return _on_one_axis(synapse.weight, wide) if len(shape) == 1 else None  # along the last axis
 
 
 def _conv(synapse: Conv, wide: Shape, shape: Shape) -> list[Node] | None:
@@ -237,20 +226,14 @@ def _conv(synapse: Conv, wide: Shape, shape: Shape) -> list[Node] | None:
 
 
 def _sliding(weight: NDArray[Any], wide: Shape, stride: Any, padding: Any, dilation: Any) -> list[Node] | None:
-    fields = {
-        "weight": exact(weight),
-        "stride": tuple(stride),
-        "padding": tuple(padding),
-        "dilation": tuple(dilation),
-        "groups": 1,
-        "bias": np.zeros(len(weight), np.float32),
-    }
+    window = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation)}
+    rest = {"groups": 1, "bias": np.zeros(len(weight), np.float32)}
     if len(wide) == 3:
-        return [Node("Conv2d", {"input_shape": tuple(wide[1:]), **fields})]
+        return [Node("Conv2d", {"input_shape": tuple(wide[1:]), "weight": exact(weight), **window, **rest})]
     if weight.shape[2] > 1 or padding[0]:
         return None  # rows seen as maps of height 1, with a window that goes beyond them
-    rows = {name: fields[name][1] for name in ("stride", "padding", "dilation")}
-    return [Node("Conv1d", {"input_shape": wide[1], **fields, **rows, "weight": fields["weight"][:, :, 0]})]
+    along = {name: pair[1] for name, pair in window.items()}
+    return [Node("Conv1d", {"input_shape": wide[1], "weight": exact(weight[:, :, 0]), **along, **rest})]
 
 
 def _pool(synapse: SumPool, wide: Shape, shape: Shape) -> list[Node] | None:
@@ -265,9 +248,7 @@ def _pool(synapse: SumPool, wide: Shape, shape: Shape) -> list[Node] | None:
 
 
 def _scale(synapse: Scale, wide: Shape, shape: Shape) -> list[Node] | None:
-    if len(shape) > 3:
-        return None
-    return [_mixing(synapse.channel_matrix, wide)]
+    return None if len(shape) > 3 else [_mixing(synapse.channel_matrix, wide)]
 
 
 def _mixing(weight: NDArray[Any], wide: Shape) -> Node:

@@ -1,17 +1,22 @@
-"""Copies of a model that can be run and changed without affecting it: in float32, on the CPU, in evaluation mode."""
+"""The user's model: copies that can be run without affecting it, its outputs, and how far others are from them.
+
+Copies are in float32, on the CPU, in evaluation mode.
+"""
 
 # pyright: reportPrivateUsage=false
 # Modules of torch keep privately what has to be copied.
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.fx
 from torch import nn
 from torch.nn.utils import parametrize
 
-from lava_aug.conversion.nodes import first_line
+from lava_aug.conversion.operations import first_line, is_sequence, named_modules
 from lava_aug.core.errors import ConversionError
 
 TIED = ("_modules", "_parameters", "_buffers")
@@ -47,14 +52,14 @@ def second_copy(model: nn.Module) -> nn.Module:
 
 
 def _check(model: nn.Module) -> None:
-    for name, module in model.named_modules():
+    for name, module in named_modules(model):
         if isinstance(module, torch.jit.ScriptModule):
             raise ConversionError(
                 f"{_called(name, module)} is compiled by TorchScript (script or trace), which hides its operations; "
                 "convert the module that it was made from"
             )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if torch.nn.parameter.is_lazy(tensor):
+        if torch.nn.parameter.is_lazy(tensor):  # pyright: ignore[reportUnknownMemberType]: torch's
             raise ConversionError(
                 f"{type(model).__name__}: {name!r} of a lazy module has no values yet; run the model once, and train it"
             )
@@ -72,7 +77,8 @@ def _called(name: str, module: nn.Module) -> str:
 def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Parameters, buffers, and tensors that are plain attributes, as hooks of weight normalisation leave them."""
     for module in model.modules():
-        found = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        known = vars(module)
+        found = (*known["_parameters"].values(), *known["_buffers"].values(), *known.values())
         yield from (value for value in found if isinstance(value, torch.Tensor))
 
 
@@ -108,11 +114,11 @@ def _can_be_copied(value: Any, made: Mapping[int, Any]) -> bool:
 def _unwrap_inside(model: nn.Module) -> None:
     """Take off what changes how a module is computed, but not what."""
     for module in list(model.modules()):
-        module._compiled_call_impl = None  # of module.compile()
+        vars(module)["_compiled_call_impl"] = None  # of module.compile()
+        for name, child in list(vars(module)["_modules"].items()):
+            setattr(module, name, _unwrapped(child))
         if isinstance(module, nn.DataParallel):
             module.device_ids = []
-        for name, child in list(module.named_children()):
-            setattr(module, name, _unwrapped(child))
 
 
 def _compute_weights(model: nn.Module) -> None:
@@ -131,3 +137,83 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     """What torch.compile was given."""
     compiled = type(module).__name__ == "OptimizedModule"
     return getattr(module, "_orig_mod", module) if compiled else module
+
+
+# Outputs
+
+FAITHFUL = 1e-3
+"""Largest difference from the model, as a part of how far its output differs between images, and of a tenth of its
+largest output, which may be a bias: above what rounding in float32 makes of some hundred layers, far below what any
+mistake makes."""
+
+
+def outputs(found: Any, name: str = "") -> dict[str, Any]:
+    """Everything that forward() returned, by name: fields, keys and places, joined by points; "" for a single tensor.
+
+    What is None, as the auxiliary heads of some models in evaluation mode, is left out.
+    """
+    if found is None:
+        return {}
+    parts = _parts(found)
+    if parts is None:
+        return {name: found}
+    inside = {f"{name}.{key}" if name else str(key): value for key, value in parts.items()}
+    return {key: value for at, part in inside.items() for key, value in outputs(part, at).items()}
+
+
+def _parts(found: Any) -> Mapping[Any, Any] | None:
+    if isinstance(found, torch.fx.Proxy):  # which has a value: it stands for a tensor, or several
+        return None if isinstance(found.value, torch.Tensor) else dict(enumerate(found))  # pyright: ignore
+    if isinstance(found, Mapping):
+        return cast("Mapping[Any, Any]", found)
+    if hasattr(found, "_asdict"):
+        return found._asdict()
+    if is_sequence(found):
+        return dict(enumerate(found))
+    if dataclasses.is_dataclass(found):
+        return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far one output is from the model's.
+
+    Attributes
+    ----------
+    name : str
+        Of the output; "" if it is the only one.
+    error, size, spread : float
+        Largest difference, largest output of the model, and its largest difference from the mean over images.
+    """
+
+    name: str
+    error: float
+    size: float
+    spread: float
+
+    @property
+    def excess(self) -> float:
+        """How many times larger than what is allowed."""
+        return self.error / (FAITHFUL * (self.spread + self.size / 10) or 1e-9)
+
+    def __str__(self) -> str:
+        output = f"output {self.name!r}" if self.name else "its output"
+        return f"by up to {self.error:.3g} on calibration images, where {output} reaches {self.size:.3g}"
+
+
+def difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> Difference | None:
+    """The output that is farthest from what the model gives, as a part of it; None if all are near enough."""
+    apart = [_apart(name, value, found[name]) for name, value in wanted.items()]
+    return max((one for one in apart if not one.excess <= 1), key=lambda one: one.excess, default=None)
+
+
+def _apart(name: str, wanted: torch.Tensor, found: torch.Tensor) -> Difference:
+    if found.numel() != wanted.numel() or not found.numel():
+        return Difference(name, float("inf"), 0.0, 0.0)
+    found = found.reshape(wanted.shape)
+    either = torch.isfinite(wanted) | torch.isfinite(found)  # what is not is told with the layer where it begins
+    usual = torch.where(torch.isfinite(wanted), wanted, 0)
+    around = usual - usual.mean(0) if len(usual) > 1 else usual
+    error, size, spread = (v.abs().max().item() for v in (torch.where(either, found - wanted, 0), usual, around))
+    return Difference(name, error, size, spread)
