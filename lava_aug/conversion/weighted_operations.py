@@ -2,7 +2,6 @@
 
 import dataclasses
 import operator
-import types
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from lava_aug.conversion.operations import Step, converts, is_sequence, is_signal, kept_name, numpy_of
+from lava_aug.conversion.composition import along_channels
+from lava_aug.conversion.operations import Step, converts, converts_modules, is_sequence, is_signal, kept_name, numpy_of
 from lava_aug.conversion.rearrangement import rearranged
 from lava_aug.conversion.signals import Signal
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Shape
@@ -19,70 +19,18 @@ from lava_aug.core.layers import Conv, ConvTranspose, Dense, Shape
 python: Any = operator  # of some of its functions the types are left open
 
 
-@converts(nn.Linear)
-def linear(step: Step, module: nn.Linear, x: Signal) -> Signal:
-    """Dense, over all features or along the last axis."""
-    weight, bias = numpy_of(module.weight), numpy_of(module.bias)
-    if x.view == (module.in_features,):
-        return step.linear(x, Dense(weight=weight), bias)
-    if x.view[-1:] != (module.in_features,):
-        raise step.fail(f"expected {module.in_features} features along the last axis, found shape {x.view}")
-    made = step.linear(step.lowering.as_seen(x), Dense(weight=weight), bias)
-    return dataclasses.replace(made, view=step.shape)  # (1, n) counts as (n,)
-
-
-@converts(nn.Conv1d, nn.Conv2d)
-def convolution(step: Step, module: nn.Conv1d | nn.Conv2d, x: Signal) -> Signal:
-    """A convolution; what its zero padding cannot say is padding of its own in front of it."""
-    options, one = _on_map(module, stride=1, dilation=1), module.weight.ndim == 3
-    weight, padding, bias = numpy_of(module.weight), _padding(module), numpy_of(module.bias)
-    weight = weight[:, :, None] if one else weight
-    padding = [(0, 0), *padding] if one else padding
-    x = step.lowering.as_seen(x)
-    if module.padding_mode != "zeros":
-        x = _padded(step, x, padding, module.padding_mode)
-        padding = [(0, 0), (0, 0)]
-    weight, symmetric, dilation = _symmetric(weight, padding, options["dilation"])
-    synapse = Conv(weight=weight, stride=options["stride"], padding=symmetric, dilation=dilation, groups=module.groups)
-    return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))
-
-
-@converts(F.conv1d, F.conv2d)
-def convolution_function(
-    step: Step,
-    x: Signal,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Signal:
-    """`convolution` with weights that may have been computed, as in subclasses of `torch.nn.Conv2d`."""
-    if any(map(is_signal, (weight, bias))):
-        raise step.fail("convolves with weights that depend on the image")
-    window = tuple(weight.shape[2:])
-
-    module: Any = types.SimpleNamespace(
-        weight=weight,
-        bias=bias,
-        stride=_along(stride, len(window)),
-        padding=_along(padding, len(window)),
-        dilation=_along(dilation, len(window)),
-        groups=groups,
-        kernel_size=window,
-        padding_mode="zeros",
-    )
-    return convolution(step, module, x)
-
-
 @converts(F.linear)
-def linear_function(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Signal:
-    """`linear` with weights that may have been computed."""
-    if any(map(is_signal, (weight, bias))):
-        raise step.fail("multiplies with weights that depend on the image")
-    module: Any = types.SimpleNamespace(weight=weight, bias=bias, in_features=weight.shape[1])
-    return linear(step, module, x)
+@converts_modules(nn.Linear, takes=("weight", "bias"))
+def linear(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Signal:
+    """Dense, over all features or along the last axis."""
+    _check_constant(step, "multiplies", weight, bias)
+    features, dense = weight.shape[1], Dense(weight=numpy_of(weight))
+    if x.view == (features,):
+        return step.linear(x, dense, numpy_of(bias))
+    if x.view[-1:] != (features,):
+        raise step.fail(f"expected {features} features along the last axis, found shape {x.view}")
+    made = step.linear(step.lowering.as_seen(x), dense, numpy_of(bias))
+    return dataclasses.replace(made, view=step.shape)  # (1, n) counts as (n,)
 
 
 @converts(torch.matmul, python.matmul, "matmul")
@@ -95,32 +43,96 @@ def matmul(step: Step, x: Any, other: Any) -> Signal:
         )
     if not is_signal(x) or other.ndim != 2:
         raise step.fail("only matrices of shape (in, out) from the right are supported; transpose, or use nn.Linear")
-    return linear_function(step, x, other.T)
+    return linear(step, x, other.T)
 
 
-def _along(value: Any, axes: int) -> Any:
-    """An option of a convolution, for each of its axes; functions take one number for all, too."""
-    return value if isinstance(value, str) else tuple(value) if is_sequence(value) else (value,) * axes
+CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
 
 
-def _on_map(module: Any, **fillers: int) -> dict[str, Any]:
-    """Parameters as (height, width); those of one-dimensional modules with a filler for the height."""
-    found = {name: tuple(getattr(module, name)) for name in fillers}
-    return {name: (fillers[name], *value) if len(value) == 1 else value for name, value in found.items()}
+@converts(F.conv1d, F.conv2d)
+@converts_modules(nn.Conv1d, nn.Conv2d, takes=(*CONVOLUTION, "padding_mode"))
+def convolution(
+    step: Step,
+    x: Signal,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Signal:
+    """A convolution; what its zero padding cannot say is padding of its own in front of it."""
+    _check_constant(step, "convolves", weight, bias)
+    axes, kernel = weight.ndim - 2, _map_kernel(weight)
+    steps = _on_map(dilation, axes, 1)
+    margins = _margins(padding, axes, kernel.shape[2:], steps)
+    x = step.lowering.as_seen(x)
+    if padding_mode != "zeros":
+        x = _padded(step, x, margins, padding_mode)
+        margins = [(0, 0), (0, 0)]
+    kernel, symmetric, steps = _symmetric(kernel, margins, steps)
+    synapse = Conv(weight=kernel, stride=_on_map(stride, axes, 1), padding=symmetric, dilation=steps, groups=groups)
+    return step.linear(x, synapse, _column(numpy_of(bias), synapse.output_shape(x.shape)))
+
+
+@converts(F.conv_transpose1d, F.conv_transpose2d)
+@converts_modules(nn.ConvTranspose1d, nn.ConvTranspose2d, takes=(*CONVOLUTION, "output_padding"))
+def conv_transpose(
+    step: Step,
+    x: Signal,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Signal:
+    """Transposed convolution."""
+    _check_constant(step, "convolves", weight, bias)
+    axes = weight.ndim - 2
+    synapse = ConvTranspose(
+        weight=_map_kernel(weight),
+        stride=_on_map(stride, axes, 1),
+        padding=_on_map(padding, axes, 0),
+        output_padding=_on_map(output_padding, axes, 0),
+        dilation=_on_map(dilation, axes, 1),
+        groups=groups,
+    )
+    x = step.lowering.as_seen(x)
+    return step.linear(x, synapse, _column(numpy_of(bias), synapse.output_shape(x.shape)))
+
+
+def _check_constant(step: Step, does: str, *weights: Any) -> None:
+    if any(map(is_signal, weights)):
+        raise step.fail(f"{does} with weights that depend on the image")
+
+
+def _map_kernel(weight: torch.Tensor) -> NDArray[Any]:
+    """Weights in float64; those for rows as for maps of height 1."""
+    found = numpy_of(weight)
+    return found[:, :, None] if weight.ndim == 3 else found
+
+
+def _on_map(value: Any, axes: int, filler: int) -> Any:
+    """An option of a convolution along so many axes as (height, width); functions take one number for all, too."""
+    along = tuple(value) if is_sequence(value) else (value,) * axes
+    return along if axes == 2 else (filler, *along)
 
 
 def _column(bias: NDArray[Any] | None, shape: Shape) -> NDArray[Any] | None:
-    return None if bias is None else bias.reshape(-1, *[1] * (len(shape) - 1))
+    return None if bias is None else along_channels(bias, shape)
 
 
-def _padding(module: Any) -> list[tuple[int, int]]:
-    """(before, after) for each axis; torch puts the odd one of padding="same" behind."""
-    if module.padding == "valid":
-        return [(0, 0) for _ in module.kernel_size]
-    if module.padding == "same":
-        totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+def _margins(padding: Any, axes: int, window: Any, dilation: Any) -> list[tuple[int, int]]:
+    """(before, after) along height and width; torch puts the odd one of padding="same" behind."""
+    if padding == "valid":
+        return [(0, 0), (0, 0)]
+    if padding == "same":
+        totals = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
-    return [(p, p) for p in module.padding]
+    return [(p, p) for p in _on_map(padding, axes, 0)]
 
 
 def _symmetric(weight: NDArray[Any], padding: list[tuple[int, int]], dilation: Any) -> tuple[NDArray[Any], Any, Any]:
@@ -155,40 +167,11 @@ def _padded(step: Step, x: Signal, padding: list[tuple[int, int]], mode: str) ->
     return rearranged(step, x, lambda images: F.pad(images, flat, mode=mode), f"{step.name}.pad")
 
 
-@converts(nn.ConvTranspose1d, nn.ConvTranspose2d)
-def conv_transpose(step: Step, module: nn.ConvTranspose1d | nn.ConvTranspose2d, x: Signal) -> Signal:
-    """Transposed convolution."""
-    weight, bias = numpy_of(module.weight), numpy_of(module.bias)
-    one = module.weight.ndim == 3
-    options = _on_map(module, stride=1, padding=0, output_padding=0, dilation=1)
-    synapse = ConvTranspose(weight=weight[:, :, None] if one else weight, groups=module.groups, **options)
-    x = step.lowering.as_seen(x)
-    return step.linear(x, synapse, _column(bias, synapse.output_shape(x.shape)))
-
-
-@converts(F.conv_transpose1d, F.conv_transpose2d)
-def conv_transpose_function(
-    step: Step,
-    x: Signal,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Signal:
-    """`conv_transpose` with weights that may have been computed."""
-    if any(map(is_signal, (weight, bias))):
-        raise step.fail("convolves with weights that depend on the image")
-    options = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
-    along = {name: _along(value, weight.ndim - 2) for name, value in options.items()}
-    module: Any = types.SimpleNamespace(weight=weight, bias=bias, groups=groups, **along)
-    return conv_transpose(step, module, x)
-
-
 @converts(F.batch_norm)
-def batch_norm_function(
+@converts_modules(
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm), takes=("running_mean", "running_var", "weight", "bias", "eps")
+)
+def batch_norm(
     step: Step,
     x: Signal,
     running_mean: torch.Tensor | None,
@@ -199,23 +182,14 @@ def batch_norm_function(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Signal:
-    """`batch_norm` with numbers that may have been computed."""
+    """``x * scale + (shift - mean * scale)`` with ``scale = gamma / sqrt(var + eps)``, wherever it stands."""
     del momentum
     if training:
         raise step.fail("takes the statistics of the batch in evaluation too; pass training=self.training")
-    module: Any = types.SimpleNamespace(
-        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps
-    )
-    return batch_norm(step, module, x)
-
-
-@converts(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-def batch_norm(step: Step, module: Any, x: Signal) -> Signal:
-    """``x * scale + (shift - mean * scale)`` with ``scale = gamma / sqrt(var + eps)``, wherever it stands."""
-    mean, variance = numpy_of(module.running_mean), numpy_of(module.running_var)
+    mean, variance, gamma, beta = map(numpy_of, (running_mean, running_var, weight, bias))
     if mean is None or variance is None:
         raise step.fail("has no running statistics; train it with track_running_stats=True")
-    scale, gamma, beta = 1 / np.sqrt(variance + module.eps), numpy_of(module.weight), numpy_of(module.bias)
+    scale = 1 / np.sqrt(variance + eps)
     scale = scale if gamma is None else scale * gamma
     shift = (0 if beta is None else beta) - mean * scale
     column = (-1, *[1] * (len(x.view) - 1))
