@@ -64,13 +64,13 @@ def file_format(cls: FormatType) -> FormatType:
 
 def options_of(function: Callable[..., Any] | None) -> dict[str, Option]:
     """The options of a format's `read` or `write`: those parameters that are ``Annotated`` with their help."""
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     parameters: Mapping[str, Any] = {} if function is None else inspect.signature(function).parameters
     for name, parameter in parameters.items():
         if get_origin(parameter.annotation) is Annotated:
             kind, text = get_args(parameter.annotation)
-            found[name] = Option(kind, text, parameter.default)
-    return found
+            options[name] = Option(kind, text, parameter.default)
+    return options
 
 
 @file_format
@@ -181,17 +181,17 @@ def read_network(path: str | os.PathLike[str], num_layers: int | None = None) ->
 
     given = {} if num_layers is None else {"num_layers": num_layers}
     with opened(path) as root:
-        found = format_of(root)
-        if not given.keys() <= options_of(found.read).keys():
+        recognised = format_of(root)
+        if not given.keys() <= options_of(recognised.read).keys():
             raise InputError("num_layers: only files of lava-dl's can be read in part")
-        return found.read(root, **given)
+        return recognised.read(root, **given)
 
 
 def format_of(root: "Reader") -> type[Format]:
     """The format of an open file; FileError if it is none that is known."""
-    for found in FORMATS.values():
-        if found.recognises(root):
-            return found
+    for candidate in FORMATS.values():
+        if candidate.recognises(root):
+            return candidate
     raise FileError(
         f"expected a network in one of the formats {', '.join(FORMATS)}, or of lava-dl's; found the attribute 'format' "
         f"{brief(root.attribute('format'))}, and in the file {brief(root.names)}"

@@ -14,7 +14,7 @@ from lava_aug.commands.inputs import NetworkArgument, read_images, read_spiking
 from lava_aug.core.errors import InputError
 from lava_aug.formats import FORMATS, options_of
 
-WRITERS = {name: found.write for name, found in FORMATS.items() if found.write is not None}
+WRITERS = {name: file_format.write for name, file_format in FORMATS.items() if file_format.write is not None}
 """What writes each format."""
 
 HELP = "; ".join(f"{name}: {str(FORMATS[name].__doc__).splitlines()[0].rstrip('.')}" for name in WRITERS)
@@ -32,17 +32,17 @@ SHORT = {"images": "-c"}
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of all formats in its signature, where typer looks for them."""
     *fixed, _ = inspect.signature(function).parameters.values()
-    found: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for name, write in WRITERS.items():
         for option, (kind, text, default) in options_of(write).items():
             number = f"{default:g}" if isinstance(default, float) else default
             shown = f"{name}: {text}" + ("" if default is None else f"; default {number}")
             names = [f"--{option.replace('_', '-')}", *([SHORT[option]] if option in SHORT else [])]
             annotation = Annotated[KINDS[_held(kind)][0] | None, typer.Option(*names, help=shown)]
-            found[option] = inspect.Parameter(
+            parameters[option] = inspect.Parameter(
                 option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
             )
-    function.__signature__ = inspect.Signature([*fixed, *found.values()])  # pyright: ignore[reportFunctionMemberAccess]
+    function.__signature__ = inspect.Signature([*fixed, *parameters.values()])  # pyright: ignore[reportFunctionMemberAccess]
     return function
 
 

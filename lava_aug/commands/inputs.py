@@ -63,12 +63,12 @@ def read_spiking(path: Path) -> Any:
     """A spiking network of ours, from one of our files or a NIR graph."""
     import lava_aug as la
 
-    found = la.read_network(path)
-    if not isinstance(found, la.Network):
+    net = la.read_network(path)
+    if not isinstance(net, la.Network):
         raise InputError(
-            f"{str(path)!r}: expected a network of lava-aug, found a {found.kind}; use info, simulate or run"
+            f"{str(path)!r}: expected a network of lava-aug, found a {net.kind}; use info, simulate or run"
         )
-    return found
+    return net
 
 
 def read_images(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[Any, NDArray[Any] | None]:
@@ -90,14 +90,14 @@ def _from_file(path: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray[A
 def read_model(name: str, weights: Path | None) -> Any:
     """A pretrained network, or a model from ``module:factory``, with weights if they are given."""
     if ":" not in name:
-        found = _from_zoo(name)
+        model = _from_zoo(name)
     else:
-        found = _from_factory(name)
-        if weights is None and _is_random(found, _from_factory(name)):
+        model = _from_factory(name)
+        if weights is None and _is_random(model, _from_factory(name)):
             warnings.warn(f"model {name!r} has random weights; give trained ones with --weights", ConversionWarning, 2)
     if weights is not None:
-        _load_weights(found, weights)
-    return found
+        _load_weights(model, weights)
+    return model
 
 
 def _is_random(model: Any, again: Any) -> bool:
@@ -133,9 +133,9 @@ def _from_factory(name: str) -> Any:
 
 def _load_weights(model: Any, path: Path) -> None:
     where = f"weights {str(path)!r}"
-    found = _state_dict(path, where)
+    state = _state_dict(path, where)
     try:
-        model.load_state_dict(found)
+        model.load_state_dict(state)
     except Exception as error:  # what models do with what they are not made for
         text = " ".join(str(error).split())
         raise InputError(f"{where}: do not fit this model: {text[:300]}") from error
@@ -148,7 +148,7 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{where}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:  # torch's own text says how to have it executed
@@ -160,10 +160,10 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
         text = " ".join(f"{type(error).__name__} {error}".split())
         text = text.partition("weights_only")[0]  # torch's advice is to have it executed
         raise InputError(f"{where}: damaged, or not written by torch.save: {text[:200]}") from error
-    if not isinstance(found, dict) or not all(_is_state(name, value) for name, value in found.items()):
-        kinds = sorted({type(value).__name__ for value in (found.values() if isinstance(found, dict) else [found])})
+    if not isinstance(state, dict) or not all(_is_state(name, value) for name, value in state.items()):
+        kinds = sorted({type(value).__name__ for value in (state.values() if isinstance(state, dict) else [state])})
         raise InputError(f"{where}: expected a state_dict, which maps names to tensors, found {brief(kinds)}")
-    return found
+    return state
 
 
 def _is_state(name: Any, value: Any) -> bool:

@@ -117,8 +117,8 @@ def run(
     x, y = read_images(images, labels)
     if not isinstance(net, la.Network):
         with bar("running on Lava"):
-            found = la.netx.run(net, x, num_steps, timeout=timeout)
-        _report_netx(net, found, y, output, json)
+            netx_output = la.netx.run(net, x, num_steps, timeout=timeout)
+        _report_netx(net, netx_output, y, output, json)
         return
     try:
         with bar("running on Lava") as progress:
@@ -132,15 +132,15 @@ def run(
 
 def _report_netx(net: Any, result: Any, labels: NDArray[Any] | None, output: Path | None, json: bool) -> None:
     """Accuracy, and events of every layer per input, of a network for netx; of lava-dl's, all that it sends."""
-    found = result.to_dict(labels)
+    summary = result.to_dict(labels)
     if output is not None:
         events = {f"events/{name}": counts for name, counts in result.events.items()}
         write_arrays(output, {"sent": result.sent, "predictions": result.predictions, **events})
     if json:
-        print_json(found if net.exported else {**found, "sent": result.sent})
+        print_json(summary if net.exported else {**summary, "sent": result.sent})
         return
-    accuracy = "" if labels is None else f", accuracy {100 * found['accuracy']:.2f} %"
-    rows = [[name, f"{events / result.num_inputs:,.1f}"] for name, events in found["events"].items()]
+    accuracy = "" if labels is None else f", accuracy {100 * summary['accuracy']:.2f} %"
+    rows = [[name, f"{events / result.num_inputs:,.1f}"] for name, events in summary["events"].items()]
     title = f"{counted(result.num_inputs, 'input')}{accuracy}"
     print_table(Table(["layer", "events per input"], rows, title))
     if not net.exported:
@@ -179,9 +179,9 @@ def _report(result: Any, labels: NDArray[Any] | None, output: Path | None, json:
     if result.stops is not None:
         tell(f"{result.steps.mean():.2f} time steps per image on average")
     for what in ("saturated", "capped"):
-        for name, found in getattr(result, what).items():
-            if found.sum():
-                warn(f"layer {name!r}: {what} {found.sum():,} times")
+        for name, counts in getattr(result, what).items():
+            if counts.sum():
+                warn(f"layer {name!r}: {what} {counts.sum():,} times")
     if output is not None:
         tell(f"Wrote {output}.")
 
@@ -189,9 +189,9 @@ def _report(result: Any, labels: NDArray[Any] | None, output: Path | None, json:
 def write_result(result: Any, path: Path) -> None:
     """Write readout, predictions and counts of an `Output` to an ``.npz``."""
     arrays = {"v": result.v, "steps": result.steps}
-    arrays |= {f"heads/{name}": found for name, found in result.heads.items()}
+    arrays |= {f"heads/{name}": logits for name, logits in result.heads.items()}
     if not result.heads:
         arrays["predictions"] = result.predictions
     for what in ("events", "spike_sum", "synops", "saturated", "capped"):
-        arrays |= {f"{what}/{name}": found for name, found in getattr(result, what).items()}
+        arrays |= {f"{what}/{name}": counts for name, counts in getattr(result, what).items()}
     write_arrays(path, arrays)

@@ -112,12 +112,12 @@ class Builder:
 
         Sums of large windows would ask what takes them for weights that are next to nothing.
         """
-        found, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
+        measured, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
         units = np.broadcast_to(np.ravel(per_channel(quantum, layer.shape)), layer.shape[:1])  # pyright: ignore
-        balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], found.maximum)
+        balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], measured.maximum)
         resolution = self.options.resolution_of(layer.name)
         finer = balanced / units * max(resolution / RELAY_FINENESS, min(resolution, 1 / RELAY_UNITS))
-        payload = 2 * np.maximum(found.highs, -found.lows) / units / limit
+        payload = 2 * np.maximum(measured.highs, -measured.lows) / units / limit
         if np.ndim(quantum) == 0:  # and so it stays
             finer, payload = finer.min(), payload.max()
         vth = np.maximum(1, np.maximum(np.floor(finer), np.ceil(payload))).astype(np.int64)
@@ -147,17 +147,17 @@ class Builder:
 
     def _concatenated(self, layer: FloatLayer) -> Factors | None:
         """One quantum for each channel, if every channel comes from one source, as it is."""
-        found = np.zeros(layer.shape[0])
+        quanta = np.zeros(layer.shape[0])
         for term in layer.terms:
             synapse, wide = term.synapse, self.shapes[term.source]
             channels = per_channel(self.quanta[term.source], wide)
             if channels is None or not synapse.keeps_place or (synapse.weights != 1).any():
                 return None
-            reached = synapse.connectivity(wide).fan_in.reshape(len(found), -1).any(axis=1)
-            if found[reached].any():
+            reached = synapse.connectivity(wide).fan_in.reshape(len(quanta), -1).any(axis=1)
+            if quanta[reached].any():
                 return None
-            found[reached] = channels * term.gain
-        return along_channels(found, layer.shape) if found.all() else None
+            quanta[reached] = channels * term.gain
+        return along_channels(quanta, layer.shape) if quanta.all() else None
 
     # Layers with weights
 
@@ -185,12 +185,12 @@ class Builder:
         piles up, as in channels whose weights are next to nothing beside a bias that pushes them down in every step.
         """
         by_step = max(1, int(MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))))
-        found, units = self.ranges[layer.name], np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
+        measured, units = self.ranges[layer.name], np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
         if len(layer.terms) > 1:
-            arrives = self.options.num_steps * np.maximum(found.highs, -found.lows).max() / units.min()
+            arrives = self.options.num_steps * np.maximum(measured.highs, -measured.lows).max() / units.min()
             return Room(max(1, int(min(by_step, ROOM / max(arrives, 1e-30)))))
         soft = ROOM * units / self._piles_up(layer) if self.method.needs.graded else np.inf
-        return Room(by_step, soft, layer.activation.relu & (found.highs <= 0))
+        return Room(by_step, soft, layer.activation.relu & (measured.highs <= 0))
 
     def _piles_up(self, layer: FloatLayer) -> NDArray[Any]:
         """The largest potential that calibration images can make of each channel, in the model's units.
@@ -198,17 +198,17 @@ class Builder:
         Spikes take off what is above the threshold, in graded ones all of it; what is below waits, if it cannot be
         sent, and so does what a ceiling keeps back.
         """
-        found, steps, ceiling = self.ranges[layer.name], self.options.num_steps, layer.activation.ceiling
-        down = -found.lows * (steps if layer.activation.relu else 1)
-        up = found.highs if ceiling is None else ceiling + steps * np.maximum(0, found.highs - ceiling)
+        measured, steps, ceiling = self.ranges[layer.name], self.options.num_steps, layer.activation.ceiling
+        down = -measured.lows * (steps if layer.activation.relu else 1)
+        up = measured.highs if ceiling is None else ceiling + steps * np.maximum(0, measured.highs - ceiling)
         return np.maximum(np.maximum(down, up), 1e-30)
 
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
-        found = self.options.resolution_of(layer.name) * self._threshold(layer)
-        if found.size > 1:  # one for each channel
-            found = np.maximum(found, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
-        theta: Factors = along_channels(found, layer.shape) if found.size > 1 else float(found[0])
+        quanta = self.options.resolution_of(layer.name) * self._threshold(layer)
+        if quanta.size > 1:  # one for each channel
+            quanta = np.maximum(quanta, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
+        theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])
         ceiling = layer.activation.ceiling
         if ceiling is None:
             return theta, None
@@ -225,10 +225,10 @@ class Builder:
                 "Use more calibration images, or check the model"
             )
             return np.ones(1)
-        found = np.where(balanced > 0, balanced, maximum)
+        thresholds = np.where(balanced > 0, balanced, maximum)
         # Channels that are never active take a usual threshold: with the largest one, their weights in the next layer
         # would be the largest too, and take the bits of all others.
-        return np.where(found > 0, found, np.median(found[found > 0]))
+        return np.where(thresholds > 0, thresholds, np.median(thresholds[thresholds > 0]))
 
     # The last layer
 
@@ -278,11 +278,11 @@ def _by_channel(synapse: Synapse, sent: NDArray[Any]) -> NDArray[Any] | None:
 
 def _moved(synapse: Sparse, sent: NDArray[Any]) -> NDArray[Any] | None:
     """Quanta of a sparse synapse's result, if all that meets in one place has the same."""
-    wanted, found = sent.reshape(-1)[synapse.columns], np.zeros(math.prod(synapse.shape))
-    found[synapse.rows] = wanted
-    if (found[synapse.rows] != wanted).any() or not found.all():
+    wanted, quanta = sent.reshape(-1)[synapse.columns], np.zeros(math.prod(synapse.shape))
+    quanta[synapse.rows] = wanted
+    if (quanta[synapse.rows] != wanted).any() or not quanta.all():
         return None
-    return per_channel(found.reshape(synapse.shape), synapse.shape)
+    return per_channel(quanta.reshape(synapse.shape), synapse.shape)
 
 
 _QUANTA_THROUGH: dict[type, Callable[[Any, NDArray[Any]], NDArray[Any] | None]] = {

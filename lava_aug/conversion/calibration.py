@@ -49,8 +49,8 @@ def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | N
 
 def as_intensity(images: NDArray[Any]) -> torch.Tensor:
     """A copy, float32 in [0, 1]."""
-    found = torch.tensor(images, dtype=torch.float32)
-    return found / INPUT_LEVELS if images.dtype == np.uint8 else found
+    intensities = torch.tensor(images, dtype=torch.float32)
+    return intensities / INPUT_LEVELS if images.dtype == np.uint8 else intensities
 
 
 class TopValues:
@@ -189,16 +189,16 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         top = tops.setdefault(layer.name, TopValues(count, calibration.percentile, streams))
         top.add(value.abs().transpose(0, 1) if calibration.per_channel else value.abs())
         sums[layer.name] = sums.get(layer.name, 0) + value.double().sum(0)
-        lows, highs = (found.numpy() for found in torch.aminmax(x.transpose(0, 1).reshape(x.shape[1], -1), dim=1))
+        lows, highs = (extreme.numpy() for extreme in torch.aminmax(x.transpose(0, 1).reshape(x.shape[1], -1), dim=1))
         before = extremes.get(layer.name, (lows, highs))
         extremes[layer.name] = np.minimum(lows, before[0]), np.maximum(highs, before[1])
         return value
 
     for index, batch in enumerate(calibration.batches(graph)):
-        found = last(look(*step) for step in graph.run(batch))
+        readout = last(look(*step) for step in graph.run(batch))
         sums[INPUT] = sums[INPUT] + batch.double().sum(0)
         if index == 0:
-            _check_faithful(graph, batch, found)
+            _check_faithful(graph, batch, readout)
     means = {name: (values / len(calibration.images)).numpy() for name, values in sums.items()}
     none = np.zeros(1)
     return {
@@ -207,9 +207,9 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
     }
 
 
-def _check_faithful(graph: FloatGraph, batch: torch.Tensor, found: torch.Tensor) -> None:
+def _check_faithful(graph: FloatGraph, batch: torch.Tensor, readout: torch.Tensor) -> None:
     """Where the layers are what was noted, but not what the model gives, that is the model's own matter."""
-    apart = difference(graph.answers(batch), graph.by_name(found))
+    apart = difference(graph.answers(batch), graph.by_name(readout))
     if apart is None:
         return
     images, noted = graph.noted
@@ -240,8 +240,8 @@ def best_thresholds(
         Balanced thresholds: one value, or one for each channel.
     """
     counts = {
-        name: torch.zeros(len(found.maximum), BINS, dtype=torch.float64)
-        for name, found in ranges.items()
+        name: torch.zeros(len(measured.maximum), BINS, dtype=torch.float64)
+        for name, measured in ranges.items()
         if name != INPUT
     }
     steps = (step for batch in calibration.batches(graph) for step in graph.run(batch))
@@ -251,7 +251,9 @@ def best_thresholds(
         rows = rows.reshape(len(largest), -1)
         bins = (rows / largest[:, None] * BINS).long().clamp(max=BINS - 1)
         counts[layer.name].scatter_add_(1, bins, torch.ones_like(rows, dtype=torch.float64))
-    return {name: ranges[name].maximum * _best_parts(found.numpy(), num_steps) for name, found in counts.items()}
+    return {
+        name: ranges[name].maximum * _best_parts(histogram.numpy(), num_steps) for name, histogram in counts.items()
+    }
 
 
 def _best_parts(counts: NDArray[Any], num_steps: int) -> NDArray[Any]:

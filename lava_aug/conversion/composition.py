@@ -46,18 +46,18 @@ def weighted(synapse: Synapse, wide: Shape) -> Weighted:
 
 def scale_rows(synapse: Synapse, factors: Factors, wide: Shape) -> Weighted | None:
     """``factors * synapse``, factors for the outputs; None if no type can hold that."""
-    found = weighted(synapse, wide)
+    with_weights = weighted(synapse, wide)
     if np.ndim(factors) == 0:
-        return found.scaled(factors)
-    return found.with_rows(np.broadcast_to(factors, synapse.output_shape(wide)), wide)
+        return with_weights.scaled(factors)
+    return with_weights.with_rows(np.broadcast_to(factors, synapse.output_shape(wide)), wide)
 
 
 def scale_columns(synapse: Synapse, factors: Factors, wide: Shape) -> Weighted | None:
     """``synapse * factors``, factors for the inputs of shape ``wide``; None if no type can hold that."""
-    found = weighted(synapse, wide)
+    with_weights = weighted(synapse, wide)
     if np.ndim(factors) == 0:
-        return found.scaled(factors)
-    return found.with_columns(np.broadcast_to(factors, wide), wide)
+        return with_weights.scaled(factors)
+    return with_weights.with_columns(np.broadcast_to(factors, wide), wide)
 
 
 def row_maxima(synapse: Weighted, wide: Shape) -> NDArray[Any]:
@@ -194,12 +194,12 @@ def merged(outer: Synapse, inner: Synapse, wide: Shape, most: float = math.inf) 
     return rule(outer, inner, wide)
 
 
-def worth_merging(found: Synapse, wide: Shape, outer: Synapse, between: Shape) -> bool:
+def worth_merging(candidate: Synapse, wide: Shape, outer: Synapse, between: Shape) -> bool:
     """Whether what `merged` gave on maps of shape ``wide`` has few enough synapses to stand for the outer one alone."""
-    if found.output_shape(wide) != outer.output_shape(between):
+    if candidate.output_shape(wide) != outer.output_shape(between):
         return False
     allowed = max(FREE_SYNAPSES, MAX_GROWTH * outer.connectivity(between).count)
-    return found.connectivity(wide).count <= allowed
+    return candidate.connectivity(wide).count <= allowed
 
 
 MAX_GROWTH = 4
@@ -293,10 +293,10 @@ def placed(synapse: Synapse, wide: Shape, offset: int, total: int) -> Synapse | 
         return _PLACED[type(synapse)](synapse, offset, total)
     if synapse.learned and size * math.prod(shape) > MAX_UNROLLED:
         return None
-    found = synapse.matrix(wide).tocoo()
+    entries = synapse.matrix(wide).tocoo()
     if synapse.learned:
-        found.eliminate_zeros()
-    moved = scipy.sparse.csr_matrix((found.data, (found.row + offset, found.col)), shape=(total, size))
+        entries.eliminate_zeros()
+    moved = scipy.sparse.csr_matrix((entries.data, (entries.row + offset, entries.col)), shape=(total, size))
     return Sparse.from_map(moved, (total,))
 
 

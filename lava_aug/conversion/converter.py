@@ -161,7 +161,7 @@ def convert(
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
     ranges = measure(graph, data)
-    balanced = {name: found.percentile for name, found in ranges.items()}
+    balanced = {name: measured.percentile for name, measured in ranges.items()}
     if options.search and not METHODS[method].needs.graded:
         balanced = best_thresholds(graph, ranges, data, num_steps)
     names = [layer.name for layer in graph.layers]

@@ -99,8 +99,8 @@ class FloatGraph:
 
     def expected(self, images: torch.Tensor) -> torch.Tensor:
         """What the model itself gives for images in [0, 1]; several heads as one axis."""
-        found = self.answers(images)
-        return found[""] if "" in found else torch.cat([part.flatten(1) for part in found.values()], 1)
+        answers = self.answers(images)
+        return answers[""] if "" in answers else torch.cat([part.flatten(1) for part in answers.values()], 1)
 
     def by_name(self, readout: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the readout gives, ``(B, ...)``, as the model's outputs."""

@@ -86,14 +86,14 @@ class Lowering:
         """``gain * synapse(signal) + bias``, the synapse for spikes of the shape ``signal.shape``."""
         shape = synapse.output_shape(signal.shape)
         terms = [self.composed(synapse, term, signal.shape, name) for term in signal.terms]
-        found = [dataclasses.replace(term, gain=gain * term.gain) for term in terms if term is not None]
-        if len(found) < len(terms):
+        kept = [dataclasses.replace(term, gain=gain * term.gain) for term in terms if term is not None]
+        if len(kept) < len(terms):
             return self.linear(self.settled(signal), synapse, name, node, bias=bias, gain=gain)
-        found = [term for term in found if not is_nothing(term.synapse)] or found[:1]
+        kept = [term for term in kept if not is_nothing(term.synapse)] or kept[:1]
         if signal.bias is not None:
             full = np.broadcast_to(signal.bias, signal.shape).astype(np.float64)
             bias = _sum(compact(gain * synapse.accumulate(full[None])[0], shape), bias)
-        return Signal(tuple(found), bias, shape, shape, name, node)
+        return Signal(tuple(kept), bias, shape, shape, name, node)
 
     def composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term | None:
         """A linear operation on one term; None if a layer has to stand between."""
@@ -130,10 +130,10 @@ class Lowering:
         if np.ndim(factors) == 0:
             terms = [dataclasses.replace(term, gain=term.gain * float(factors)) for term in signal.terms]
             return dataclasses.replace(signal, terms=tuple(terms), bias=bias, name=name, node=node)
-        found = self._as_sent(factors, signal)
-        terms = [self._with_rows(term, found) for term in signal.terms]
+        sent = self._as_sent(factors, signal)
+        terms = [self._with_rows(term, sent) for term in signal.terms]
         if None in terms:
-            diagonal = np.broadcast_to(found, signal.shape).reshape(-1)
+            diagonal = np.broadcast_to(sent, signal.shape).reshape(-1)
             places = np.arange(diagonal.size)
             synapse = Sparse(weight=diagonal, rows=places, columns=places, shape=signal.shape)
             return dataclasses.replace(self.linear(signal, synapse, name, node), view=signal.view)
@@ -255,8 +255,8 @@ class Lowering:
         """A last layer with the elements of several signals, one after the other."""
         *starts, total = itertools.accumulate((math.prod(signal.shape) for signal in signals), initial=0)
         parts = [self._placed(signal, start, total) for signal, start in zip(signals, starts, strict=True)]
-        found = self.added(parts, name, parts[0].node)
-        self._layer(found, SIGNED, name, found.node, found.shape)
+        joined = self.added(parts, name, parts[0].node)
+        self._layer(joined, SIGNED, name, joined.node, joined.shape)
         self._drop_unused()
 
     def _placed(self, signal: Signal, offset: int, total: int) -> Signal:
@@ -333,8 +333,8 @@ def _pooled_shape(shape: Shape, options: dict[str, Any]) -> Shape:
 def _as_dense(term: Term, wide: Shape) -> Term | None:
     """A term as a dense layer, if it is one."""
     form = _DENSE_FORMS.get(type(term.synapse))
-    found = None if form is None else form(term.synapse, wide)
-    return None if found is None else dataclasses.replace(term, synapse=found)
+    dense = None if form is None else form(term.synapse, wide)
+    return None if dense is None else dataclasses.replace(term, synapse=dense)
 
 
 def _over_the_map(conv: Conv, wide: Shape) -> Dense | None:

@@ -18,10 +18,10 @@ _CHOICES = {
 }
 
 
-def check(fine: bool, name: str, expected: str, found: Any) -> None:
+def check(fine: bool, name: str, expected: str, value: Any) -> None:
     """ConversionError about an option unless it is fine."""
     if not fine:
-        raise ConversionError(f"{name}: expected {expected}, found {brief(found)}")
+        raise ConversionError(f"{name}: expected {expected}, found {brief(value)}")
 
 
 def _is_positive(value: Any) -> bool:

@@ -78,8 +78,8 @@ def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Parameters, buffers, and tensors that are plain attributes, as hooks of weight normalisation leave them."""
     for module in model.modules():
         known = vars(module)
-        found = (*known["_parameters"].values(), *known["_buffers"].values(), *known.values())
-        yield from (value for value in found if isinstance(value, torch.Tensor))
+        members = (*known["_parameters"].values(), *known["_buffers"].values(), *known.values())
+        yield from (value for value in members if isinstance(value, torch.Tensor))
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
@@ -147,31 +147,31 @@ largest output, which may be a bias: above what rounding in float32 makes of som
 mistake makes."""
 
 
-def outputs(found: Any, name: str = "") -> dict[str, Any]:
+def outputs(returned: Any, name: str = "") -> dict[str, Any]:
     """Everything that forward() returned, by name: fields, keys and places, joined by points; "" for a single tensor.
 
     What is None, as the auxiliary heads of some models in evaluation mode, is left out.
     """
-    if found is None:
+    if returned is None:
         return {}
-    parts = _parts(found)
+    parts = _parts(returned)
     if parts is None:
-        return {name: found}
+        return {name: returned}
     inside = {f"{name}.{key}" if name else str(key): value for key, value in parts.items()}
     return {key: value for at, part in inside.items() for key, value in outputs(part, at).items()}
 
 
-def _parts(found: Any) -> Mapping[Any, Any] | None:
-    if isinstance(found, torch.fx.Proxy):  # which has a value: it stands for a tensor, or several
-        return None if isinstance(found.value, torch.Tensor) else dict(enumerate(found))  # pyright: ignore
-    if isinstance(found, Mapping):
-        return cast("Mapping[Any, Any]", found)
-    if hasattr(found, "_asdict"):
-        return found._asdict()
-    if is_sequence(found):
-        return dict(enumerate(found))
-    if dataclasses.is_dataclass(found):
-        return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+def _parts(returned: Any) -> Mapping[Any, Any] | None:
+    if isinstance(returned, torch.fx.Proxy):  # which has a value: it stands for a tensor, or several
+        return None if isinstance(returned.value, torch.Tensor) else dict(enumerate(returned))  # pyright: ignore
+    if isinstance(returned, Mapping):
+        return cast("Mapping[Any, Any]", returned)
+    if hasattr(returned, "_asdict"):
+        return returned._asdict()
+    if is_sequence(returned):
+        return dict(enumerate(returned))
+    if dataclasses.is_dataclass(returned):
+        return {field.name: getattr(returned, field.name) for field in dataclasses.fields(returned)}
     return None
 
 
@@ -202,18 +202,18 @@ class Difference:
         return f"by up to {self.error:.3g} on calibration images, where {output} reaches {self.size:.3g}"
 
 
-def difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> Difference | None:
+def difference(wanted: Mapping[str, torch.Tensor], actual: Mapping[str, torch.Tensor]) -> Difference | None:
     """The output that is farthest from what the model gives, as a part of it; None if all are near enough."""
-    apart = [_apart(name, value, found[name]) for name, value in wanted.items()]
+    apart = [_apart(name, value, actual[name]) for name, value in wanted.items()]
     return max((one for one in apart if not one.excess <= 1), key=lambda one: one.excess, default=None)
 
 
-def _apart(name: str, wanted: torch.Tensor, found: torch.Tensor) -> Difference:
-    if found.numel() != wanted.numel() or not found.numel():
+def _apart(name: str, wanted: torch.Tensor, actual: torch.Tensor) -> Difference:
+    if actual.numel() != wanted.numel() or not actual.numel():
         return Difference(name, float("inf"), 0.0, 0.0)
-    found = found.reshape(wanted.shape)
-    either = torch.isfinite(wanted) | torch.isfinite(found)  # what is not is told with the layer where it begins
+    actual = actual.reshape(wanted.shape)
+    either = torch.isfinite(wanted) | torch.isfinite(actual)  # what is not is told with the layer where it begins
     usual = torch.where(torch.isfinite(wanted), wanted, 0)
     around = usual - usual.mean(0) if len(usual) > 1 else usual
-    error, size, spread = (v.abs().max().item() for v in (torch.where(either, found - wanted, 0), usual, around))
+    error, size, spread = (v.abs().max().item() for v in (torch.where(either, actual - wanted, 0), usual, around))
     return Difference(name, error, size, spread)

@@ -54,16 +54,16 @@ class StandIn(torch.fx.Proxy):
         return notes.values[self.node]
 
     def __getattr__(self, k: str) -> Any:
-        found = getattr(self.value, k)
-        if callable(found) and not isinstance(found, torch.Tensor):
+        attribute = getattr(self.value, k)
+        if callable(attribute) and not isinstance(attribute, torch.Tensor):
 
             def method(*args: Any, **kwargs: Any) -> Any:
                 return self.tracer.create_proxy("call_method", k, (self, *args), kwargs)
 
             return method
-        if _holds_tensor(found):
+        if _holds_tensor(attribute):
             return self.tracer.create_proxy("call_function", getattr, (self, k), {})
-        return found
+        return attribute
 
     def __len__(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]: torch's has none
         return len(self.value)
@@ -148,9 +148,11 @@ class Notes(torch.fx.Tracer):
         del root_fn, is_module, concrete_args
 
         def call_the_model(x: StandIn) -> Any:
-            found = outputs(self.root(x))
-            self.outputs = {name: value.node if isinstance(value, StandIn) else value for name, value in found.items()}
-            return [value for value in found.values() if isinstance(value, StandIn)]
+            returned = outputs(self.root(x))
+            self.outputs = {
+                name: value.node if isinstance(value, StandIn) else value for name, value in returned.items()
+            }
+            return [value for value in returned.values() if isinstance(value, StandIn)]
 
         return call_the_model, [self.create_proxy("placeholder", "x", (), {})]
 
@@ -279,9 +281,9 @@ class Notes(torch.fx.Tracer):
 
 
 def _holds_stand_in(arguments: Any) -> bool:
-    found: list[bool] = []
-    mapped(arguments, lambda value: found.append(isinstance(value, StandIn)))
-    return any(found)
+    flags: list[bool] = []
+    mapped(arguments, lambda value: flags.append(isinstance(value, StandIn)))
+    return any(flags)
 
 
 def _holds_tensor(value: Any) -> bool:

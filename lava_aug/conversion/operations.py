@@ -106,8 +106,8 @@ class Step:
         """The operation itself on other tensors in place of its signals."""
 
         def argument(node: torch.fx.Node) -> Any:
-            found = self.arguments[node.name]
-            return replace(found) if isinstance(found, Signal) else found
+            operand = self.arguments[node.name]
+            return replace(operand) if isinstance(operand, Signal) else operand
 
         return evaluated(self.node, argument)
 
@@ -156,10 +156,10 @@ def arguments(node: Any) -> tuple[Any, Any]:
     return node.args, node.kwargs
 
 
-def mapped(found: Any, of: Callable[[Any], Any]) -> Any:
+def mapped(nested: Any, of: Callable[[Any], Any]) -> Any:
     """Arguments, or results, in which a function of each stands for it: of those in tuples, lists and dictionaries."""
     fx: Any = torch.fx.node  # whose types torch leaves open
-    return fx.map_aggregate(found, of)
+    return fx.map_aggregate(nested, of)
 
 
 def named_modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
@@ -198,28 +198,28 @@ def changes_operand(node: torch.fx.Node) -> bool:
 
 def memory(value: Any) -> set[int]:
     """Where the tensors of a value lie."""
-    found: set[int] = set()
+    addresses: set[int] = set()
 
     def look(part: Any) -> None:
         if isinstance(part, torch.Tensor):
-            found.add(part.untyped_storage().data_ptr())
+            addresses.add(part.untyped_storage().data_ptr())
 
     mapped(value, look)
-    return found - {0}
+    return addresses - {0}
 
 
 def versions(node: torch.fx.Node) -> list[int]:
     """How often the constants of an operation, weights among them, have been changed in place."""
-    found: list[int] = []
+    counts: list[int] = []
 
     def look(value: Any) -> None:
         if isinstance(value, torch.Tensor):
-            found.append(value._version)
+            counts.append(value._version)
 
     mapped(arguments(node), look)
     for module in node.meta["module"].modules() if node.op == "call_module" else ():
-        found.extend(value._version for value in (*module.parameters(False), *module.buffers(False)))
-    return found
+        counts.extend(value._version for value in (*module.parameters(False), *module.buffers(False)))
+    return counts
 
 
 def users_line(before: str = "") -> str:

@@ -41,7 +41,7 @@ def avg_pool(
     x = step.lowering.as_seen(x)
     stride = kernel_size if stride is None or stride == () else stride
     window, steps, margins = (
-        _onas_map(x, value, filler) for value, filler in ((kernel_size, 1), (stride, 1), (padding, 0))
+        _height_and_width(x, value, filler) for value, filler in ((kernel_size, 1), (stride, 1), (padding, 0))
     )
     synapse = SumPool(kernel_size=window, stride=steps, padding=margins)
     if synapse.output_shape(x.shape) == step.shape and (count_include_pad or not max(margins)):
@@ -50,12 +50,12 @@ def avg_pool(
     for axis, size in enumerate(as_map(x.shape)[1:]):
         basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size, 1)
         options = (ceil_mode, count_include_pad, 1 if divisor_override else None)
-        found = F.avg_pool2d(basis, (window[axis], 1), (steps[axis], 1), (margins[axis], 0), *options)
-        axes.append(found.reshape(size, -1).T.numpy())
+        averages = F.avg_pool2d(basis, (window[axis], 1), (steps[axis], 1), (margins[axis], 0), *options)
+        axes.append(averages.reshape(size, -1).T.numpy())
     return _averaged(step, x, axes, 1 / divisor_override if divisor_override else 1.0)
 
 
-def _onas_map(x: Signal, value: Any, filler: int) -> Any:
+def _height_and_width(x: Signal, value: Any, filler: int) -> Any:
     """A parameter of one- or two-dimensional pooling as (height, width)."""
     if len(x.view) == 2:
         return filler, value[0] if is_sequence(value) else value
@@ -133,8 +133,8 @@ def _reduced(step: Step, x: Signal, dim: Any, *, average: bool) -> Signal:
     rows = np.repeat(np.arange(len(kept)), count)
     ones = np.ones(kept.size, np.int8)
     weights = scipy.sparse.csr_matrix((ones, (rows, kept.reshape(-1))), shape=(len(kept), places.size))
-    found = step.linear(x, Sparse.from_scipy(weights, step.shape or (1,)), gain=gain)
-    return dataclasses.replace(found, view=step.shape)
+    summed = step.linear(x, Sparse.from_scipy(weights, step.shape or (1,)), gain=gain)
+    return dataclasses.replace(summed, view=step.shape)
 
 
 @converts(F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d)
@@ -155,10 +155,10 @@ def max_pool(
     if return_indices:
         raise step.fail("return_indices=True is not supported; spikes carry no places")
     options = {
-        "kernel_size": _onas_map(x, kernel_size, 1),
-        "stride": _onas_map(x, stride if stride not in (None, ()) else kernel_size, 1),
-        "padding": _onas_map(x, padding, 0),
-        "dilation": _onas_map(x, dilation, 1),
+        "kernel_size": _height_and_width(x, kernel_size, 1),
+        "stride": _height_and_width(x, stride if stride not in (None, ()) else kernel_size, 1),
+        "padding": _height_and_width(x, padding, 0),
+        "dilation": _height_and_width(x, dilation, 1),
         "ceil_mode": bool(ceil_mode),
     }
     return step.lowering.max_pooled(x, options, step.name, step.node.name)

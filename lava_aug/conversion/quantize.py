@@ -66,9 +66,9 @@ def searched_scale(weights: NDArray[Any], scale: int, bits: int, largest: int) -
     A larger scale rounds finer, and clips the few weights that no longer fit.
     """
     limit = fixed_point.symmetric_limit(bits)
-    found = np.unique(np.linspace(scale, min(largest, SEARCH_RANGE * scale), SEARCH_STEPS).astype(np.int64))
-    errors = [float(((weights - np.rint(weights * s).clip(-limit, limit) / s) ** 2).sum()) for s in found]
-    return int(found[int(np.argmin(errors))])
+    candidates = np.unique(np.linspace(scale, min(largest, SEARCH_RANGE * scale), SEARCH_STEPS).astype(np.int64))
+    errors = [float(((weights - np.rint(weights * s).clip(-limit, limit) / s) ** 2).sum()) for s in candidates]
+    return int(candidates[int(np.argmin(errors))])
 
 
 def rounded(values: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -38,14 +38,14 @@ def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     It is run on numbers that say where each element comes from, so that every spelling of it is right, and on zeros,
     which leave the constants.
     """
-    signals = [found for found in step.arguments.values() if isinstance(found, Signal)]
+    signals = [operand for operand in step.arguments.values() if isinstance(operand, Signal)]
     numbers = dict(zip(map(id, signals), _places(signals, step.batch), strict=True))
-    found = step.evaluate(lambda signal: numbers[id(signal)])
+    numbered = step.evaluate(lambda signal: numbers[id(signal)])
     filled = step.evaluate(lambda signal: torch.zeros_like(numbers[id(signal)]))
-    if is_sequence(found):
-        pairs = enumerate(zip(found, filled, strict=True))
+    if is_sequence(numbered):
+        pairs = enumerate(zip(numbered, filled, strict=True))
         return tuple(_gathered(step, signals, *pair, f"{step.name}.{index}") for index, pair in pairs)
-    return _gathered(step, signals, found, filled, step.name)
+    return _gathered(step, signals, numbered, filled, step.name)
 
 
 def rearranged(step: Step, signal: Signal, move: Callable[[torch.Tensor], torch.Tensor], name: str) -> Signal:
@@ -70,9 +70,9 @@ def _places(signals: list[Signal], batch: int) -> list[torch.Tensor]:
     ]
 
 
-def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: torch.Tensor, name: str) -> Signal:
+def _gathered(step: Step, signals: list[Signal], numbered: torch.Tensor, filled: torch.Tensor, name: str) -> Signal:
     """The signal whose elements come from the given places, and constants elsewhere."""
-    places, constants = _of_one_image(step, found.double(), filled.double(), _starts(signals)[-1])
+    places, constants = _of_one_image(step, numbered.double(), filled.double(), _starts(signals)[-1])
     view = places.shape
     parts: list[Signal] = []
     for signal, start, stop in zip(signals, _starts(signals), _starts(signals)[1:], strict=False):
@@ -91,18 +91,18 @@ def _gathered(step: Step, signals: list[Signal], found: torch.Tensor, filled: to
 
 
 def _of_one_image(
-    step: Step, found: torch.Tensor, filled: torch.Tensor, count: int
+    step: Step, numbered: torch.Tensor, filled: torch.Tensor, count: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Places, 0 where there is none, and constants, for one image; an error if they are not the same for all."""
-    if found.ndim >= 1 and found.shape[0] == step.batch:
-        images = torch.arange(step.batch).reshape(-1, *[1] * (found.ndim - 1))
-        places = found - filled
+    if numbered.ndim >= 1 and numbered.shape[0] == step.batch:
+        images = torch.arange(step.batch).reshape(-1, *[1] * (numbered.ndim - 1))
+        places = numbered - filled
         places = torch.where(places == 0, places, places - images * count)
         if (places % 1 != 0).any():
             raise step.fail("mixes elements; only moving, dropping and repeating them is supported")
         if (places == places[:1]).all() and (filled == filled[:1]).all():
             return np.asarray(places[0]), np.asarray(filled[0])
-    raise step.fail(f"mixes images: shape {tuple(found.shape)} for a batch of {step.batch}; keep the first axis")
+    raise step.fail(f"mixes images: shape {tuple(numbered.shape)} for a batch of {step.batch}; keep the first axis")
 
 
 @converts(torch.cat, torch.concat, torch.concatenate)

@@ -102,15 +102,15 @@ class Rounding:
             return 1.0
         wides, shape = [self.shapes[term.source] for term in layer.terms], layer.current_shape
         maxima, biases = self._row_maxima(layer, terms), _largest_biases(layer, bias)
-        soft, idle = (np.broadcast_to(found, biases.shape) for found in (room.soft, room.idle))
+        soft, idle = (np.broadcast_to(limit, biases.shape) for limit in (room.soft, room.idle))
         hard = np.where(idle, np.minimum(soft, room.hard), room.hard).clip(min=1).astype(np.int64)
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
             weights = [np.ravel(term.weight) for term in terms]
             return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), Room(int(hard.max()), soft.min()))
         rows = zip(*(s.channel_rows(wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
         channels = zip(rows, maxima.T, biases, map(Room, hard.tolist(), soft), strict=True)
-        found = [self._fitting(layer, *channel) for channel in channels]
-        return along_channels(np.array(found), shape) if len(set(found)) > 1 else found[0]
+        thresholds = [self._fitting(layer, *channel) for channel in channels]
+        return along_channels(np.array(thresholds), shape) if len(set(thresholds)) > 1 else thresholds[0]
 
     def _row_maxima(self, layer: FloatLayer, terms: list[Weighted]) -> NDArray[Any]:
         """Largest ``|weight|`` of each term into each channel, ``(terms, channels)``."""
@@ -269,9 +269,9 @@ def _some_rows_of_dense(synapse: Dense, group: NDArray[Any], wide: Shape) -> Wei
 
 
 def _zeroed(synapse: Weighted, group: NDArray[Any], wide: Shape) -> Weighted:
-    found = scale_rows(synapse, along_channels(group.astype(np.float64), synapse.output_shape(wide)), wide)
-    assert found is not None  # what has been scaled by rows can be again
-    return found
+    masked = scale_rows(synapse, along_channels(group.astype(np.float64), synapse.output_shape(wide)), wide)
+    assert masked is not None  # what has been scaled by rows can be again
+    return masked
 
 
 _SOME_ROWS: dict[type, Callable[[Any, NDArray[Any], Shape], Weighted]] = {Dense: _some_rows_of_dense}
@@ -285,11 +285,11 @@ def _whole_numbers(synapse: Weighted, bits: int, *, alone: bool) -> list[Weighte
     """
     weight = synapse.weight.astype(np.float64)
     coarse = _with_exponent(weight, bits, alone=alone)
-    found = [synapse.replace(weight=coarse)]
+    parts = [synapse.replace(weight=coarse)]
     rest = np.rint(weight - coarse)
     if synapse.keeps_place and not alone and rest.any():
-        found.append(synapse.replace(weight=_with_exponent(rest, bits, alone=False)))
-    return found
+        parts.append(synapse.replace(weight=_with_exponent(rest, bits, alone=False)))
+    return parts
 
 
 def _with_exponent(weight: NDArray[Any], bits: int, *, alone: bool) -> NDArray[Any]:

@@ -84,11 +84,11 @@ def noted_outputs(notes: Notes) -> dict[str, Any]:
 
 def _check_noted(notes: Notes, wanted: dict[str, Any]) -> None:
     """Whether the model does, when it is asked as users ask it, what was noted."""
-    found = noted_outputs(notes)
-    if list(wanted) != list(found):
-        raise ConversionError(f"{UNLIKE}: outputs {list(wanted)} instead of {list(found)}; {REASONS}")
+    noted = noted_outputs(notes)
+    if list(wanted) != list(noted):
+        raise ConversionError(f"{UNLIKE}: outputs {list(wanted)} instead of {list(noted)}; {REASONS}")
     tensors = {name: value for name, value in wanted.items() if isinstance(value, torch.Tensor)}
-    apart = difference(tensors, found)
+    apart = difference(tensors, noted)
     if apart is not None:
         raise ConversionError(f"{UNLIKE}: the recorded operations differ from it {apart}; {REASONS}")
 
@@ -195,13 +195,13 @@ class _Builder:
         """The readout: of one tensor, or with all elements of several."""
         given = self.notes.outputs
         signals = {name: self.signals.get(getattr(node, "name", "")) for name, node in given.items()}
-        found = {name: signal for name, signal in signals.items() if isinstance(signal, Signal)}
-        if len(found) < len(given) or not found:
+        heads = {name: signal for name, signal in signals.items() if isinstance(signal, Signal)}
+        if len(heads) < len(given) or not heads:
             raise ConversionError(f"output: expected tensors that depend on the images, found {_told(given)}")
-        first = found.get("")
+        first = heads.get("")
         if first is None:
-            self.lowering.heads(list(found.values()), READOUT)
-            return tuple((name, signal.view or (1,)) for name, signal in found.items())
+            self.lowering.heads(list(heads.values()), READOUT)
+            return tuple((name, signal.view or (1,)) for name, signal in heads.items())
         if not self.lowering.layers and first.source == INPUT:
             raise ConversionError("output: found the images themselves; the model needs at least a Linear or Conv2d")
         self.lowering.readout(first, READOUT)

@@ -111,8 +111,8 @@ def _check_constant(step: Step, does: str, *weights: Any) -> None:
 
 def _map_kernel(weight: torch.Tensor) -> NDArray[Any]:
     """Weights in float64; those for rows as for maps of height 1."""
-    found = numpy_of(weight)
-    return found[:, :, None] if weight.ndim == 3 else found
+    kernel = numpy_of(weight)
+    return kernel[:, :, None] if weight.ndim == 3 else kernel
 
 
 def _on_map(value: Any, axes: int, filler: int) -> Any:

@@ -84,20 +84,20 @@ def _opened(path: str | os.PathLike[str]) -> Generator[IO[bytes], None, None]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, size: int) -> NDArray[Any]:
-    found = {info.filename: info for info in archive.infolist()}.get(f"{name}.npy")
-    if found is None:
+    member = {info.filename: info for info in archive.infolist()}.get(f"{name}.npy")
+    if member is None:
         names = sorted(entry.removesuffix(".npy") for entry in archive.namelist())
         raise InputError(f"expected an array named {name!r}, found {brief(names)}")
-    if found.flag_bits & 1:
+    if member.flag_bits & 1:
         raise InputError(f"array {name!r} is encrypted; write it without a password")
-    stored = min(size, found.compress_size)
-    if found.file_size > max(ANY_SIZE, MAX_RATIO * stored):
+    stored = min(size, member.compress_size)
+    if member.file_size > max(ANY_SIZE, MAX_RATIO * stored):
         raise InputError(
-            f"array {name!r} claims {found.file_size:,} bytes, of which {stored:,} are stored; at most {MAX_RATIO} "
+            f"array {name!r} claims {member.file_size:,} bytes, of which {stored:,} are stored; at most {MAX_RATIO} "
             "times as many are read"
         )
-    with archive.open(found) as file:
-        return _array(file, found.file_size, name)
+    with archive.open(member) as file:
+        return _array(file, member.file_size, name)
 
 
 def _array(file: IO[bytes], size: int, name: str = "") -> NDArray[Any]:

@@ -94,10 +94,10 @@ def _leaving_out(net: Network, layer: Layer, connection: Connection) -> Connecti
     if source != INPUT:
         return connection
     form = WIDENED.get(type(synapse))
-    found = None if form is None else form(synapse, net.input_shape)
-    if found is None:
+    widened = None if form is None else form(synapse, net.input_shape)
+    if widened is None:
         raise NetworkError(f"layer {layer.name!r}: a {synapse.type_name} layer cannot leave out a constant channel")
-    return Connection(source, found)
+    return Connection(source, widened)
 
 
 # The bias as a convolution of ones
@@ -108,9 +108,9 @@ def _moved(net: Network, layer: Layer) -> Layer:
     full = np.broadcast_to(np.asarray(layer.bias), net.current_shapes[layer.name])
     for place, (source, synapse) in enumerate(layer.connections):
         if source == INPUT and type(synapse) in SOLVED and full.ndim == len(net.input_shape):
-            found = SOLVED[type(synapse)](synapse, net.input_shape, full)
-            if found is not None:
-                base, made = found[0], Connection(INPUT, found[1])
+            solution = SOLVED[type(synapse)](synapse, net.input_shape, full)
+            if solution is not None:
+                base, made = solution[0], Connection(INPUT, solution[1])
                 connections = (*layer.connections[:place], made, *layer.connections[place + 1 :])
                 return layer.replace(connections=connections, bias=base.reshape(-1, *[1] * (full.ndim - 1)))
     raise NetworkError(
@@ -156,8 +156,8 @@ def _inverse(cut: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What gives elements of the window from sums over them at every place, and which elements that are."""
     from scipy import linalg
 
-    found: Any = linalg.qr(cut, mode="economic", pivoting=True)
-    _, triangle, order = found
+    factorization: Any = linalg.qr(cut, mode="economic", pivoting=True)
+    _, triangle, order = factorization
     rank = int((np.abs(np.diag(triangle)) > 1e-9).sum())
     used = np.sort(order[:rank])
     return np.linalg.pinv(cut[:, used]), used

@@ -77,7 +77,7 @@ def check_output(path: str | os.PathLike[str], *, make_folder: bool = False) -> 
         If not; the message says why.
     """
     try:
-        problem = next((what for found, what in _problems(Path(path), os.fspath(path), make_folder) if found), None)
+        problem = next((what for applies, what in _problems(Path(path), os.fspath(path), make_folder) if applies), None)
     except OSError as error:  # a folder that may not be looked into
         problem = _reason(error)
     if problem is not None:
@@ -99,10 +99,10 @@ def _problems(path: Path, text: str, make_folder: bool) -> Iterator[tuple[bool, 
 def _clear_stale(folder: Path) -> None:
     """Take away what writers who died have left, once it is old: by name alone nobody can tell who still writes."""
     now = time.time()
-    for found in folder.glob(PARTIAL.format("*")):
+    for leftover in folder.glob(PARTIAL.format("*")):
         with suppress(OSError):  # somebody else was faster
-            if now - found.stat().st_mtime > STALE_SECONDS:
-                found.unlink()
+            if now - leftover.stat().st_mtime > STALE_SECONDS:
+                leftover.unlink()
 
 
 def _replace(target: Path, partial: Path) -> None:

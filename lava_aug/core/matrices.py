@@ -168,9 +168,9 @@ class Scale(Weighted):
     @property
     def channel_matrix(self) -> NDArray[Any]:
         """What it does to the channels of one place, ``(out, in)``."""
-        found = np.zeros((self.out_channels, len(self.weight)), self.weight.dtype)
-        found[self.offset : self.end] = np.diag(self.weight)
-        return found
+        matrix = np.zeros((self.out_channels, len(self.weight)), self.weight.dtype)
+        matrix[self.offset : self.end] = np.diag(self.weight)
+        return matrix
 
     @property
     def end(self) -> int:

@@ -120,8 +120,8 @@ class Layer(Spec):
 
     def _check_quantum(self) -> None:
         if not every(_is_positive, self.quantum):
-            found = offending(_is_positive, self.quantum)
-            raise SpecError(f"layer {self.name!r}: quantum must be positive, found {found}")
+            offender = offending(_is_positive, self.quantum)
+            raise SpecError(f"layer {self.name!r}: quantum must be positive, found {offender}")
         if not is_array(self.quantum):
             object.__setattr__(self, "quantum", float(self.quantum))
             return
@@ -326,10 +326,10 @@ class Network(Tabular, Spec):
 
     def fan_outs(self, source: str) -> dict[str, NDArray[Any]]:
         """By layer: the synapses that lead there from each neuron of a layer, or of the input."""
-        found: dict[str, NDArray[Any]] = {}
+        counts: dict[str, NDArray[Any]] = {}
         for layer, synapse in self.consumers(source):
-            found[layer.name] = found.get(layer.name, 0) + synapse.connectivity(self.shapes[source]).fan_out
-        return found
+            counts[layer.name] = counts.get(layer.name, 0) + synapse.connectivity(self.shapes[source]).fan_out
+        return counts
 
     def num_synapses(self, name: str) -> int:
         """Synapses into a layer, shared weights counted as often as they are used."""

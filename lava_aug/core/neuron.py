@@ -249,8 +249,8 @@ class Neuron(Spec):
 
     def numbers(self) -> dict[str, Numbers]:
         """All parameters that are numbers, or arrays of them, and are given: thresholds first."""
-        found = {name: getattr(self, name) for name, _ in self.declarations()}
-        given = {name: value for name, value in found.items() if is_number(value) or is_array(value)}
+        parameters = {name: getattr(self, name) for name, _ in self.declarations()}
+        given = {name: value for name, value in parameters.items() if is_number(value) or is_array(value)}
         return {**self.thresholds, **given}
 
     def describe(self) -> str:

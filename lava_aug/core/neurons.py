@@ -54,8 +54,8 @@ def _is_float(value: Any) -> bool:
 
 
 def _is_power_of_two(value: Any) -> bool:
-    found = np.asarray(value, np.int64)
-    return bool((found & (found - 1) == 0).all())
+    integers = np.asarray(value, np.int64)
+    return bool((integers & (integers - 1) == 0).all())
 
 
 class _Threshold(Neuron):
@@ -289,8 +289,8 @@ class AugmentedNeuron(_DoubleThreshold):
             return "computes in floating point, where the theorem does not hold exactly"
         if every(_is_minus_one, self.vth_lo):
             return None
-        found = offending(_is_minus_one, self.vth_lo)
-        return f"has vth_lo = {found}; only with -1 are sums independent of order"
+        offender = offending(_is_minus_one, self.vth_lo)
+        return f"has vth_lo = {offender}; only with -1 are sums independent of order"
 
     def settled(self, u: Array, t: int) -> Array:
         n = floor_div(u, carried(self.vth, u))
@@ -440,7 +440,7 @@ class MaxPoolNeuron(Neuron):
             raise SpecError(f"MaxPoolNeuron: {error}") from None
 
     def describe(self) -> str:
-        size, stride = ("x".join(map(str, found)) for found in (self.kernel_size, self.stride or ()))
+        size, stride = ("x".join(map(str, sizes)) for sizes in (self.kernel_size, self.stride or ()))
         return f"{self.type_name} {size}/{stride}"
 
     def maxima(self, v: Array) -> Array:

@@ -40,9 +40,9 @@ class Normalization(Spec):
     def check_channels(self, channels: int) -> None:
         """SpecError unless there is one number, or one for each channel."""
         for name in ("mean", "std"):
-            found = getattr(self, name)
-            if len(found) not in (1, channels):
-                raise SpecError(f"Normalization.{name}: expected one number or {channels}, found {len(found)}")
+            values = getattr(self, name)
+            if len(values) not in (1, channels):
+                raise SpecError(f"Normalization.{name}: expected one number or {channels}, found {len(values)}")
 
     def describe(self) -> str:
         """One line."""

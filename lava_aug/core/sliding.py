@@ -34,9 +34,9 @@ def maps(s: Any) -> Any:
     return s[:, :, None] if s.ndim == 3 else s
 
 
-def like(found: Any, s: Any) -> Any:
+def like(outputs: Any, s: Any) -> Any:
     """Maps that were made of spikes, as rows if those were rows."""
-    return found[:, :, 0] if s.ndim == 3 else found
+    return outputs[:, :, 0] if s.ndim == 3 else outputs
 
 
 class Sliding(Synapse):

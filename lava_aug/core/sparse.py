@@ -81,11 +81,13 @@ class Sparse(Weighted):
         """
         from scipy.sparse import csr_array
 
-        found: Any = csr_array(matrix, copy=True)
-        if found.shape[0] != math.prod(shape):
-            raise SpecError(f"Sparse: expected a matrix of {math.prod(shape)} rows for {shape}, found {found.shape}")
-        found.sum_duplicates()  # sorts, too
-        entries = found.tocoo()
+        compressed: Any = csr_array(matrix, copy=True)
+        if compressed.shape[0] != math.prod(shape):
+            raise SpecError(
+                f"Sparse: expected a matrix of {math.prod(shape)} rows for {shape}, found {compressed.shape}"
+            )
+        compressed.sum_duplicates()  # sorts, too
+        entries = compressed.tocoo()
         rows, columns = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
         return cls(weight=entries.data, rows=rows, columns=columns, shape=shape)
 

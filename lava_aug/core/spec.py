@@ -140,13 +140,13 @@ def numbers(
         return np.isfinite(value) & (value.dtype.kind in ("iu" if whole else "iuf")) & _within(value, low, high)
 
     def check(value: Any) -> Numbers:
-        found = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
-        found = found.item() if is_array(found) and found.ndim == 0 else found
-        if not every(possible, found):
-            raise SpecError(f"expected {kind}{_bounds(low, high)}, found {offending(possible, found)}")
-        if is_array(found):
-            return frozen(found)
-        return int(found) if is_int(found) else float(found)
+        parameter = _rectangular(value) if isinstance(value, (tuple, list, np.ndarray)) else value
+        parameter = parameter.item() if is_array(parameter) and parameter.ndim == 0 else parameter
+        if not every(possible, parameter):
+            raise SpecError(f"expected {kind}{_bounds(low, high)}, found {offending(possible, parameter)}")
+        if is_array(parameter):
+            return frozen(parameter)
+        return int(parameter) if is_int(parameter) else float(parameter)
 
     holds = f"{'integer' if whole else 'number'}{_bounds(low, high)}, or array of such"
     return _field(_optional(check, optional), holds, stored_as, doc, default)
@@ -238,10 +238,10 @@ def array(
     """
 
     def check(value: Any) -> NDArray[Any]:
-        found = _rectangular(value)
-        if ndim is not None and found.ndim != ndim:
-            raise SpecError(f"expected {ndim} dimensions, found shape {found.shape}")
-        return frozen(_as_integers(found) if whole and found.dtype.kind == "f" else found)
+        elements = _rectangular(value)
+        if ndim is not None and elements.ndim != ndim:
+            raise SpecError(f"expected {ndim} dimensions, found shape {elements.shape}")
+        return frozen(_as_integers(elements) if whole and elements.dtype.kind == "f" else elements)
 
     axes = {None: "", 1: " of one axis"}.get(ndim, f" of {ndim} axes")
     return _field(_optional(check, optional), f"array{axes}" + ", whole numbers" * whole, stored_as, doc, default)

@@ -93,8 +93,8 @@ class Synapse(Spec):
         size = math.prod(input_shape)
         firsts = range(0, size, max(1, BLOCK // size))
         parts = (np.eye(min(size - first, firsts.step), size, first).reshape(-1, *input_shape) for first in firsts)
-        found = [sparse.csr_array(self.accumulate(part).reshape(len(part), -1).astype(np.float64)) for part in parts]
-        return sparse.csr_array(sparse.vstack(found).T)
+        blocks = [sparse.csr_array(self.accumulate(part).reshape(len(part), -1).astype(np.float64)) for part in parts]
+        return sparse.csr_array(sparse.vstack(blocks).T)
 
     def with_dtype(self, dtype: Any) -> "Synapse":
         """The same with stored weights, if there are any, in another number format."""

@@ -39,15 +39,15 @@ class Window:
 
 def counts(windows: Sequence[Window], lengths: Sequence[int], ceil_mode: bool) -> list[int]:
     """Numbers of windows along axes; SpecError if there are none, or if one sees padding alone."""
-    found = [window.count(length, ceil_mode) for window, length in zip(windows, lengths, strict=True)]
+    numbers = [window.count(length, ceil_mode) for window, length in zip(windows, lengths, strict=True)]
     sizes = tuple(window.size for window in windows)
-    if min(found) < 1:
+    if min(numbers) < 1:
         raise SpecError(f"window {sizes} does not fit into {tuple(lengths)}")
-    for window, length, count in zip(windows, lengths, found, strict=True):
+    for window, length, count in zip(windows, lengths, numbers, strict=True):
         seen = {index for offset in window.offsets() for index in window.inside(offset, length, count)}
         if len(seen) < count:
             raise SpecError(f"a window of {sizes} on {tuple(lengths)} sees nothing but padding")
-    return found
+    return numbers
 
 
 def maxima(x: Array, windows: Sequence[Window], ceil_mode: bool) -> Array:
@@ -58,14 +58,14 @@ def maxima(x: Array, windows: Sequence[Window], ceil_mode: bool) -> Array:
 
 
 def _along(x: Array, axis: int, window: Window, count: int) -> Array:
-    found = _lowest(x, [*x.shape[:axis], count, *x.shape[axis:][1:]])
+    pooled = _lowest(x, [*x.shape[:axis], count, *x.shape[axis:][1:]])
     for offset in window.offsets():
         inside = window.inside(offset, x.shape[axis], count)
         if len(inside):
             start, stop = (index * window.stride + offset for index in (inside[0], inside[-1]))
             target = _part(axis, slice(inside.start, inside.stop))
-            found[target] = _larger(found[target], x[_part(axis, slice(start, stop + 1, window.stride))])
-    return found
+            pooled[target] = _larger(pooled[target], x[_part(axis, slice(start, stop + 1, window.stride))])
+    return pooled
 
 
 def _part(axis: int, part: slice) -> tuple[Any, ...]:

@@ -106,13 +106,13 @@ def _folder(folder: Path) -> Images:
         data = datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
         raise InputError(f"{str(folder)!r}: expected a folder of images for each class; {error}") from error
-    found: list[NDArray[Any]] = []
+    images: list[NDArray[Any]] = []
     for path, _ in data.samples:
         image = _pixels(path, data.loader)
-        if found and image.shape != found[0].shape:
-            raise InputError(f"{path!r}: expected shape {found[0].shape}, as the first image has, found {image.shape}")
-        found.append(image)
-    return Images(np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2)), np.asarray(data.targets))
+        if images and image.shape != images[0].shape:
+            raise InputError(f"{path!r}: expected shape {images[0].shape}, as the first image has, found {image.shape}")
+        images.append(image)
+    return Images(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)), np.asarray(data.targets))
 
 
 def _pixels(path: str, load: Callable[[str], Any]) -> NDArray[Any]:

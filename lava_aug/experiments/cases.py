@@ -77,8 +77,8 @@ class Choice:
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in TITLES]
         if unknown or not self.methods:
-            found = ", ".join(self.methods) or "none"
-            raise InputError(f"methods: expected some of {', '.join(TITLES)}, found {found}")
+            given = ", ".join(self.methods) or "none"
+            raise InputError(f"methods: expected some of {', '.join(TITLES)}, found {given}")
         if "augmapping" in self.methods and not self.resolutions:
             raise InputError("resolutions: expected at least one number, found none")
         for name, steps in (("num_steps", self.num_steps), ("augmapping_steps", self.augmapping_steps)):

@@ -65,8 +65,8 @@ class Engine(NamedTuple):
     def death_errors(self) -> tuple[type[Exception], ...]:
         """The classes of `deaths`."""
         pairs = (name.split(":") for name in self.deaths)
-        found = (getattr(importlib.import_module(module), name, None) for module, name in pairs)
-        return tuple(error for error in found if error is not None)
+        classes = (getattr(importlib.import_module(module), name, None) for module, name in pairs)
+        return tuple(error for error in classes if error is not None)
 
 
 # Processes on this machine
@@ -254,14 +254,14 @@ def spread(
         return
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r}: expected one of serial, {', '.join(ENGINES)}")
-    found = ENGINES[engine]
+    chosen = ENGINES[engine]
     try:
-        importlib.import_module(found.package)
+        importlib.import_module(chosen.package)
     except ImportError:
         raise InputError(f"engine {engine!r} is not installed; pip install 'lava-aug[{engine}]'") from None
-    with found.connect(scheduler) as connected:
+    with chosen.connect(scheduler) as connected:
         yield from _until_done(
-            engine, lambda calls: found.run(calls, connected, jobs), function, items, found.death_errors()
+            engine, lambda calls: chosen.run(calls, connected, jobs), function, items, chosen.death_errors()
         )
 
 

@@ -148,15 +148,15 @@ def run_unit(unit: Unit) -> Part:
         **{field: np.stack([*out.totals(field).values()]) for field in ("events", "spike_sum")},
         "operations": tally.operations(out, unit.images),
         "coefficients": tally.coefficients(tuple(out.events)),
-        "overflows": np.array(sum(int(found.sum()) for p in (out.saturated, out.capped) for found in p.values())),
+        "overflows": np.array(sum(int(counts.sum()) for p in (out.saturated, out.capped) for counts in p.values())),
         "seconds": np.array(time.perf_counter() - start),
     }
 
 
 def _check_versions(expected: Mapping[str, str]) -> None:
-    different = {name: found for name, found in versions().items() if found != expected.get(name)}
+    different = {name: version for name, version in versions().items() if version != expected.get(name)}
     if different:
-        here = ", ".join(f"{name} {found}" for name, found in different.items())
+        here = ", ".join(f"{name} {version}" for name, version in different.items())
         there = ", ".join(f"{name} {expected.get(name)}" for name in different)
         raise BackendError(
             f"a worker has {here}, but the experiment was started with {there}; install the same versions everywhere"
@@ -168,8 +168,10 @@ def _class_logits(out: Output) -> NDArray[Any]:
     logits = out.logits
     classes, *rest = logits.shape[2:]
     if out.network.heads or classes < 2 or any(size != 1 for size in rest):
-        found = [head.name for head in out.network.heads] or tuple(logits.shape[2:])
-        raise InputError(f"comparison: expected a model with one logit for each of two or more classes, found {found}")
+        outputs = [head.name for head in out.network.heads] or tuple(logits.shape[2:])
+        raise InputError(
+            f"comparison: expected a model with one logit for each of two or more classes, found {outputs}"
+        )
     return logits.reshape(*logits.shape[:2], -1)
 
 
@@ -265,8 +267,8 @@ class Store:
             digest, content = data[:32], data[32:]
             if hashlib.sha256(content).digest() != digest:
                 return None
-            with np.load(io.BytesIO(content), allow_pickle=False) as found:
-                part = {name: found[name] for name in found.files}
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                part = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile):
             return None
         return part if str(part.pop(KEY, "")) == key else None

@@ -97,13 +97,13 @@ PARAMETERS: dict[type[Neuron], Callable[[Any], Parameters]] = {
 
 def _arguments(neuron: Neuron, shape: Shape) -> tuple[Any, ...]:
     """The parameters in float32; if one of them is an array, all that may be are, with an element for each neuron."""
-    found = PARAMETERS[type(neuron)](neuron)
-    varying: tuple[Any, ...] = found[:3]
+    parameters = PARAMETERS[type(neuron)](neuron)
+    varying: tuple[Any, ...] = parameters[:3]
     if any(is_array(value) for value in varying):
         varying = tuple(np.broadcast_to(value, shape).astype(np.float32).reshape(-1) for value in varying)
     else:
         varying = tuple(np.float32(value) for value in varying)
-    return (*varying, *(np.float32(value) for value in found[3:]))
+    return (*varying, *(np.float32(value) for value in parameters[3:]))
 
 
 def at(values: Any, i: int) -> Any:

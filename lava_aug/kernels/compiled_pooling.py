@@ -66,21 +66,21 @@ def fire(
 @numba.njit(nogil=True, cache=True, fastmath=_MATH)
 def _maxima(
     x: NDArray[Any],
-    found: NDArray[Any],
+    maxima: NDArray[Any],
     size: NDArray[Any],
     stride: NDArray[Any],
     padding: NDArray[Any],
     dilation: NDArray[Any],
 ) -> None:
     """The largest element of every window of one map."""
-    found[:] = BELOW
+    maxima[:] = BELOW
     for i in range(size[0]):
         top = i * dilation[0] - padding[0]
-        first, last = _inside(top, stride[0], x.shape[0], found.shape[0])
+        first, last = _inside(top, stride[0], x.shape[0], maxima.shape[0])
         for j in range(size[1]):
             left = j * dilation[1] - padding[1]
-            begin, end = _inside(left, stride[1], x.shape[1], found.shape[1])
+            begin, end = _inside(left, stride[1], x.shape[1], maxima.shape[1])
             for oy in range(first, last):
-                row, target = x[oy * stride[0] + top], found[oy]
+                row, target = x[oy * stride[0] + top], maxima[oy]
                 for ox in range(begin, end):
                     target[ox] = max(target[ox], row[ox * stride[1] + left])

@@ -84,10 +84,10 @@ class EightBitConvolution:
 
         zero = next(zero for zero in ZEROS if largest <= self._within(zero))
         shifted = s.to(torch.int8, memory_format=torch.contiguous_format).add_(zero).view(torch.uint8)
-        found = _convolve(shifted, zero, self._packed(zero), self.scales, self.zeros, self.geometry)
-        if self.total.shape != found.shape:  # memory that was used before is much faster than what is fresh
-            self.total = torch.empty(found.shape)
-        return self.total.copy_(found)
+        currents = _convolve(shifted, zero, self._packed(zero), self.scales, self.zeros, self.geometry)
+        if self.total.shape != currents.shape:  # memory that was used before is much faster than what is fresh
+            self.total = torch.empty(currents.shape)
+        return self.total.copy_(currents)
 
     def _packed(self, zero: int) -> Any:
         import torch

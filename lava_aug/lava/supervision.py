@@ -279,16 +279,18 @@ class SupervisedRuntime(Runtime):
     def _await_builds(self) -> None:
         """Every child says when it has been built, or what went wrong."""
         for answers in self.exception_q:
-            found: list[Any] = []
+            outcomes: list[Any] = []
 
-            def ready(seconds: float, answers: Any = answers, found: list[Any] = found) -> bool:
+            def ready(seconds: float, answers: Any = answers, outcomes: list[Any] = outcomes) -> bool:
                 with contextlib.suppress(queue.Empty):
-                    found.append(answers.get(timeout=seconds))
-                return bool(found)
+                    outcomes.append(answers.get(timeout=seconds))
+                return bool(outcomes)
 
             self.until(ready)
-            if found[0] is not None:
-                raise BackendError(f"a ProcessModel could not be created:\n{getattr(found[0], 'trace', found[0])}")
+            if outcomes[0] is not None:
+                raise BackendError(
+                    f"a ProcessModel could not be created:\n{getattr(outcomes[0], 'trace', outcomes[0])}"
+                )
         self._close_answers()
 
     def _await_cause(self) -> None:

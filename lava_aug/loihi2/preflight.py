@@ -213,11 +213,11 @@ def check_loihi2(
     if not is_int(chips) or chips < 1:
         raise InputError(f"chips: expected an integer of at least 1, found {chips!r}")
     widths = plan(net, images, num_steps, batch_size=batch_size, progress=progress)
-    layers = tuple(needs(net, layer, found) for layer, found in zip(net, widths.layers, strict=True))
+    layers = tuple(needs(net, layer, measured) for layer, measured in zip(net, widths.layers, strict=True))
     findings = [
         finding
-        for layer, found, asked in zip(net, widths.layers, layers, strict=True)
-        for finding in _findings(layer, found, asked)
+        for layer, measured, asked in zip(net, widths.layers, layers, strict=True)
+        for finding in _findings(layer, measured, asked)
     ]
     findings += _of_the_network(layers, net, chips)
     order = ("does not fit", "split", "unclear")
@@ -314,11 +314,11 @@ def _of_connections(asked: LayerNeeds) -> Iterator[Finding]:
         change = "put a signed relay (vth 1) into the shorter path"
         yield Finding("does not fit", asked.name, "delay", asked.delay, problem, change)
     out = math.ceil(asked.axons_out / asked.cores_least)
-    for way, found in (("into", asked.axons_in), ("out of", out)):
-        if found > axons:
-            problem = f"{found:,} axons {way} a core, the first Loihi had {axons:,}, Loihi 2's number is not public"
+    for way, count in (("into", asked.axons_in), ("out of", out)):
+        if count > axons:
+            problem = f"{count:,} axons {way} a core, the first Loihi had {axons:,}, Loihi 2's number is not public"
             change = "split the layer over more cores" if way == "out of" else "split the layer before it by channels"
-            yield Finding("unclear", asked.name, "axons", found, problem, change)
+            yield Finding("unclear", asked.name, "axons", count, problem, change)
 
 
 def _of_the_network(layers: tuple[LayerNeeds, ...], net: Network, chips: int) -> Iterator[Finding]:

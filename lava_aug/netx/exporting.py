@@ -169,8 +169,8 @@ def requantized(net: Network, images: Any = None, threshold: float = 0.0) -> Net
     made: list[NetxWeighted] = []
     reports: list[RequantizedLayer] = []
     gain = INPUT_GAIN
-    for layer, found, wanted in zip(plain.layers[:-1], layers, gains, strict=False):
-        stock, report = _hidden(net, layer, found, wanted, gain, threshold)
+    for layer, float_layer, wanted in zip(plain.layers[:-1], layers, gains, strict=False):
+        stock, report = _hidden(net, layer, float_layer, wanted, gain, threshold)
         made, reports, gain = [*made, stock], [*reports, report], report.gain
     made, report = _readout(net, layers[-1], made, gain)
     first = NetxInput(shape=net.input_shape, neuron=SigmaDelta(vth=0))
@@ -195,21 +195,21 @@ def _flattened(layers: list[NetxLayer]) -> tuple[NetxLayer, ...]:
 
 
 def _hidden(
-    net: Network, layer: Layer, found: FloatLayer, wanted: float, before: float, threshold: float
+    net: Network, layer: Layer, float_layer: FloatLayer, wanted: float, before: float, threshold: float
 ) -> tuple[NetxWeighted, RequantizedLayer]:
-    weight, gain = _rounded(layer, found, wanted, before)
+    weight, gain = _rounded(layer, float_layer, wanted, before)
     beta, bias_error = None, 0.0
-    if found.constant is not None:
-        exact = found.constant * gain / INPUT_GAIN
+    if float_layer.constant is not None:
+        exact = float_layer.constant * gain / INPUT_GAIN
         beta = np.rint(exact).astype(np.int64)
-        bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * found.reach)
-    v_th = round(threshold * gain * found.reach / INPUT_GAIN)
+        bias_error = float(np.abs(beta - exact).max()) * INPUT_GAIN / (gain * float_layer.reach)
+    v_th = round(threshold * gain * float_layer.reach / INPUT_GAIN)
     synapse = windowed(net[layer.name].connections[0].synapse, net.shapes[layer.connections[0].source])
     parameters = dict(stored(synapse.replace(weight=weight)))
     shape, neuron = net.shapes[layer.name], SigmaDelta(vth=v_th)
     stock = AS_NETX[type(synapse)](**parameters, shape=shape, bias=beta, neuron=neuron)
-    error = relative_error(found.matrix, weight, INPUT_GAIN * gain / before)
-    return stock, _report(layer, weight, error, gain, bias_error, gain * found.reach, v_th)
+    error = relative_error(float_layer.matrix, weight, INPUT_GAIN * gain / before)
+    return stock, _report(layer, weight, error, gain, bias_error, gain * float_layer.reach, v_th)
 
 
 def _report(
@@ -220,44 +220,48 @@ def _report(
     return RequantizedLayer(layer.name, gain, largest, previous, math.sqrt(error), bias_error, round(message), v_th)
 
 
-def _rounded(layer: Layer, found: FloatLayer, wanted: float, before: float) -> tuple[NDArray[Any], float]:
+def _rounded(layer: Layer, float_layer: FloatLayer, wanted: float, before: float) -> tuple[NDArray[Any], float]:
     """Integer weights near the wanted gain, and the gain that they have."""
     for _ in range(ATTEMPTS):
-        weight, r = fitted(found.matrix, INPUT_GAIN * wanted / before)
+        weight, r = fitted(float_layer.matrix, INPUT_GAIN * wanted / before)
         gain = r * before / INPUT_GAIN
-        if is_kept(weight) and gain * found.reach <= MAX_MESSAGE and INPUT_GAIN * gain * found.swing <= MAX_STATE:
+        if (
+            is_kept(weight)
+            and gain * float_layer.reach <= MAX_MESSAGE
+            and INPUT_GAIN * gain * float_layer.swing <= MAX_STATE
+        ):
             return weight, gain
         wanted *= LESS
     raise _no_weights(layer)
 
 
 def _readout(
-    net: Network, found: FloatLayer, made: list[NetxWeighted], gain: float
+    net: Network, float_layer: FloatLayer, made: list[NetxWeighted], gain: float
 ) -> tuple[list[NetxWeighted], RequantizedLayer]:
     """All layers of the stock network: those made, which get a constant if there is a bias, and the readout."""
-    wanted = readout_scale(found, gain)
+    wanted = readout_scale(float_layer, gain)
     for _ in range(ATTEMPTS):
-        weight, scale = fitted(found.matrix, wanted)
-        layers, whole, bias_error = _biased(net, found, made, weight, scale * gain)
+        weight, scale = fitted(float_layer.matrix, wanted)
+        layers, whole, bias_error = _biased(net, float_layer, made, weight, scale * gain)
         if weight.any() and is_kept(whole):
             break
         wanted *= LESS
     else:
         raise _no_weights(net.readout)
-    error, gain = relative_error(found.matrix, weight, scale), scale * gain
-    report = _report(net.readout, weight, error, gain, bias_error, gain * found.swing)
+    error, gain = relative_error(float_layer.matrix, weight, scale), scale * gain
+    report = _report(net.readout, weight, error, gain, bias_error, gain * float_layer.swing)
     neuron = SigmaDelta(vth=0, sums=True)
     return [*layers, NetxDense(weight=whole, shape=net.shapes[net.readout.name], neuron=neuron)], report
 
 
 def _biased(
-    net: Network, found: FloatLayer, made: list[NetxWeighted], weight: NDArray[Any], gain: float
+    net: Network, float_layer: FloatLayer, made: list[NetxWeighted], weight: NDArray[Any], gain: float
 ) -> tuple[list[NetxWeighted], NDArray[Any], float]:
     """Layers and the readout's weights with a constant, if it has a bias, and the bias's relative error."""
-    if found.constant is None or not found.constant.any():
+    if float_layer.constant is None or not float_layer.constant.any():
         return made, weight, 0.0
-    layers, weight, error = with_constant(net, made, weight, found.constant * gain)
-    return layers, weight, error / (gain * found.swing)
+    layers, weight, error = with_constant(net, made, weight, float_layer.constant * gain)
+    return layers, weight, error / (gain * float_layer.swing)
 
 
 def _no_weights(layer: Layer) -> NetworkError:

@@ -72,17 +72,17 @@ class NetxNetwork(Spec):
 
     def _checked(self) -> Iterator[Shape]:
         """The layers' shapes, one after the other, checked against what the file says."""
-        found: Shape = ()
+        shape: Shape = ()
         for index, layer in enumerate(self.layers):
             try:
                 self._check_place(index, layer)
-                found = layer.output_shape(found if index else self._input_shape(layer))
-                if math.prod(found) > MAX_NEURONS:
-                    raise SpecError(f"expected at most {MAX_NEURONS:,} neurons, found shape {found}")
-                _check_shape(layer, found)
+                shape = layer.output_shape(shape if index else self._input_shape(layer))
+                if math.prod(shape) > MAX_NEURONS:
+                    raise SpecError(f"expected at most {MAX_NEURONS:,} neurons, found shape {shape}")
+                _check_shape(layer, shape)
             except SpecError as error:
                 raise NetworkError(f"layer {index} ({layer.type_name}): {error}") from None
-            yield found
+            yield shape
 
     def _check_place(self, index: int, layer: NetxLayer) -> None:
         behind = self.layers[index + 1] if index + 1 < len(self.layers) else None
@@ -198,12 +198,12 @@ class NetxNetwork(Spec):
                 _put_all(group.create_group("neuron"), {"type": layer.neuron.type_name, **dict(stored(layer.neuron))})
 
 
-def _check_shape(layer: NetxLayer, found: Shape) -> None:
+def _check_shape(layer: NetxLayer, implied: Shape) -> None:
     """``shape`` must be what follows from the rest; rows may be written with ones in any place."""
-    same = layer.shape == found
-    as_row = len(found) == 1 and tuple(size for size in layer.shape if size > 1) in (found, ())
-    if not same and not (as_row and math.prod(layer.shape) == found[0]):
-        raise SpecError(f"'shape' is {layer.shape}, but should be {found}")
+    same = layer.shape == implied
+    as_row = len(implied) == 1 and tuple(size for size in layer.shape if size > 1) in (implied, ())
+    if not same and not (as_row and math.prod(layer.shape) == implied[0]):
+        raise SpecError(f"'shape' is {layer.shape}, but should be {implied}")
 
 
 def _put_all(group: h5py.Group, values: dict[str, Any]) -> None:
@@ -258,9 +258,9 @@ def read_file(root: Reader, num_layers: int | None = None) -> NetxNetwork:
     """The network of an open file, as `load` gives it."""
     if num_layers is not None and (not is_int(num_layers) or num_layers < 1):
         raise InputError(f"num_layers: expected an integer of at least 1, found {num_layers!r}")
-    found, constant = root.attribute("format"), root.attribute(CONSTANT)
-    if found not in (None, EXPORTED):
-        raise FileError(f"not a file of lava-dl's: attribute 'format' is {brief(found)}; use lava_aug.load")
+    file_format, constant = root.attribute("format"), root.attribute(CONSTANT)
+    if file_format not in (None, EXPORTED):
+        raise FileError(f"not a file of lava-dl's: attribute 'format' is {brief(file_format)}; use lava_aug.load")
     if constant not in (None, INPUT_LEVELS):
         raise FileError(f"attribute {CONSTANT!r} is {brief(constant)}, expected {INPUT_LEVELS}")
     groups = root.group("layer").numbered()[:num_layers]
@@ -271,7 +271,7 @@ def read_file(root: Reader, num_layers: int | None = None) -> NetxNetwork:
         simulation = parameters(NetxNetwork, group)
         group.finish()
     root.finish()
-    return NetxNetwork(layers=layers, exported=found is not None, constant=constant is not None, **simulation)
+    return NetxNetwork(layers=layers, exported=file_format is not None, constant=constant is not None, **simulation)
 
 
 def _read_layer(group: Reader, index: int) -> NetxLayer:

@@ -63,8 +63,8 @@ def readable_bytes(size: int) -> int:
 
 def size_on_disk(file: h5py.File) -> int:
     """Bytes that an open file takes: holes, which claim a size and take none, do not count."""
-    found = os.fstat(file.id.get_vfd_handle())
-    return min(found.st_size, found.st_blocks * 512 or found.st_size)  # some file systems never say how many blocks
+    status = os.fstat(file.id.get_vfd_handle())
+    return min(status.st_size, status.st_blocks * 512 or status.st_size)  # some file systems never say how many blocks
 
 
 class Source:
@@ -120,10 +120,10 @@ class Reader:
 
     def group(self, name: str) -> "Reader":
         """A subgroup."""
-        found = self._member(name)
-        if not isinstance(found, h5py.h5g.GroupID):
-            raise FileError(f"{self.where}: expected {name!r} to be a group, found {_kind(found)}")
-        return Reader(h5py.Group(found), f"{self.where}/{name}", self._source)
+        member = self._member(name)
+        if not isinstance(member, h5py.h5g.GroupID):
+            raise FileError(f"{self.where}: expected {name!r} to be a group, found {_kind(member)}")
+        return Reader(h5py.Group(member), f"{self.where}/{name}", self._source)
 
     def is_group(self, name: str) -> bool:
         """Whether a member is there and is a group."""
@@ -140,10 +140,10 @@ class Reader:
 
     def value(self, name: str) -> Any:
         """A dataset: a number, text or list of texts as Python has them, else an array."""
-        found = self.texts(name)
-        if found.ndim == 0:
-            return found.item()
-        return found.ravel().tolist() if found.dtype == object else found
+        values = self.texts(name)
+        if values.ndim == 0:
+            return values.item()
+        return values.ravel().tolist() if values.dtype == object else values
 
     def texts(self, name: str) -> NDArray[Any]:
         """A dataset as an array; texts, of fixed length or of any, are an array of objects."""
@@ -155,33 +155,36 @@ class Reader:
         if info is not None and info.length is None:
             return self._long_texts(name, dataset, where)
         self._check(dataset, dtype, where)
-        found = np.empty(dataset.shape, dtype)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, found)
+        elements = np.empty(dataset.shape, dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, elements)
         if info is None:
-            return found
-        decoded = [self._decoded(name, text) for text in np.ravel(found)]
-        return np.array(decoded, object).reshape(found.shape)
+            return elements
+        decoded = [self._decoded(name, text) for text in np.ravel(elements)]
+        return np.array(decoded, object).reshape(elements.shape)
 
     def text(self, name: str) -> str:
         """One text, a scalar or an array of one."""
-        found = self.value(name)
-        found = found[0] if isinstance(found, list) and len(found) == 1 else found
-        if not isinstance(found, str):
-            raise FileError(f"{self.where}: expected {name!r} to be a text, found {brief(found)}")
-        return found
+        content = self.value(name)
+        content = content[0] if isinstance(content, list) and len(content) == 1 else content
+        if not isinstance(content, str):
+            raise FileError(f"{self.where}: expected {name!r} to be a text, found {brief(content)}")
+        return content
 
     def attribute(self, name: str) -> Any:
         """An attribute, one number or text, as Python has it; None if there is none."""
         attributes = self._group.attrs
         if name not in attributes:
             return None
-        found = attributes.get_id(name)
-        if found.dtype.kind not in PLAIN_KINDS:
+        attribute = attributes.get_id(name)
+        if attribute.dtype.kind not in PLAIN_KINDS:
             raise FileError(
-                f"{self.where}: attribute {name!r} has type {found.dtype}, expected a number or a text of fixed length"
+                f"{self.where}: attribute {name!r} has type {attribute.dtype}, expected a number or a text of fixed "
+                "length"
             )
-        if found.shape not in ((), (1,)) or found.dtype.itemsize > MAX_TEXT_BYTES:
-            raise FileError(f"{self.where}: attribute {name!r} has shape {found.shape}, expected one number or text")
+        if attribute.shape not in ((), (1,)) or attribute.dtype.itemsize > MAX_TEXT_BYTES:
+            raise FileError(
+                f"{self.where}: attribute {name!r} has shape {attribute.shape}, expected one number or text"
+            )
         read: Any = attributes[name]
         value = np.ravel(read)[0].item()
         return self._decoded(name, value) if isinstance(value, bytes) else value
@@ -191,11 +194,11 @@ class Reader:
         if self._unread:
             raise FileError(f"{self.where}: unexpected {brief(sorted(self._unread))}")
 
-    def _decoded(self, name: str, found: bytes) -> str:
+    def _decoded(self, name: str, encoded: bytes) -> str:
         try:
-            return bytes(found).decode()
+            return bytes(encoded).decode()
         except UnicodeDecodeError:
-            raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(found)[:40]!r}") from None
+            raise FileError(f"{self.where}: {name!r} is no text in UTF-8: {bytes(encoded)[:40]!r}") from None
 
     def _long_texts(self, name: str, dataset: Any, where: str) -> NDArray[Any]:
         """Texts without a fixed length: few enough, and none longer than it may be."""
@@ -207,11 +210,11 @@ class Reader:
         if place is None:
             raise FileError(f"{self.where}: expected the texts of {name!r} in one piece")
         try:
-            found = [self._source.raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
+            encoded = [self._source.raw.text(place + TEXT_BYTES * index, MAX_TEXT_BYTES) for index in range(size)]
         except FileError as error:
             raise FileError(f"{self.where}: {name!r}: {error}") from None
-        self._source.take(sum(map(len, found)), where)
-        decoded = [self._decoded(name, text) for text in found]
+        self._source.take(sum(map(len, encoded)), where)
+        decoded = [self._decoded(name, text) for text in encoded]
         return np.array(decoded, object).reshape(dataset.shape)
 
     def _check(self, dataset: Any, dtype: np.dtype[Any], where: str) -> None:
@@ -246,9 +249,9 @@ class Reader:
             )
 
     def _member(self, name: str) -> Any:
-        found = self._linked(name)
+        member = self._linked(name)
         self._unread.discard(name)
-        return found
+        return member
 
     def _linked(self, name: str) -> Any:
         if name not in self._members:
@@ -278,20 +281,20 @@ def opened(path: str | os.PathLike[str]) -> Generator[Reader, None, None]:
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
 
 
-def _kind(found: Any) -> str:
-    return f"a {type(found).__name__.removesuffix('ID').lower()}"
+def _kind(member: Any) -> str:
+    return f"a {type(member).__name__.removesuffix('ID').lower()}"
 
 
 def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
     """Declared parameters as far as a group has them; those that must be there, and are not, are an error."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
     for name, declaration in cls.declarations():
         stored_as = declaration.stored_as
         if stored_as is not None and (stored_as in group or name in required):
             value = group.value(stored_as)
-            found[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return found
+            values[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return values
 
 
 def made(known: Mapping[str, type[SpecType]], kind: str, group: Reader, **more: Any) -> SpecType:
@@ -306,13 +309,13 @@ def made(known: Mapping[str, type[SpecType]], kind: str, group: Reader, **more: 
 
 def made_whole(known: Mapping[str, type[SpecType]], group: Reader) -> SpecType:
     """An object that has a group, with its type, to itself."""
-    found = made(known, group.text("type"), group)
+    spec = made(known, group.text("type"), group)
     group.finish()
-    return found
+    return spec
 
 
 def check_derived(group: Reader, values: Mapping[str, Any]) -> None:
     """FileError unless datasets that follow from others agree with them."""
     for name, value in values.items():
-        if not np.array_equal(found := group.value(name), value):
-            raise FileError(f"{group.where}: {name!r} is {brief(found)}, but should be {brief(value)}")
+        if not np.array_equal(written := group.value(name), value):
+            raise FileError(f"{group.where}: {name!r} is {brief(written)}, but should be {brief(value)}")

@@ -54,10 +54,10 @@ class RawFile:
     def at(self, address: int, size: int) -> bytes:
         """``size`` bytes from an address; FileError if the file is too short."""
         place = self._base + address
-        found = os.pread(self._handle, size, place) if 0 <= place < 1 << 62 else b""
-        if len(found) < size:
-            raise FileError(f"damaged: expected {size} bytes at {address}, found {len(found)}")
-        return found
+        content = os.pread(self._handle, size, place) if 0 <= place < 1 << 62 else b""
+        if len(content) < size:
+            raise FileError(f"damaged: expected {size} bytes at {address}, found {len(content)}")
+        return content
 
     # Texts
 

@@ -76,15 +76,15 @@ def encoded_by(write: Callable[[Any], None], claimed: int | None = None) -> byte
 def _readable(data: bytes) -> bytes:
     """A file as it is, or as one that is read: without compression, if that makes it claim more than it may."""
     with h5py.File(io.BytesIO(data), "r") as file:
-        found: list[h5py.Dataset] = []
-        file.visititems(lambda name, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-        blocks = max((item.id.get_num_chunks() for item in found if item.chunks), default=0)
-        if sum(item.nbytes for item in found) <= readable_bytes(len(data)) and blocks <= MAX_BLOCKS:
+        datasets: list[h5py.Dataset] = []
+        file.visititems(lambda name, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        blocks = max((item.id.get_num_chunks() for item in datasets if item.chunks), default=0)
+        if sum(item.nbytes for item in datasets) <= readable_bytes(len(data)) and blocks <= MAX_BLOCKS:
             return data
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as plain:
             plain.attrs.update(file.attrs)
-            for item in found:
+            for item in datasets:
                 plain.create_dataset(str(item.name), data=item[()], dtype=item.dtype)
     return buffer.getvalue()
 

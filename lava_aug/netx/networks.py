@@ -185,7 +185,7 @@ def read_file(root: Reader) -> Network:
     return read_network(root, {name: root.attribute(name) for name in names})
 
 
-def read_network(root: Reader, found: dict[str, Any]) -> Network:
+def read_network(root: Reader, attributes: dict[str, Any]) -> Network:
     """The network of some groups that `write_network` wrote, and of the `header` that was found with them.
 
     Raises
@@ -193,7 +193,7 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
     LavaAugError
         If something is missing, unknown, contradictory, or of the wrong type or shape.
     """
-    kind, version = found["format"], found["format_version"]
+    kind, version = attributes["format"], attributes["format_version"]
     if kind != FORMAT:
         advice = "; if lava-dl wrote it, use lava_aug.netx.load" if kind is None and "layer" in root else ""
         raise FileError(f"not a lava-aug network: attribute 'format' is {brief(kind)}, expected {FORMAT!r}{advice}")
@@ -207,8 +207,8 @@ def read_network(root: Reader, found: dict[str, Any]) -> Network:
         input_shape=groups[0].value("shape"),
         layers=tuple(_read_layer(group, kind) for group, kind in entries[1:] if kind != "flatten"),
         num_steps=root.group("simulation").value("Ts"),
-        method=found["method"],
-        resolution=found["resolution"],
+        method=attributes["method"],
+        resolution=attributes["resolution"],
         heads=_read_heads(root),
         normalize=Normalization(**parameters(Normalization, groups[0])) if "mean" in groups[0] else None,
     )

@@ -50,10 +50,10 @@ def check_exportable(net: Network) -> None:
         before = layer.name
 
 
-def refused(layer: Layer, found: str) -> NetworkError:
+def refused(layer: Layer, reason: str) -> NetworkError:
     """The error for a layer."""
     return NetworkError(
-        f"layer {layer.name!r}: {found}; a stock Sigma-Delta file holds convolutions of maps, average pooling and "
+        f"layer {layer.name!r}: {reason}; a stock Sigma-Delta file holds convolutions of maps, average pooling and "
         "dense layers, one after the other, with ReLU neurons, and a dense readout"
     )
 
@@ -148,8 +148,8 @@ def _expected(
         return min(worst, swing), min(worst, swing)
     if not layer.connections[0].synapse.learned:
         return worst, worst
-    found = min(worst, HEADROOM / net.resolution)
-    return found, min(worst, 2 * found)
+    largest = min(worst, HEADROOM / net.resolution)
+    return largest, min(worst, 2 * largest)
 
 
 def _measured(
@@ -213,9 +213,9 @@ def with_constant(
     column = np.zeros((len(weight), constant.size), np.int64)
     place = int(constant.argmax())  # not at an edge, where pooling may see padding
     column[:, place] = np.rint(bias / constant[place])
-    found = [*layers[:start], _enlarged(layers[start], beta), *map(_widened, layers[start + 1 :])]
+    extended = [*layers[:start], _enlarged(layers[start], beta), *map(_widened, layers[start + 1 :])]
     error = float(np.abs(column[:, place] * constant[place] - bias).max())
-    return found, np.concatenate([weight, column], axis=1), error
+    return extended, np.concatenate([weight, column], axis=1), error
 
 
 def _smallest(source: NetxWeighted, pools: list[NetxWeighted], largest: float) -> int | None:

@@ -95,10 +95,10 @@ class FloatLayer:
 
 def present(weight: NDArray[Any]) -> NDArray[Any]:
     """The values from -256 to 255 that an array holds, in order; a block at a time, since arrays can be large."""
-    found, flat = np.zeros(512, bool), weight.reshape(-1)
+    is_present, flat = np.zeros(512, bool), weight.reshape(-1)
     for start in range(0, flat.size, BLOCK):
-        found[flat[start : start + BLOCK].astype(np.int64) + 256] = True
-    return np.flatnonzero(found) - 256
+        is_present[flat[start : start + BLOCK].astype(np.int64) + 256] = True
+    return np.flatnonzero(is_present) - 256
 
 
 def stock_weights(values: NDArray[Any]) -> NDArray[Any]:
@@ -212,10 +212,10 @@ def choose_gains(layers: Sequence[FloatLayer]) -> list[float]:
     best, choices = np.zeros(1), []
     gains = np.array([INPUT_GAIN])
     for layer in layers[:-1]:
-        found = largest_gain(layer) * 2.0 ** (-GRID_STEP * np.arange(GRID_SIZE))
-        costs = best[:, None] + _transitions(layer, gains, found) + _losses(layer, found)
+        candidates = largest_gain(layer) * 2.0 ** (-GRID_STEP * np.arange(GRID_SIZE))
+        costs = best[:, None] + _transitions(layer, gains, candidates) + _losses(layer, candidates)
         choices.append(costs.argmin(axis=0))
-        best, gains = costs.min(axis=0), found
+        best, gains = costs.min(axis=0), candidates
     matrix = _sample(layers[-1].matrix)
     best = best + [rounding_error(matrix, readout_scale(layers[-1], gain)) for gain in gains]
     index, chosen = int(np.argmin(best)), []

@@ -83,18 +83,18 @@ class NetxOutput:
     def events_per_input(self) -> float:
         """Messages of all layers except the input, per input; those that turn off the last input are excluded."""
         steps = self.num_inputs * self.num_steps
-        layers = [found for name, found in self.events.items() if name != INPUT]
-        return float(sum(found[: steps + late].sum() for late, found in enumerate(layers, start=1))) / self.num_inputs
+        layers = [counts for name, counts in self.events.items() if name != INPUT]
+        return float(sum(counts[: steps + late].sum() for late, counts in enumerate(layers, start=1))) / self.num_inputs
 
     def to_dict(self, labels: Any = None) -> dict[str, Any]:
         """Plain values, for JSON: accuracy, if there are labels, predictions, and events of every layer, in all."""
-        found: dict[str, Any] = {"num_inputs": self.num_inputs, "num_steps": self.num_steps}
+        summary: dict[str, Any] = {"num_inputs": self.num_inputs, "num_steps": self.num_steps}
         if labels is not None:
             right = self.predictions == check_labels(labels, (self.num_inputs,))
-            found["accuracy"] = float(np.mean(right))
-        found["predictions"] = self.predictions.tolist()
-        found["events"] = {name: int(events.sum()) for name, events in self.events.items()}
-        return found
+            summary["accuracy"] = float(np.mean(right))
+        summary["predictions"] = self.predictions.tolist()
+        summary["events"] = {name: int(events.sum()) for name, events in self.events.items()}
+        return summary
 
 
 # What goes in and out
@@ -145,7 +145,7 @@ def named(net: NetxNetwork, events: dict[int, NDArray[Any]]) -> dict[str, NDArra
     """Events of layers, by their numbers, without those of layers that send sums, for which nearly all are not 0."""
     silent = {index for index, layer in net.processing.items() if layer.neuron is not None and layer.neuron.sends_sums}
     names = {index: str(index) if net.layers[index].synapse is not None else INPUT for index in events}
-    return {names[index]: found for index, found in events.items() if index not in silent}
+    return {names[index]: counts for index, counts in events.items() if index not in silent}
 
 
 # The arithmetic
@@ -190,7 +190,7 @@ def simulate(network: NetxNetwork | str | os.PathLike[str], inputs: Any, num_ste
 
 def _sigma_delta(net: NetxNetwork) -> dict[int, tuple[NetxWeighted, SigmaDelta]]:
     """The layers behind the input and their neurons, by number; NetworkError if they are not of that kind."""
-    found: dict[int, tuple[NetxWeighted, SigmaDelta]] = {}
+    pairs: dict[int, tuple[NetxWeighted, SigmaDelta]] = {}
     for index, layer in net.processing.items():
         delayed = isinstance(layer, NetxDense) and layer.delay is not None
         if type(layer.neuron) is not SigmaDelta or delayed or not takes_values(net):
@@ -199,8 +199,8 @@ def _sigma_delta(net: NetxNetwork) -> dict[int, tuple[NetxWeighted, SigmaDelta]]
                 "delays; other networks only run on Lava: use lava_aug.netx.run, or lava-aug run"
             )
         if isinstance(layer, NetxWeighted):
-            found[index] = layer, layer.neuron
-    return found
+            pairs[index] = layer, layer.neuron
+    return pairs
 
 
 def encoded(act: NDArray[Any], threshold: int) -> NDArray[Any]:
@@ -229,6 +229,6 @@ def currents(synapse: Conv | Dense, s: NDArray[Any]) -> NDArray[Any]:
     late = np.zeros_like(s)
     late[1:] = s[:-1]
     with torch.no_grad():  # in float64, where sums of 24-bit messages and 8-bit weights are exact
-        found = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(late).double())
-    a = found.numpy().astype(np.int64)
+        sums = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(late).double())
+    a = sums.numpy().astype(np.int64)
     return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if WRAPS[type(synapse)] else a

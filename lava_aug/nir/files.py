@@ -79,7 +79,7 @@ def export(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     if path is not None:
         check_output(path)
     graph = graph_of(net)
-    found = nir.NIRGraph(
+    exported = nir.NIRGraph(
         nodes={name: nir.dict2NIRNode({"type": node.kind, **node.fields}) for name, node in graph.nodes.items()},
         edges=list(graph.edges),
         metadata={METADATA: _metadata(net)},
@@ -87,9 +87,9 @@ def export(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     )
     if path is not None:
         with whole_file(path) as partial:
-            partial.write_bytes(encoded_by(lambda buffer: nir.write(buffer, found)))
+            partial.write_bytes(encoded_by(lambda buffer: nir.write(buffer, exported)))
     warnings.warn(f"lost in readers that ignore the metadata: {'; '.join(losses(net))}", ExportWarning, 2)
-    return found
+    return exported
 
 
 def load(
@@ -171,18 +171,18 @@ def read_file(root: Reader, metadata: bool = True, input_unit: float = 1.0, dt: 
 def losses(net: Network) -> list[str]:
     """What readers that run the nodes and ignore our metadata lose, one line for each."""
     firing = [layer for layer in net if type(layer.neuron) in FIRING]
-    found = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
+    lines = [f"{what}: {_names(layers)}" for what, has in _LOSSES if (layers := [a for a in firing if has(a.neuron)])]
     graph = graph_of(net)
     if not net.is_float:
-        found.append("v stays within 24 bits")
-    found.append("the readout sums its input over the time steps")
+        lines.append("v stays within 24 bits")
+    lines.append("the readout sums its input over the time steps")
     if graph.nodes["input"].fields["shape"][0] > net.input_shape[0]:
-        found.append("the images have an additional last channel, which is 1 everywhere in every step")
+        lines.append("the images have an additional last channel, which is 1 everywhere in every step")
     if net.heads:
-        found.append("the output is several tensors, one after the other")
+        lines.append("the output is several tensors, one after the other")
     if not type_checks(graph):
-        found.append("nir assumes square windows: read it with nir.read(path, type_check=False)")
-    return found
+        lines.append("nir assumes square windows: read it with nir.read(path, type_check=False)")
+    return lines
 
 
 def _names(layers: list[Layer]) -> str:
@@ -217,9 +217,9 @@ def _metadata(net: Network) -> dict[str, Any]:
     """A network as nested dictionaries of what nir can write, in the layout of our own files."""
     with h5py.File("metadata", "w", driver="core", backing_store=False) as file:
         write_network(file, net)
-        found = _tree(file)
+        tree = _tree(file)
     texts = {name: _bytes([value]) if isinstance(value, str) else value for name, value in header(net).items()}
-    return {"metadata_version": METADATA_VERSION, "lost": _bytes(losses(net)), **texts, **found}
+    return {"metadata_version": METADATA_VERSION, "lost": _bytes(losses(net)), **texts, **tree}
 
 
 def _tree(group: h5py.Group) -> dict[str, Any]:
@@ -239,10 +239,10 @@ def _read_metadata(group: Reader) -> Network:
     return read_network(group, {name: group.text(name) if name in texts else group.value(name) for name in _HEADER})
 
 
-def _check_agreement(found: Graph, expected: Graph) -> None:
+def _check_agreement(graph: Graph, expected: Graph) -> None:
     """Whoever changed the nodes did not change the metadata, which then no longer says what the graph computes."""
-    different = [name for name in {**expected.nodes, **found.nodes} if not _agree(name, found, expected)]
-    if not different and set(found.edges) != set(expected.edges):
+    different = [name for name in {**expected.nodes, **graph.nodes} if not _agree(name, graph, expected)]
+    if not different and set(graph.edges) != set(expected.edges):
         different = ["edges"]
     if different:
         raise FileError(
@@ -251,10 +251,10 @@ def _check_agreement(found: Graph, expected: Graph) -> None:
         )
 
 
-def _agree(name: str, found: Graph, expected: Graph) -> bool:
-    if name not in found.nodes or name not in expected.nodes:
+def _agree(name: str, graph: Graph, expected: Graph) -> bool:
+    if name not in graph.nodes or name not in expected.nodes:
         return False
-    (kind, fields), (expected_kind, wanted) = found.nodes[name], expected.nodes[name]
+    (kind, fields), (expected_kind, wanted) = graph.nodes[name], expected.nodes[name]
     return kind == expected_kind and all(np.array_equal(fields.get(key, ()), wanted[key]) for key in wanted)
 
 
@@ -286,5 +286,5 @@ def _read_node(group: Reader) -> Node:
 
 
 def _field(group: Reader, name: str) -> Any:
-    found = group.texts(name)
-    return found.item() if found.dtype == object and found.size == 1 else found
+    values = group.texts(name)
+    return values.item() if values.dtype == object and values.size == 1 else values

@@ -74,12 +74,12 @@ def _in_order(graph: Graph) -> list[str]:
 
 
 def _assumptions(graph: Graph, input_unit: float, dt: float) -> list[str]:
-    found = [f"one unit of input payload represents {input_unit:g} at the graph's input", *_gains(graph, dt)]
+    assumptions = [f"one unit of input payload represents {input_unit:g} at the graph's input", *_gains(graph, dt)]
     if any(node.kind == "IF" for node in graph.nodes.values()):
-        found.append("IF neurons fire at v >= v_threshold, which is then subtracted from v")
+        assumptions.append("IF neurons fire at v >= v_threshold, which is then subtracted from v")
     if any(node.kind == "Flatten" for node in graph.nodes.values()):
-        found.append("Flatten flattens all dimensions of a sample")
-    return found
+        assumptions.append("Flatten flattens all dimensions of a sample")
+    return assumptions
 
 
 def _gains(graph: Graph, dt: float) -> list[str]:
@@ -101,13 +101,13 @@ class _Neurons(Lowering):
 
     def composed(self, synapse: Synapse, term: Term, between: Shape, name: str) -> Term:
         """Also matrices, and pooling with what follows it, whatever that costs."""
-        found = merged(synapse, term.synapse, self.shapes[term.source], MAX_ELEMENTS)
-        if found is None:
+        joined = merged(synapse, term.synapse, self.shapes[term.source], MAX_ELEMENTS)
+        if joined is None:
             raise FileError(
                 f"cannot be one with the {term.synapse.type_name} in front of it; put an IF node between them, or "
                 "merge them"
             )
-        return dataclasses.replace(term, synapse=found)
+        return dataclasses.replace(term, synapse=joined)
 
     def neurons(self, signal: Signal, name: str) -> Signal:
         """What the layer of a node sends, in the shape in which the node sees it."""
@@ -147,11 +147,11 @@ class _Reading:
 
     def _incoming(self, name: str) -> Signal:
         """The sum of all that goes to a node."""
-        found = [self.signals[source] for source, target in self.graph.edges if target == name]
-        shapes = {signal.view for signal in found}
+        incoming = [self.signals[source] for source, target in self.graph.edges if target == name]
+        shapes = {signal.view for signal in incoming}
         if len(shapes) != 1:
             raise FileError(f"expected inputs of one shape, found {sorted(shapes)}")
-        total = self.lowering.added(found, name, f"{name}_")
+        total = self.lowering.added(incoming, name, f"{name}_")
         if len(total.terms) > MAX_TERMS:
             raise FileError(f"has {len(total.terms)} paths to it from other neurons, at most {MAX_TERMS} are read")
         return total
@@ -169,9 +169,9 @@ class _Reading:
         """A term as a synapse for spikes."""
         factor = term.gain * (self.input_unit if term.source == INPUT else 1.0)
         wide = self.lowering.shapes[term.source]
-        found = term.synapse if factor == 1 else scale_rows(term.synapse, factor, wide)
-        assert found is not None  # a number scales any synapse
-        return found.with_dtype(np.float32)
+        scaled = term.synapse if factor == 1 else scale_rows(term.synapse, factor, wide)
+        assert scaled is not None  # a number scales any synapse
+        return scaled.with_dtype(np.float32)
 
 
 # Nodes
@@ -196,8 +196,8 @@ class Step(NamedTuple):
         return self.reading.lowering.linear(x, synapse, self.name, self.name, bias=column, gain=gain)
 
 
-def _shape(found: Any) -> Shape:
-    values = np.ravel(np.asarray(found))
+def _shape(stored: Any) -> Shape:
+    values = np.ravel(np.asarray(stored))
     # Its length first: a file may claim a shape of millions of dimensions.
     if not 1 <= values.size <= MAX_DIMENSIONS or values.dtype.kind not in "iu" or values.min() < 1:
         raise FileError(f"expected a shape of at most {MAX_DIMENSIONS} dimensions, found {brief(values)}")
@@ -207,9 +207,9 @@ def _shape(found: Any) -> Shape:
     return shape
 
 
-def _numbers(found: Any, name: str, shape: Shape | None = None) -> NDArray[Any]:
+def _numbers(stored: Any, name: str, shape: Shape | None = None) -> NDArray[Any]:
     """A parameter as float64, of a shape if that is known."""
-    values = np.asarray(found)
+    values = np.asarray(stored)
     if values.dtype.kind not in "iuf" or not values.size or not np.isfinite(values).all():
         raise FileError(f"{name}: expected finite numbers, found {values.dtype} of shape {values.shape}")
     if shape is not None and values.shape != shape:
@@ -219,8 +219,8 @@ def _numbers(found: Any, name: str, shape: Shape | None = None) -> NDArray[Any]:
     return values.astype(np.float64)
 
 
-def _pair(found: Any, name: str) -> tuple[int, int]:
-    values = np.ravel(np.asarray(found))
+def _pair(stored: Any, name: str) -> tuple[int, int]:
+    values = np.ravel(np.asarray(stored))
     if values.dtype.kind not in "iu" or values.size not in (1, 2) or values.max() > MAX_SIZE:
         raise FileError(f"{name}: expected one or two integers of at most {MAX_SIZE:,}, found {brief(values)}")
     return int(values[0]), int(values[-1])
@@ -248,16 +248,16 @@ def _convolution(step: Step, x: Signal, ndim: int) -> Signal:
     return step.linear(x, Conv(weight=weight, stride=stride, dilation=dilation, padding=padding, groups=groups))
 
 
-def _padding(found: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, int]:
+def _padding(padding: Any, window: Any, stride: Any, dilation: Any) -> tuple[int, int]:
     """Numbers, or torch's words: ``valid``, and ``same`` for windows that have a middle."""
-    if not isinstance(found, str):
-        return _pair(found, "padding")
+    if not isinstance(padding, str):
+        return _pair(padding, "padding")
     spans = [d * (k - 1) for k, d in zip(window, dilation, strict=True)]
-    if found == "same" and tuple(stride) == (1, 1) and not any(span % 2 for span in spans):
+    if padding == "same" and tuple(stride) == (1, 1) and not any(span % 2 for span in spans):
         return spans[0] // 2, spans[1] // 2
-    if found != "valid":
+    if padding != "valid":
         raise FileError(
-            f"padding: expected numbers, 'valid', or 'same' for odd windows and stride 1, found {brief(found)}"
+            f"padding: expected numbers, 'valid', or 'same' for odd windows and stride 1, found {brief(padding)}"
         )
     return 0, 0
 

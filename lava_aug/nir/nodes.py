@@ -151,10 +151,10 @@ class _Builder:
         """Every connection as a matrix on flattened spikes, the bias with the first one."""
         bias = None if layer.bias is None else np.broadcast_to(layer.bias, self.net.current_shapes[layer.name])
         for k, (source, synapse) in enumerate(layer.connections):
-            found = _on_one_axis(matrix(synapse, self.net.shapes[source]), self.shapes[source])
+            nodes = _on_one_axis(matrix(synapse, self.net.shapes[source]), self.shapes[source])
             if k == 0 and bias is not None and bias.any():
-                found[-1] = _biased(found[-1], bias.reshape(-1))
-            yield found
+                nodes[-1] = _biased(nodes[-1], bias.reshape(-1))
+            yield nodes
 
 
 def _no_double_edges(layer: Layer, chains: list[list[Node]]) -> bool:
@@ -188,9 +188,9 @@ def _biased(node: Node, bias: NDArray[Any]) -> Node:
 
 def exact(values: Any) -> NDArray[Any]:
     """Numbers as float32, in which other tools compute, or as float64 if that would round them."""
-    found = np.asarray(values)
-    narrow = found.astype(np.float32)
-    return narrow if (narrow.astype(np.float64) == found).all() else found.astype(np.float64)
+    numbers = np.asarray(values)
+    narrow = numbers.astype(np.float32)
+    return narrow if (narrow.astype(np.float64) == numbers).all() else numbers.astype(np.float64)
 
 
 def matrix(synapse: Synapse, wide: Shape) -> NDArray[Any]:
@@ -255,9 +255,9 @@ def _mixing(weight: NDArray[Any], wide: Shape) -> Node:
     """The same matrix on the channels of every place."""
     if len(wide) == 1:
         return Node("Linear", {"weight": exact(weight)})
-    found = _sliding(weight[:, :, None, None], wide, (1, 1), (0, 0), (1, 1))
-    assert found is not None  # a window of one element always fits
-    return found[0]
+    convolution = _sliding(weight[:, :, None, None], wide, (1, 1), (0, 0), (1, 1))
+    assert convolution is not None  # a window of one element always fits
+    return convolution[0]
 
 
 def _identity(shape: Shape) -> Node:
@@ -305,8 +305,8 @@ def neuron_node(neuron: Neuron, full: Shape, shape: Shape) -> Node:
             f"NIR has no node for {neuron.type_name} neurons, only for {known} and the readout"
             + INSTEAD.get(type(neuron), "")
         )
-    found = exact(np.broadcast_to(threshold(neuron.threshold), full).reshape(shape))
-    return Node("IF", {"r": np.ones_like(found), "v_threshold": found, "v_reset": np.zeros_like(found)})
+    thresholds = exact(np.broadcast_to(threshold(neuron.threshold), full).reshape(shape))
+    return Node("IF", {"r": np.ones_like(thresholds), "v_threshold": thresholds, "v_reset": np.zeros_like(thresholds)})
 
 
 FIRING: tuple[type[Neuron], ...] = (RateNeuron, DoubleThresholdNeuron, AugmentedNeuron)

@@ -45,15 +45,15 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
     InputError
         If the array does not have a time axis and a neuron axis.
     """
-    found = np.asarray(spikes)
-    if found.ndim < 2:
-        raise InputError(f"spikes: expected an array (time steps, *shape), found shape {found.shape}")
-    found = found.reshape(len(found), -1)
+    trains = np.asarray(spikes)
+    if trains.ndim < 2:
+        raise InputError(f"spikes: expected an array (time steps, *shape), found shape {trains.shape}")
+    trains = trains.reshape(len(trains), -1)
     ax = axes_for(ax, (6, 4))
-    largest = max(1, np.abs(found).max(initial=0))
+    largest = max(1, np.abs(trains).max(initial=0))
     for sign, name, color, marker in ((1, "positive", COLORS[0], "o"), (-1, "negative", COLORS[1], "v")):
-        step, neuron = np.nonzero(sign * found > 0)
-        sizes = MARKER_AREA * np.abs(found[step, neuron]) / largest
+        step, neuron = np.nonzero(sign * trains > 0)
+        sizes = MARKER_AREA * np.abs(trains[step, neuron]) / largest
         # Many marks: as pixels, also in vector graphics.
         marks: dict[str, Any] = {
             "s": sizes,
@@ -66,11 +66,11 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
         ax.scatter(step + 1, neuron, **marks)
     _whole_numbers(ax.xaxis)
     _whole_numbers(ax.yaxis)
-    ax.set_xlim(0.5, len(found) + 0.5)
-    ax.set_ylim(found.shape[1] - 0.5, -0.5)
+    ax.set_xlim(0.5, len(trains) + 0.5)
+    ax.set_ylim(trains.shape[1] - 0.5, -0.5)
     ax.set_xlabel("time step")
     ax.set_ylabel("neuron (index)")
-    scope = f"spikes {signed(found.min(initial=0))} .. {signed(found.max(initial=0))}"
+    scope = f"spikes {signed(trains.min(initial=0))} .. {signed(trains.max(initial=0))}"
     ax.set_title(scope if title is None else f"{plain(title)}: {scope}", fontsize="medium")
     for mark in ax.legend(fontsize="small", loc="upper right").legend_handles:
         mark.set_sizes([MARKER_AREA / 2])  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
@@ -92,8 +92,8 @@ def coefficient_histogram(
         Such as the layer's name.
     """
     ax = axes_for(ax, (6, 4))
-    for index, (name, found) in enumerate(counts.items()):
-        pairs = sorted((int(coefficient), number) for coefficient, number in found.items() if number > 0)
+    for index, (name, histogram) in enumerate(counts.items()):
+        pairs = sorted((int(coefficient), number) for coefficient, number in histogram.items() if number > 0)
         if pairs:
             if pairs[0][0] < 0 < pairs[-1][0]:  # no line across 0, where there is no spike
                 pairs = sorted([*pairs, (0, math.nan)])
@@ -101,7 +101,7 @@ def coefficient_histogram(
     if ax.get_lines():
         ax.set_yscale("log")
         ax.legend(fontsize="small")
-    _coefficient_axis(ax, [abs(int(coefficient)) for found in counts.values() for coefficient in found])
+    _coefficient_axis(ax, [abs(int(coefficient)) for histogram in counts.values() for coefficient in histogram])
     ax.set_xlabel("spike coefficient")
     ax.set_ylabel("spikes per image")
     ax.grid(alpha=0.3)
@@ -141,23 +141,23 @@ def neuron_trace(
     InputError
         If a recording is incomplete, or of several neurons.
     """
-    found = _of_trace(trace) if isinstance(trace, Trace) else _of_recording(trace)
+    curves = _of_trace(trace) if isinstance(trace, Trace) else _of_recording(trace)
     ax = axes_for(ax, (6, 3.5))
-    steps = np.arange(1, len(found.v) + 1)
+    steps = np.arange(1, len(curves.v) + 1)
     right = ax.twinx()
     ax.set_zorder(right.get_zorder() + 1)  # so that n is drawn behind v and its labels
     ax.patch.set_visible(False)
-    course = np.stack([found.peak, found.v], 1).ravel()
-    before = [] if found.v0 is None else [(0, found.v0)]
+    course = np.stack([curves.peak, curves.v], 1).ravel()
+    before = [] if curves.v0 is None else [(0, curves.v0)]
     ax.plot(*zip(*before, *zip(np.repeat(steps, 2), course, strict=True), strict=True), color=COLORS[0], label="v")
-    for (name, value), (color, style) in zip(found.thresholds.items(), THRESHOLD_LINES, strict=False):
+    for (name, value), (color, style) in zip(curves.thresholds.items(), THRESHOLD_LINES, strict=False):
         ax.axhline(value, color=color, linestyle=style, linewidth=1.5, label=name)
-    _mark_spikes(ax, steps, found)
-    ax.set_title(plain(title or found.title))
+    _mark_spikes(ax, steps, curves)
+    ax.set_title(plain(title or curves.title))
     ax.set_xlabel("time step")
     ax.set_ylabel("potential v")
     ax.margins(y=0.15)  # room for the spikes' labels
-    _draw_n(right, steps, np.array([0, *found.n]), n_lim)
+    _draw_n(right, steps, np.array([0, *curves.n]), n_lim)
     lines = [*ax.get_lines(), *right.get_lines()]
     ax.legend(lines, [str(line.get_label()) for line in lines], fontsize="small")
     return ax
@@ -177,28 +177,30 @@ class _Course(NamedTuple):
 
 def _of_trace(trace: Trace) -> _Course:
     thresholds = {name: np.ravel(value)[0] for name, value in trace.neuron.thresholds.items()}
-    peak, v, s, n = (found.ravel() for found in (trace.peak, trace.v, trace.s, trace.n))
+    peak, v, s, n = (values.ravel() for values in (trace.peak, trace.v, trace.s, trace.n))
     v0 = np.ravel(trace.neuron.initial()[0])[0]
     return _Course(v0, peak, v, s, n, thresholds, trace.neuron.type_name)
 
 
-def _of_recording(found: Mapping[str, Any]) -> _Course:
-    missing = [name for name in ("v", "s_out", "vth") if name not in found]
+def _of_recording(recording: Mapping[str, Any]) -> _Course:
+    missing = [name for name in ("v", "s_out", "vth") if name not in recording]
     if missing:
-        raise InputError(f"trace: expected v, s_out and vth, found {list(found)}; {', '.join(missing)} missing")
-    v, s = (_single(name, found[name]) for name in ("v", "s_out"))
-    n = _single("n", found["n"]) if "n" in found else np.cumsum(s)
-    peak = _single("peak", found["peak"]) if "peak" in found else v + s * found["vth"]
+        raise InputError(f"trace: expected v, s_out and vth, found {list(recording)}; {', '.join(missing)} missing")
+    v, s = (_single(name, recording[name]) for name in ("v", "s_out"))
+    n = _single("n", recording["n"]) if "n" in recording else np.cumsum(s)
+    peak = _single("peak", recording["peak"]) if "peak" in recording else v + s * recording["vth"]
     if len({len(each) for each in (v, s, n, peak)}) > 1:
         raise InputError(f"trace: expected as many time steps of all, found {len(v)} of v and {len(s)} of s_out")
-    return _Course(found.get("v0"), peak, v, s, n, {name: found[name] for name in THRESHOLDS if name in found})
+    return _Course(
+        recording.get("v0"), peak, v, s, n, {name: recording[name] for name in THRESHOLDS if name in recording}
+    )
 
 
 def _single(name: str, values: Any) -> NDArray[Any]:
-    found = np.asarray(values)
-    if found.ndim == 0 or not len(found) or found.size > len(found):
-        raise InputError(f"trace: {name}: expected one neuron, (num_steps,), found shape {found.shape}")
-    return found.ravel()
+    course = np.asarray(values)
+    if course.ndim == 0 or not len(course) or course.size > len(course):
+        raise InputError(f"trace: {name}: expected one neuron, (num_steps,), found shape {course.shape}")
+    return course.ravel()
 
 
 def _draw_n(ax: Any, steps: NDArray[Any], n: NDArray[Any], n_lim: tuple[float, float] | None) -> None:

@@ -65,9 +65,9 @@ def layer_places(net: Network) -> dict[str, tuple[float, int]]:
 
 def _below(layer: Layer, places: dict[str, tuple[float, int]]) -> float:
     """The lane in the middle of a layer's deepest sources."""
-    found = [places[source] for source, _ in layer.connections]
-    deepest = max(depth for _, depth in found)
-    lanes = [lane for lane, depth in found if depth == deepest]
+    positions = [places[source] for source, _ in layer.connections]
+    deepest = max(depth for _, depth in positions)
+    lanes = [lane for lane, depth in positions if depth == deepest]
     return sum(lanes) / len(lanes)
 
 

@@ -64,12 +64,12 @@ def _check_readouts(readouts: Any, num_steps: int) -> NDArray[Any] | None:
     """The steps after which readouts are kept; None for all."""
     if isinstance(readouts, str) and readouts in ("all", "last"):
         return {"all": None, "last": np.array([num_steps])}[readouts]
-    found: list[Any] = list(readouts) if isinstance(readouts, Iterable) and not isinstance(readouts, str) else []
-    if not found or not all(is_int(step) and 1 <= step <= num_steps for step in found) or found != sorted(set(found)):
+    steps: list[Any] = list(readouts) if isinstance(readouts, Iterable) and not isinstance(readouts, str) else []
+    if not steps or not all(is_int(step) and 1 <= step <= num_steps for step in steps) or steps != sorted(set(steps)):
         raise InputError(
             f"readouts: expected 'all', 'last', or ascending steps from 1 to {num_steps}, found {brief(readouts)}"
         )
-    return np.array(found)
+    return np.array(steps)
 
 
 def _check_margin(net: Network, margin: Any) -> float | None:

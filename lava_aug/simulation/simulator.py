@@ -140,9 +140,9 @@ class Simulator:
         self.fan_outs = {name: self._fan_outs(name) for name in net.shapes}
 
     def _fan_outs(self, source: str) -> dict[str, FanOut]:
-        found = {name: fan_out_of(counts) for name, counts in self.net.fan_outs(source).items()}
+        fan_outs = {name: fan_out_of(counts) for name, counts in self.net.fan_outs(source).items()}
         return {
-            name: out._replace(weights=torch.tensor(out.weights, device=self.device)) for name, out in found.items()
+            name: out._replace(weights=torch.tensor(out.weights, device=self.device)) for name, out in fan_outs.items()
         }
 
     @torch.no_grad()

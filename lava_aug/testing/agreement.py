@@ -83,7 +83,7 @@ def _elsewhere(run: Callable[[], dict[str, Any]], timeout: float) -> Trace:
     try:
         if not receiver.poll(timeout + MARGIN):
             raise BackendError(f"assert_models_agree: no answer within {timeout + MARGIN:g} seconds")
-        found = receiver.recv()
+        answer = receiver.recv()
     except EOFError:
         child.join()
         raise BackendError(f"assert_models_agree: the run ended with exit code {child.exitcode}") from None
@@ -93,17 +93,17 @@ def _elsewhere(run: Callable[[], dict[str, Any]], timeout: float) -> Trace:
     finally:
         receiver.close()
         child.join()
-    if isinstance(found, BaseException):
-        raise found
-    return Trace(found)
+    if isinstance(answer, BaseException):
+        raise answer
+    return Trace(answer)
 
 
 def _answer(run: Callable[[], dict[str, Any]], sender: Any) -> None:
     try:
-        found: Any = run()
+        answer: Any = run()
     except LavaAugError as error:
-        found = error
+        answer = error
     except Exception as error:
-        found = BackendError(f"assert_models_agree: {type(error).__name__}: {error}")
-    sender.send(found)
+        answer = BackendError(f"assert_models_agree: {type(error).__name__}: {error}")
+    sender.send(answer)
     sender.close()

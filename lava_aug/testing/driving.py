@@ -138,7 +138,7 @@ def _check_processes(processes: list[Any]) -> None:
 
 def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, NDArray[Any]]]:
     """Ports and what they get."""
-    found: list[tuple[Any, NDArray[Any]]] = []
+    driven: list[tuple[Any, NDArray[Any]]] = []
     for name, values in inputs.items():
         port = resolve([*reversed(processes)], name, (InPort,), accept=unconnected)
         if not unconnected(port):
@@ -149,8 +149,8 @@ def _inputs(processes: list[Any], inputs: dict[str, Any]) -> list[tuple[Any, NDA
                 f"run_process: {name}: expected numbers of shape (T, {', '.join(map(str, port.shape))}), "
                 f"found {values.dtype} {values.shape}"
             )
-        found.append((port, values))
-    return found
+        driven.append((port, values))
+    return driven
 
 
 def _num_steps(num_steps: Any, inputs: list[NDArray[Any]]) -> int:

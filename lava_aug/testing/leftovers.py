@@ -16,7 +16,7 @@ PROC, SHARED_MEMORY = Path("/proc"), Path("/dev/shm")
 def children() -> set[str]:
     """Command lines of this process's children, without multiprocessing's resource tracker, which stays."""
     multiprocessing.active_children()  # reaps those that have ended
-    found: set[str] = set()
+    commands: set[str] = set()
     for stat in PROC.glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
@@ -26,8 +26,8 @@ def children() -> set[str]:
         has_ended = state == "Z"  # and waits to be reaped
         if int(parent) == os.getpid() and not has_ended and b"resource_tracker" not in command:
             text = command.replace(b"\0", b" ").decode(errors="replace")[:100]
-            found.add(f"process {stat.parent.name} ({text.strip()})")
-    return found
+            commands.add(f"process {stat.parent.name} ({text.strip()})")
+    return commands
 
 
 def segments() -> set[str]:

@@ -23,9 +23,9 @@ def configuration(processes: list[Any], tag: str | None, model: Any, run_cfg: An
     """A run configuration of its own for one run."""
     if run_cfg is not None and (tag is not None or not isinstance(run_cfg, RunConfig)):
         raise InputError(f"run_process: expected a tag or a RunConfig, found tag={tag!r}, run_cfg={run_cfg!r}")
-    found: dict[type, list[Any]] = {}
+    models: dict[type, list[Any]] = {}
     if run_cfg is None:
-        has_fixed = all(any(FIXED in m.tags for m in models_of(process, found)) for process in processes)
+        has_fixed = all(any(FIXED in m.tags for m in models_of(process, models)) for process in processes)
         made: Any = Loihi2SimCfg(select_tag=FIXED if tag is None and has_fixed and model is None else tag)
     else:
         made = copy.copy(run_cfg)
@@ -36,16 +36,16 @@ def configuration(processes: list[Any], tag: str | None, model: Any, run_cfg: An
         if not isinstance(implementation, type) or not issubclass(implementation, AbstractProcessModel):
             raise InputError(f"run_process: model of {process.__name__}: expected a class, found {implementation!r}")
     made.exception_proc_model_map = {**(getattr(made, "exception_proc_model_map", None) or {}), **chosen}
-    made.found_models = found
+    made.found_models = models
     return made
 
 
-def models_of(process: Any, found: dict[type, list[Any]]) -> list[Any]:
-    """All ProcessModels of a Process that Lava finds: it executes every file next to it, so ``found`` keeps them."""
+def models_of(process: Any, known: dict[type, list[Any]]) -> list[Any]:
+    """All ProcessModels of a Process that Lava finds: it executes every file next to it, so ``known`` keeps them."""
     try:
-        if type(process) not in found:
-            found[type(process)] = ProcGroupDiGraphs._find_proc_models(process)  # pyright: ignore[reportPrivateUsage]
-        return found[type(process)]
+        if type(process) not in known:
+            known[type(process)] = ProcGroupDiGraphs._find_proc_models(process)  # pyright: ignore[reportPrivateUsage]
+        return known[type(process)]
     except Exception as error:
         raise BackendError(f"run_process: no ProcessModel of {type(process).__name__} was found: {error}") from error
 

@@ -59,13 +59,13 @@ def _hand_over(config: Any, item: Any) -> None:
 
 
 def _seconds(config: Any, own: Any) -> float:
-    found = config.getini("lava_timeout") if own is None else own
+    limit = config.getini("lava_timeout") if own is None else own
     try:
-        seconds = float(found)
+        seconds = float(limit)
     except (TypeError, ValueError):
         seconds = 0.0
     if seconds <= 0:
-        raise pytest.UsageError(f"lava: timeout: expected a positive number of seconds, found {found!r}")
+        raise pytest.UsageError(f"lava: timeout: expected a positive number of seconds, found {limit!r}")
     return seconds
 
 

@@ -17,8 +17,8 @@ def unconnected(port: Any) -> bool:
 
 def members(process: Any, kinds: tuple[type, ...]) -> dict[str, Any]:
     """Ports and Vars of a Process, of some kinds, by name."""
-    found = (*process.in_ports, *process.out_ports, *process.vars)
-    return {member.name: member for member in found if isinstance(member, kinds)}
+    candidates = (*process.in_ports, *process.out_ports, *process.vars)
+    return {member.name: member for member in candidates if isinstance(member, kinds)}
 
 
 def resolve(
@@ -32,8 +32,8 @@ def resolve(
         If there is none; the message lists all.
     """
     owner, dot, own = name.rpartition(".")
-    found = [members(process, kinds) for process in reversed(processes) if not dot or process.name == owner]
-    fitting = [each[own] for each in found if own in each]
+    by_process = [members(process, kinds) for process in reversed(processes) if not dot or process.name == owner]
+    fitting = [each[own] for each in by_process if own in each]
     if fitting:
         return next(filter(accept, fitting), fitting[0])
     known = {process.name: sorted(members(process, kinds)) for process in processes}

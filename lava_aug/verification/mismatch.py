@@ -136,8 +136,8 @@ def _before(net: Network, x: NDArray[Any], name: str, step: int, image: int, neu
         if (moment.t, moment.layer.name) == (step, name):
             spec, bias = moment.layer.neuron, moment.layer.bias
             zero = np.zeros((), np.int64)
-            found = spec.told(moment.before, moment.a, zero if bias is None else bias, (0, *neuron))
-            return {name: int(value) for name, value in found.items()} | _parameters(spec, net.shapes[name], neuron)
+            state = spec.told(moment.before, moment.a, zero if bias is None else bias, (0, *neuron))
+            return {name: int(value) for name, value in state.items()} | _parameters(spec, net.shapes[name], neuron)
     raise KeyError(f"no step {step} of {name!r}")
 
 

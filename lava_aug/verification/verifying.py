@@ -234,16 +234,16 @@ def _compared(name: str, task: _Task, outputs: dict[str, Output], *, lava: bool)
         return Pair(name, left_out=missing, wanted=lava)
     parameters: list[str] = []
     try:
-        found = RUNS[name](task, parameters)
+        output = RUNS[name](task, parameters)
     except LavaAugError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise
         return Pair(name, parameters=tuple(parameters), error=str(error))
-    problem = misfit(outputs[SPEC], found)
+    problem = misfit(outputs[SPEC], output)
     if problem is not None:
         return Pair(name, parameters=tuple(parameters), error=problem)
-    outputs[name] = next((kept for kept in outputs.values() if not kept.differences(found)), found)
-    return Pair(name, first_mismatch(outputs[SPEC], found, task.x), tuple(parameters))
+    outputs[name] = next((kept for kept in outputs.values() if not kept.differences(output)), output)
+    return Pair(name, first_mismatch(outputs[SPEC], output, task.x), tuple(parameters))
 
 
 def _lava_missing(wanted: bool) -> str:
@@ -298,7 +298,9 @@ RUNS: dict[str, Callable[[_Task, list[str]], Output]] = {
 
 
 def _num_values(output: Output) -> int:
-    return output.v.size + sum(found.size for field in (*COUNTS, "spikes") for found in getattr(output, field).values())
+    return output.v.size + sum(
+        values.size for field in (*COUNTS, "spikes") for values in getattr(output, field).values()
+    )
 
 
 def _groups(outputs: dict[str, Output]) -> tuple[tuple[str, ...], ...]:

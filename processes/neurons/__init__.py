@@ -61,8 +61,8 @@ class NeuronModel(Model):
 
     def _current(self, name: str, known: Any) -> Any:
         """What a Var holds, as the neuron has it: an array, or one number."""
-        found = getattr(self, name)
-        return found if is_array(known) else found.item()
+        value = getattr(self, name)
+        return value if is_array(known) else value.item()
 
     def reset(self) -> None:
         """Start a window."""
@@ -228,13 +228,13 @@ def _check_reset(interval: Any, offset: Any) -> None:
 
 
 def _broadcast_bias(bias: Numbers | list[Any], shape: Shape, neuron: Neuron) -> NDArray[Any]:
-    found = np.asarray(bias)
-    if not neuron.takes_bias and found.any():
+    biases = np.asarray(bias)
+    if not neuron.takes_bias and biases.any():
         raise SpecError(f"bias: {neuron.type_name} neurons take none, found {bias!r}")
     low, high = signed_range(STATE_BITS)
-    if not neuron.is_float and (found.dtype.kind not in "iu" or found.min() < low or found.max() > high):
+    if not neuron.is_float and (biases.dtype.kind not in "iu" or biases.min() < low or biases.max() > high):
         raise SpecError(f"bias: expected integers from {low} to {high}, as the neuron is fixed-point, found {bias!r}")
     try:
-        return np.broadcast_to(found, shape).copy()
+        return np.broadcast_to(biases, shape).copy()
     except ValueError:
-        raise SpecError(f"bias: expected a shape that broadcasts to {shape}, found {found.shape}") from None
+        raise SpecError(f"bias: expected a shape that broadcasts to {shape}, found {biases.shape}") from None
