@@ -17,7 +17,7 @@ GENERIC = [
 
 NETWORK = """
 import numpy as np, torch
-from lava_aug import check, convert, simulate, verify
+from lava_aug import check_loihi2, convert, simulate, verify
 from lava_aug.experiments.energy import prices
 from lava_aug.core.matrices import Dense, Negate
 from lava_aug.core.network import Connection, INPUT, Layer, Network
@@ -27,7 +27,7 @@ hidden = Layer(name="h", connections=((INPUT, Negate()),), neuron=AugmentedNeuro
 behind = Layer(name="out", connections=(("h", Dense(weight=[[1] * 6])),), neuron=ReadoutNeuron(), quantum=1.0)
 net = Network(input_shape=(1, 2, 3), layers=(hidden, behind))
 images = np.array([[[[1, 0, 3], [40, 0, 255]]]], np.uint8)
-needs = check(net, images).layers[0]
+needs = check_loihi2(net, images).layers[0]
 print(needs.fan_in, needs.fan_out, needs.synapses, prices(net).operations[0])
 print(simulate(net, images, 2).synops["h"].ravel().tolist(), verify(net, images, lava=False).groups)
 

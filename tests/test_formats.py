@@ -43,7 +43,7 @@ def test_the_command_writes_the_same_and_helps(
     assert run("export", "small.net", "--to", name, "-o", "b.net") == 0
     assert (tmp_path / "a.net").read_bytes() == (tmp_path / "b.net").read_bytes()
     printed = capsys.readouterr().out
-    assert all(note in printed for note in (*report.notes, report.title))
+    assert all(text in printed for text in (*report.notes, *(table.caption for table in report.tables)))
     assert run("export", "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"{name}: {str(FORMATS[name].__doc__).splitlines()[0].rstrip('.')}" in shown

@@ -48,10 +48,7 @@ OLD = int(FOUND.weight[1, 2])  # pyright: ignore[reportAttributeAccessIssue]
         ),
         (
             with_hidden(neuron=RateNeuron(vth=300)),
-            [
-                "layer 'hidden': neuron: AugmentedNeuron(vth=300, v0=150, n_max=None, vth_lo=-1, signed=False, "
-                "message_bits=16) and RateNeuron(vth=300, v0=150, n_max=None)"
-            ],
+            ["layer 'hidden': neuron: AugmentedNeuron(vth=300, v0=150, vth_lo=-1) and RateNeuron(vth=300, v0=150)"],
         ),
         (
             with_hidden(connections=weight(int, OLD + 1)),

@@ -19,6 +19,7 @@ def brief(value: Any) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> brief(np.array([1, 2])), brief(np.zeros((50, 3)))
     ('array([1, 2])', 'float64 of shape (50, 3)')
     >>> brief("a" * 1000)[:20], brief(list(range(100)))
@@ -76,6 +77,7 @@ def plain(value: Any) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
     >>> plain({1: np.arange(2), "a": (np.float32(0.5), None)})
     {'1': [0, 1], 'a': [0.5, None]}
     """
