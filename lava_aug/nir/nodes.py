@@ -291,7 +291,7 @@ def threshold(vth: Any) -> Any:
 
     NIR's ``IF`` fires if ``v > v_threshold``, as norse and snnTorch do; sinabs and we fire if ``v >= vth``. Integers
     are above ``vth - m`` if and only if they are at least ``vth``, for any ``0 < m < 1``. A tool that resets by
-    subtracting the threshold takes off ``m`` too little with every spike; after n spikes its v is ``n * m`` above ours,
+    subtracting the threshold subtracts ``m`` too little with every spike; after n spikes its v is ``n * m`` above ours,
     and it still fires exactly when we do as long as ``(n + 1) * m < 1``. With ``m = 2**-8``, that is for 254 spikes.
     """
     return vth if np.asarray(vth).dtype.kind == "f" else vth - margin(vth)

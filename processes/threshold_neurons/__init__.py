@@ -27,8 +27,8 @@ class IntegrateFire(Neurons):
     shape : tuple of int
         Shape of the population.
     vth : int, float or array
-        Threshold, and what one unit of spike coefficient takes off ``v``: 1 .. 2**23 - 1, or floats above 0, which make
-        the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
+        Threshold, and the amount subtracted from ``v`` per unit of spike coefficient: 1 .. 2**23 - 1, or floats above
+        0, which make the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
     v0 : int, float or array, optional
         Potential at the start of a window; default ``floor(vth / 2)``, for floats ``vth / 2``.
     n_max : int or array, optional
@@ -97,8 +97,8 @@ class DoubleThresholdIF(Neurons):
     shape : tuple of int
         Shape of the population.
     vth : int, float or array
-        Threshold, and what one unit of spike coefficient takes off ``v``: 1 .. 2**23 - 1, or floats above 0, which make
-        the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
+        Threshold, and the amount subtracted from ``v`` per unit of spike coefficient: 1 .. 2**23 - 1, or floats above
+        0, which make the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
     v0 : int, float or array, optional
         Potential at the start of a window; default ``floor(vth / 2)``, for floats ``vth / 2``.
     n_max : int or array, optional
@@ -178,8 +178,8 @@ class AugmentedIF(Neurons):
     shape : tuple of int
         Shape of the population.
     vth : int, float or array
-        Threshold, and what one unit of spike coefficient takes off ``v``: 1 .. 2**23 - 1, or floats above 0, which make
-        the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
+        Threshold, and the amount subtracted from ``v`` per unit of spike coefficient: 1 .. 2**23 - 1, or floats above
+        0, which make the neurons floating-point. Arrays, here and below, broadcast to ``shape``.
     v0 : int, float or array, optional
         Potential at the start of a window; default ``floor(vth / 2)``, for floats ``vth / 2``.
     n_max : int or array, optional
