@@ -1,6 +1,7 @@
 """The figures of a report: drawn by `lava_aug.plot`, as SVG embedded in the page, in its colours."""
 
 import dataclasses
+import functools
 import io
 import re
 import warnings
@@ -173,13 +174,19 @@ def row_key(comparison: "Comparison", prefix: str) -> tuple[Figure, ...]:
 
 def swatch(style: dict[str, Any], prefix: str) -> Markup:
     """A short line with a marker, for a key; what it stands for is written beside it."""
+    return _embedded(_swatch(tuple(style.items())), "", prefix)
+
+
+@functools.cache
+def _swatch(style: tuple[tuple[str, Any], ...]) -> str:
+    """Keys repeat a few styles many times; drawing one takes as long as drawing a figure."""
 
     def draw(ax: "Axes") -> None:
         ax.set_axis_off()
         ax.margins(0.05, 0.5)
-        ax.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], markersize=5, **style)
+        ax.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], markersize=5, **dict(style))
 
-    return drawn(draw, SWATCH, "", prefix)
+    return _svg(draw, SWATCH, (0, 0, 1, 1))
 
 
 def drawn(draw: Callable[["Axes"], Any], size: tuple[float, float], alt: str, prefix: str) -> Markup:
@@ -196,6 +203,10 @@ def drawn(draw: Callable[["Axes"], Any], size: tuple[float, float], alt: str, pr
     prefix : str
         Put before all names in the SVG, which are to be unique in the page.
     """
+    return _embedded(_svg(draw, size, _place(size)), alt, prefix)
+
+
+def _svg(draw: Callable[["Axes"], Any], size: tuple[float, float], place: tuple[float, float, float, float]) -> str:
     import matplotlib.style
     from matplotlib.figure import Figure as Canvas
 
@@ -203,7 +214,7 @@ def drawn(draw: Callable[["Axes"], Any], size: tuple[float, float], alt: str, pr
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts
         canvas = Canvas(figsize=size)
-        ax = canvas.add_axes(_place(size) if alt else (0, 0, 1, 1))
+        ax = canvas.add_axes(place)
         draw(ax)
         ax.set_title("")
         legend = ax.get_legend()
@@ -211,7 +222,7 @@ def drawn(draw: Callable[["Axes"], Any], size: tuple[float, float], alt: str, pr
             legend.remove()
         nobody = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         canvas.savefig(buffer, format="svg", transparent=True, metadata=nobody, dpi=150)
-    return _embedded(buffer.getvalue(), alt, prefix)
+    return buffer.getvalue()
 
 
 def _place(size: tuple[float, float]) -> tuple[float, float, float, float]:
