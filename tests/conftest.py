@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib.metadata import distributions
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -12,10 +13,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of as many as there are cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Tests start dozens of interpreters. If none of them may write bytecode, as in many containers, each compiles the
-# package and its tests anew.
+# Tests start dozens of interpreters. Where bytecode must not be written beside the sources, as in many containers, each
+# of them would compile torch, numba and Lava anew, which takes longer than most tests: so they share it in a folder.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parent.parent / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # Tests have time limits of their own; how long one example takes says more about the machine.
 settings.register_profile("house", deadline=None)
