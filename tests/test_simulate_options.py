@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 from nets import images_for, small_net
 
+import lava_aug as la
 from lava_aug.conversion.converter import convert
 from lava_aug.core import walks
 from lava_aug.core.errors import InputError
@@ -281,7 +283,14 @@ def test_a_device_of_torch_is_one_too() -> None:
     assert found.differences(simulate(small_net(), images)) == []
 
 
-@pytest.mark.parametrize("function", [simulate, settle, verify])
+@pytest.mark.parametrize("function", [simulate, settle, verify, la.plan, la.check_loihi2])
 def test_what_is_no_network_is_refused(function: Any) -> None:
     with pytest.raises(InputError, match=r"^net: expected a Network, as convert and load return it, found str$"):
         function("digits.net", np.zeros((1, 6), np.uint8))
+
+
+@pytest.mark.parametrize("function", [la.save, la.nir.export, la.netx.export])
+def test_what_is_no_network_is_not_written(function: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^net: expected a Network, as convert and load return it, found str$"):
+        function("digits.net", tmp_path / "a.net")
+    assert list(tmp_path.iterdir()) == []

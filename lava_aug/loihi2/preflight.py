@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from lava_aug.core.errors import InputError
-from lava_aug.core.images import Images, Progress
+from lava_aug.core.images import Images, Progress, check_network
 from lava_aug.core.network import Layer, Network
 from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_int
@@ -210,6 +210,7 @@ def check_loihi2(
     -----
     Limits and their sources: `lava_aug.loihi2.limits.LIMITS`. Nothing was tested on the chip itself.
     """
+    check_network(net)
     if not is_int(chips) or chips < 1:
         raise InputError(f"chips: expected an integer of at least 1, found {chips!r}")
     widths = plan(net, images, num_steps, batch_size=batch_size, progress=progress)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lava_aug.core.constant_channel import with_constant_channel
 from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.files import check_output
-from lava_aug.core.images import payloads
+from lava_aug.core.images import check_network, payloads
 from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.tables import Table, Tabular
@@ -151,6 +151,7 @@ def export(net: Network, path: str | os.PathLike[str], *, images: Any = None, th
     FileError
         If the file cannot be written.
     """
+    check_network(net)
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
         raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
     check_output(path)

@@ -25,6 +25,7 @@ import numpy as np
 
 from lava_aug.core.errors import FileError
 from lava_aug.core.files import whole_file
+from lava_aug.core.images import check_network
 from lava_aug.core.layers import SYNAPSES, Dense
 from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import NEURONS
@@ -50,9 +51,12 @@ def save(net: Network, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    InputError
+        If it is no network.
     FileError
         If the file cannot be written.
     """
+    check_network(net)
     with whole_file(path) as partial:
         partial.write_bytes(encoded(net))
 

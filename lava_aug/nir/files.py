@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError
 from lava_aug.core.files import check_output, whole_file
+from lava_aug.core.images import check_network
 from lava_aug.core.network import Layer, Network
 from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_number
@@ -74,6 +75,7 @@ def export(net: Network, path: str | os.PathLike[str] | None = None) -> "NIRGrap
     FileError
         If the file cannot be written.
     """
+    check_network(net)
     import nir
 
     if path is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import NetworkError
-from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
+from lava_aug.core.images import Images, Payloads, Progress, check_network, check_num_steps
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.results import only_sinks
 from lava_aug.core.tables import Table, Tabular
@@ -166,6 +166,7 @@ def plan(
     |b|)``, and the payload of one step is at most ``floor((vth - 1 + |a| + |b|) / vth) + 1``. It grows from layer to
     layer, so deep networks are rarely safe in the worst case; real images come nowhere near it.
     """
+    check_network(net)
     if net.is_float:
         raise NetworkError("plan: the network computes in floating point, which has no widths to plan")
     steps = check_num_steps(net, num_steps)
