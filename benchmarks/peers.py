@@ -35,7 +35,7 @@ from peer_results import Found, Result, as_json, merged, report
 import lava_aug as la
 from lava_aug.commands.console import write_figure
 from lava_aug.commands.inputs import read_images, read_model
-from lava_aug.experiments.ann import ann_logits
+from lava_aug.experiments.running import ann_logits
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 HERE = Path(__file__).resolve().parent

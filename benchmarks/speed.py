@@ -32,7 +32,7 @@ from torch import nn
 import lava_aug as la
 from lava_aug.core.layers import Conv, Dense, SumPool
 from lava_aug.core.network import INPUT
-from lava_aug.experiments.ann import ann_logits
+from lava_aug.experiments.running import ann_logits
 from lava_aug.kernels.batches import TorchKernel
 from lava_aug.kernels.samples import SampleKernel
 from lava_aug.lava.deploy import Deployment

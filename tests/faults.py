@@ -9,7 +9,7 @@ from nets import layer
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, Neuron, ReadoutNeuron
-from lava_aug.verification.mismatch import Mismatch
+from lava_aug.verification.differences import Mismatch
 
 VTH = 30
 

@@ -22,7 +22,8 @@ from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
 from lava_aug.formats import FORMATS, read_network
 from lava_aug.netx.foreign import NetxNetwork
-from lava_aug.netx.hdf5 import MAX_FILE_BYTES, opened
+from lava_aug.netx.hdf5 import opened
+from lava_aug.netx.hdf5_bytes import MAX_FILE_BYTES
 from lava_aug.netx.layers import Cuba, NetxConv, NetxDense, NetxFlatten, NetxInput, SigmaDelta
 from lava_aug.netx.networks import save
 from lava_aug.nir.files import export

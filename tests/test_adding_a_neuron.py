@@ -44,10 +44,10 @@ QUESTIONS = """
 import numpy as np
 import lava_aug as la
 from lava_aug.core import neurons
-from lava_aug.verification.mismatch import first_mismatch
+from lava_aug.verification.differences import first_mismatch
 from lava_aug.verification.reference import interpret
 from lava_aug.experiments.energy import prices
-from lava_aug.plot.traces import trace
+from lava_aug.plot.activity import trace
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import Layer, Network
 

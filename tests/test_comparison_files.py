@@ -113,9 +113,9 @@ def use(found: la.experiments.Comparison) -> str:
     """All that pages and tables are made of, without figures."""
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == json.loads(json.dumps(found.to_dict()))
     assert la.experiments.Comparison.from_dict(json.loads(json.dumps(found.to_dict()))).to_dict() == found.to_dict()
-    from lava_aug.experiments import tables
+    from lava_aug.experiments import pages
 
-    shown = [*found.tables(), *tables.layers(found), tables.cases(found), tables.configuration(found)]
+    shown = [*found.tables(), *pages.layers_tables(found), pages.cases_table(found), pages.configuration_table(found)]
     text = found.to_csv()
     text.encode()
     assert np.isfinite(

@@ -14,7 +14,8 @@ from lava_aug.core.network import MAX_NEURONS, Layer
 from lava_aug.core.neurons import NEURONS
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.netx.foreign import NetxNetwork
-from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO, MAX_TEXTS
+from lava_aug.netx.hdf5 import MAX_TEXTS
+from lava_aug.netx.hdf5_bytes import MAX_BLOCKS, MAX_FILE_BYTES, MAX_RATIO
 from lava_aug.netx.layers import NETX_LAYERS, NETX_NEURONS, Cuba, SigmaDelta
 from lava_aug.netx.networks import save
 

@@ -20,8 +20,8 @@ from lava_aug.core.spec import every, offending
 from lava_aug.core.synapse import absolute_sum
 from lava_aug.core.texts import brief
 from lava_aug.netx import foreign
-from lava_aug.netx.hdf5 import MAX_BLOCKS, MAX_FILE_BYTES, MAX_TEXTS, Reader
-from lava_aug.netx.hdf5_raw import RawFile
+from lava_aug.netx.hdf5 import MAX_TEXTS, Reader
+from lava_aug.netx.hdf5_bytes import MAX_BLOCKS, MAX_FILE_BYTES, RawFile
 from lava_aug.netx.layers import Cuba
 from lava_aug.netx.networks import load
 

@@ -49,9 +49,8 @@ IMPORT_TORCH = {
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
     *(f"conversion.{name}" for name in ("noting", "operations", "pooling_operations", "rearrangement", "tracing")),
     "conversion.weighted_operations",
-    "examples.demo",
     "examples.digits",
-    *(f"experiments.{name}" for name in ("ann", "diagnosis", "parts", "running", "tuning")),
+    *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "precision", "settling", "simulator")),
     "examples.zoo",
 }

@@ -19,7 +19,7 @@ from lava_aug.experiments.tuning import tune
 from lava_aug.simulation import planning
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
-from lava_aug.verification.structure import differences
+from lava_aug.verification.differences import differences
 from lava_aug.verification.verifying import verify
 
 LEVELS = np.arange(252).reshape(42, 6).astype(np.uint8)

@@ -19,8 +19,8 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.results import COUNTS, Output, joined
-from lava_aug.experiments.ann import ann_logits
 from lava_aug.experiments.diagnosis import diagnose
+from lava_aug.experiments.running import ann_logits
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

@@ -26,7 +26,7 @@ from lava_aug.core.neurons import (
 )
 from lava_aug.kernels.compiled import CompiledPopulation
 from lava_aug.netx.networks import load, save
-from lava_aug.plot.traces import trace
+from lava_aug.plot.activity import trace
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

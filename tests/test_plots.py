@@ -26,8 +26,8 @@ from lava_aug.experiments.diagnosis import Diagnosis, LayerError
 from lava_aug.experiments.rows import Curve, pareto_front
 from lava_aug.experiments.tuning import Point, Tuned
 from lava_aug.plot import drawing
+from lava_aug.plot.activity import trace
 from lava_aug.plot.networks import layer_places
-from lava_aug.plot.traces import trace
 
 DIAGNOSIS = Diagnosis(4, 10, (LayerError("a", 1.0, 0.3, 0.3, 0.1, 0.2, 0.05),))
 

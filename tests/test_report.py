@@ -18,7 +18,7 @@ from markupsafe import Markup
 import lava_aug as la
 from lava_aug.core.files import write_text
 from lava_aug.core.texts import as_markdown
-from lava_aug.experiments import figures, tables
+from lava_aug.experiments import figures, pages
 from lava_aug.experiments.pages import COLUMNS
 
 SMALL: dict[str, Any] = {"rows": 2, "layers": 2, "steps": 4}
@@ -89,7 +89,7 @@ def test_headline() -> None:
 
 def test_layers_sum_up_all_steps() -> None:
     comparison = example(**SMALL)
-    first, second = tables.layers(comparison)
+    first, second = pages.layers_tables(comparison)
     assert (first.caption, second.caption) == ("AugMapping 1/8, 4 time steps", "AugMapping 1/4, 4 time steps")
     layer = comparison.rows[0].layers["conv1"]
     sums = [layer.events.sum(), layer.spike_sum.sum(), layer.synops.sum()]
@@ -97,13 +97,13 @@ def test_layers_sum_up_all_steps() -> None:
 
 
 def test_configuration_is_flat_and_complete() -> None:
-    facts = {row[0]: row[1] for row in tables.configuration(example(**SMALL)).rows}
+    facts = {row[0]: row[1] for row in pages.configuration_table(example(**SMALL)).rows}
     assert facts["seed"] == "7"
     assert facts["versions.torch"] == "2.3.1"
     assert facts["command"] == "lava-aug compare mnist-lenet --data ROOT"
     assert facts["raster.row"] == "AugMapping 1/8"
     assert facts["ANN's multiply-accumulates"] == "2,345,678 per image"
-    assert list(tables.cases(example(**SMALL)).rows[1]) == [
+    assert list(pages.cases_table(example(**SMALL)).rows[1]) == [
         *("AugMapping 1/4", "method augmapping, resolution 0.25", "3", "13.5"),
     ]
 
@@ -113,7 +113,7 @@ def test_configuration_is_flat_and_complete() -> None:
     [(None, "-"), (0.1 + 0.2, "0.3"), ((1, 0.5, "a"), "1, 0.5, a"), (True, "True"), (3, "3")],
 )
 def test_values_as_texts(value: object, expected: str) -> None:
-    assert tables.text(value) == expected
+    assert pages.as_text(value) == expected
 
 
 # The page
@@ -125,10 +125,10 @@ def test_everything_is_in_the_page(large: str) -> None:
     # four curves and early exits; one histogram and one raster for every layer that fires
     assert len(page.named("figure")) == len(page.named("figcaption")) == 5 + 3 + 3
     assert len(page.named("pre")) == 6
-    for table in (*comparison.tables(), *tables.layers(comparison)):
+    for table in (*comparison.tables(), *pages.layers_tables(comparison)):
         for row in table.rows:
             assert set(row) <= set(page.cells)
-    for table in (tables.cases(comparison), tables.configuration(comparison)):
+    for table in (pages.cases_table(comparison), pages.configuration_table(comparison)):
         for row in table.rows:
             assert set(row) <= set(page.cells)
 

@@ -19,8 +19,9 @@ from lava_aug.core.layers import Dense, Relay
 from lava_aug.core.network import INPUT, Head, Network
 from lava_aug.core.neurons import AugmentedNeuron
 from lava_aug.core.spec import MAX_TEXT_BYTES, check_text
-from lava_aug.netx import hdf5
-from lava_aug.netx.hdf5 import Reader, readable_bytes, size_on_disk
+from lava_aug.netx import hdf5_bytes
+from lava_aug.netx.hdf5 import Reader
+from lava_aug.netx.hdf5_bytes import readable_bytes, size_on_disk
 
 
 def one_layer(weight: np.ndarray, **options: Any) -> Network:
@@ -45,7 +46,7 @@ def deep(count: int) -> Network:
 @pytest.fixture
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
     """As if 1 MiB were read of any file."""
-    monkeypatch.setattr(hdf5, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(hdf5_bytes, "MAX_FILE_BYTES", 1 << 20)
     return 1 << 20
 
 
@@ -162,7 +163,7 @@ def too_many_synapses(count: int) -> Network:
     ],
 )
 def test_counts(make: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lava_aug.netx.hdf5_writing.MAX_GROUPS", 4)
+    monkeypatch.setattr("lava_aug.netx.hdf5.MAX_GROUPS", 4)
     with pytest.raises(FileError, match=message):
         la.save(make(), tmp_path / "a.net")
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ import lava_aug as la
 from lava_aug.conversion.calibration import labelled_images
 from lava_aug.core.images import Payloads
 from lava_aug.core.streams import Stream
-from lava_aug.verification.structure import differences
+from lava_aug.verification.differences import differences
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (10, 6), np.uint8)

@@ -11,7 +11,7 @@ from nets import METHODS, networks, skip_net, small_net
 from lava_aug.core.layers import Relay
 from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, RateNeuron
-from lava_aug.verification.structure import differences
+from lava_aug.verification.differences import differences
 
 
 def with_hidden(**changes: Any) -> Network:

@@ -19,12 +19,12 @@ from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron
 from lava_aug.core.results import Output
 from lava_aug.kernels import compiled
 from lava_aug.kernels.batches import TorchKernel
-from lava_aug.netx import hdf5_writing
+from lava_aug.netx import hdf5
 from lava_aug.netx import networks as netx
 from lava_aug.simulation import simulator
 from lava_aug.simulation.simulator import simulate
 from lava_aug.verification import verifying as verification
-from lava_aug.verification.mismatch import FIELDS, Mismatch, first_mismatch, misfit
+from lava_aug.verification.differences import FIELDS, Mismatch, first_mismatch, misfit
 from lava_aug.verification.reference import interpret
 from lava_aug.verification.verifying import Pair, verify
 
@@ -250,8 +250,8 @@ def test_a_writer_that_drops_a_bias_which_changes_nothing_on_these_images(monkey
 def test_a_writer_of_what_cannot_be_read(
     dataset: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = hdf5_writing.put
-    for module in (hdf5_writing, netx):
+    original = hdf5.put
+    for module in (hdf5, netx):
         monkeypatch.setattr(
             module, "put", lambda group, name, v: original(group, name, value if name == dataset else v)
         )

@@ -1,4 +1,4 @@
-"""The command ``compare``: experiments that resume where they stopped."""
+"""Commands that run experiments and show them: ``demo``, ``compare``, ``report``."""
 
 import re
 import shlex
@@ -27,6 +27,31 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.files import check_output, is_file
 from lava_aug.core.texts import counted
 from lava_aug.examples.datasets import LOADERS
+
+
+@command("lava-aug demo -o demo", order=10)
+def demo(
+    directory: Annotated[Path, typer.Option("--output", "-o", help="directory for the output files")] = Path(),
+) -> None:
+    """Train a small CNN on digits, convert it with all methods, compare the results, and run one on Lava."""
+    from lava_aug.examples.digits import demo as run_demo
+
+    result = run_demo(directory, say=lambda text: tell(f"{text} …", progress_console))
+    tell(f"{result.comparison.num_images} test digits, 8-bit weights")
+    print_tables(result.comparison)
+    if result.lava is None:
+        tell(f"Not run on Lava: {result.lava_missing}")
+    elif result.lava.differences:
+        tell("\n  ".join(["Lava differs from the simulator:", *result.lava.differences]))
+    else:
+        tell(
+            f"Lava: {result.lava.num_images} images, {result.lava.num_steps} time steps each, "
+            f"accuracy {100 * result.lava.accuracy:.2f} %; all {result.lava.num_spikes:,} spikes of all layers, "
+            "every readout and every count equal the simulator's."
+        )
+    tell(f"Wrote {result.network}, {result.figure}, {result.weights}, {result.data}.")
+    if result.lava is not None and result.lava.differences:
+        raise typer.Exit(1)
 
 
 @command("lava-aug compare mnist-lenet --data ROOT --num-images 1000 --open", order=50)
@@ -165,3 +190,22 @@ def _evenly(count: int, wanted: int | None) -> NDArray[Any]:
     """Evenly spaced indices, since files may be sorted by class."""
     wanted = count if wanted is None else min(wanted, count)
     return np.arange(wanted) * count // wanted
+
+
+@command("lava-aug report results/mnist-lenet.json results/fashion-lenet.json -o results.md", order=100)
+def report(
+    files: Annotated[list[Path], typer.Argument(help="comparisons (.json), in this order")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the page to write, .html or .md")] = Path(
+        "report.html"
+    ),
+    show: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
+) -> None:
+    """Write a page with tables and figures of comparisons: HTML, with the curves as CSV next to it, or Markdown."""
+    import lava_aug as la
+
+    with progress_console.status("drawing figures"):
+        first, *others = la.experiments.Comparison.read(*files)
+        written = first.write_page(output, *others)
+    tell(f"Wrote {', '.join(map(str, written))}.")
+    if show:
+        show_page(output)

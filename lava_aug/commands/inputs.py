@@ -48,6 +48,9 @@ MeanOption = Annotated[
 StdOption = Annotated[str | None, typer.Option("--std", help="standard deviation, as --mean")]
 FigureOption = Annotated[Path | None, typer.Option("--figure", help="write a figure to this file (.png, .svg, .pdf)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+LayersOption = Annotated[
+    int | None, typer.Option("--num-layers", help="for lava-dl's files: read only the first layers, this many")
+]
 NetworkArgument = Annotated[Path, typer.Argument(help="a network file (.net)", show_default=False)]
 
 

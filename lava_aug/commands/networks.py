@@ -1,34 +1,35 @@
-"""Commands that take a network file: ``info``, ``simulate``, ``run``."""
+"""Commands that take a network file: ``info``, ``check``, ``simulate``, ``run``, ``verify``, ``export``."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from lava_aug.commands import command
-from lava_aug.commands.console import bar, check_outputs, print_json, print_table, show, tell, warn
+from lava_aug.commands.console import bar, check_outputs, print_json, print_table, show, show_verdict, tell, warn
 from lava_aug.commands.inputs import (
+    IMAGES_HELP,
     ImagesOption,
     JsonOption,
     LabelsOption,
+    LayersOption,
     NetworkArgument,
     ResultOption,
     StepsOption,
+    WeightsOption,
     read_images,
+    read_model,
     read_spiking,
 )
+from lava_aug.core.errors import InputError
 from lava_aug.core.files import write_arrays
 from lava_aug.core.tables import Table
 from lava_aug.core.texts import counted
-
-SHOWN_STEPS = 32
-"""Time steps of a long run that are listed."""
-
-LayersOption = Annotated[
-    int | None, typer.Option("--num-layers", help="for lava-dl's files: read only the first layers, this many")
-]
+from lava_aug.formats import FORMATS, options_of
 
 
 @command("lava-aug info lenet.net --plan --json", order=60)
@@ -51,6 +52,148 @@ def info(
     with bar("planning") as progress:
         widths = la.plan(net, None if images is None else read_images(images)[0], num_steps, progress=progress)
     show(widths.to_dict, widths.__str__, json)
+
+
+def _loihi2(*arguments: Any, **options: Any) -> Any:
+    import lava_aug as la
+
+    return la.check_loihi2(*arguments, **options)
+
+
+TARGETS: dict[str, Callable[..., Any]] = {"loihi2": _loihi2}
+"""What checks a network for a target."""
+
+
+@command("lava-aug check lenet.net --target loihi2 --chips 1", order=70)
+def check(
+    network: NetworkArgument,
+    target: Annotated[str, typer.Option("--target", help=f"the hardware: {', '.join(TARGETS)}")] = "loihi2",
+    images: Annotated[str | None, typer.Option("--images", help="typical images, for ranges of v and payloads")] = None,
+    num_steps: StepsOption = None,
+    chips: Annotated[int, typer.Option("--chips", help="number of chips available")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Check a network against the public limits of a target; exit code 1 if it exceeds one of them."""
+    if target not in TARGETS:
+        raise InputError(f"--target: expected one of {', '.join(TARGETS)}, found {target!r}")
+    net = read_spiking(network)
+    x = None if images is None else read_images(images)[0]
+    with bar("planning") as progress:
+        preflight = TARGETS[target](net, x, num_steps, chips=chips, progress=progress)
+    show_verdict(preflight, json)
+
+
+@command("lava-aug verify lenet.net --num-images 2", order=110)
+def verify(
+    network: NetworkArgument,
+    images: Annotated[
+        str | None,
+        typer.Option("--images", help=f"{IMAGES_HELP}; default random, one all black, one all white"),
+    ] = None,
+    num_images: Annotated[
+        int | None, typer.Option(help="number of random images, or of images from --images; default 4, or all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="seed of the random images")] = 0,
+    num_steps: StepsOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="the original model, to show the errors by layer as well"),
+    ] = None,
+    weights: WeightsOption = None,
+    no_lava: Annotated[bool, typer.Option("--no-lava", help="skip Lava")] = False,
+    timeout: Annotated[float | None, typer.Option(help="time limit of each run on Lava, in seconds")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that specification, simulator, file and Lava agree: exit code 0, or 1 and the first difference."""
+    import lava_aug as la
+
+    if weights is not None and model is None:
+        raise InputError("--weights: expected the model that they belong to; give it with --model")
+    if images is not None and num_images is not None and num_images < 1:
+        raise InputError(f"--num-images: expected at least 1, found {num_images}")
+    net = read_spiking(network)
+    chosen = {} if num_images is None else {"num_images": num_images}
+    with bar("verifying") as progress:
+        verification = la.verify(
+            net,
+            None if images is None else read_images(images)[0][:num_images],
+            num_steps,
+            model=None if model is None else read_model(model, weights),
+            lava=not no_lava,
+            seed=seed,
+            timeout=timeout,
+            progress=progress,
+            **chosen,
+        )
+    show_verdict(verification, json)
+
+
+WRITERS = {name: file_format.write for name, file_format in FORMATS.items() if file_format.write is not None}
+"""What writes each format."""
+
+TO_HELP = "; ".join(f"{name}: {str(FORMATS[name].__doc__).splitlines()[0].rstrip('.')}" for name in WRITERS)
+
+KINDS: dict[type, tuple[type, Callable[[Any], Any]]] = {
+    np.ndarray: (str, lambda source: read_images(source, train=True)[0]),
+    **{kind: (kind, kind) for kind in (int, float, str)},
+}
+"""What options of formats hold: as what it is given on the command line, and what makes the value of that."""
+
+SHORT = {"images": "-c"}
+"""Options that have a short form."""
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of all formats in its signature, where typer looks for them."""
+    *fixed, _ = inspect.signature(function).parameters.values()
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, write in WRITERS.items():
+        for option, (kind, text, default) in options_of(write).items():
+            number = f"{default:g}" if isinstance(default, float) else default
+            shown = f"{name}: {text}" + ("" if default is None else f"; default {number}")
+            names = [f"--{option.replace('_', '-')}", *([SHORT[option]] if option in SHORT else [])]
+            annotation = Annotated[KINDS[_held(kind)][0] | None, typer.Option(*names, help=shown)]
+            parameters[option] = inspect.Parameter(
+                option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+    function.__signature__ = inspect.Signature([*fixed, *parameters.values()])  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
+def _held(kind: Any) -> type:
+    """The type of an option that may be None, whatever its elements are."""
+    held = kind if isinstance(kind, type) else next(iter(get_args(kind)), kind)
+    return get_origin(held) or held
+
+
+@command("lava-aug export lenet.net --to nir -o lenet.nir", order=120)
+@with_options
+def export(
+    network: NetworkArgument,
+    to: Annotated[str, typer.Option("--to", help=TO_HELP)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
+    **options: Any,
+) -> None:
+    """Write a network in another format: for other tools, or, if it comes from one of them, for lava-aug."""
+    if to not in WRITERS:
+        raise InputError(f"--to {to!r}: expected one of {', '.join(WRITERS)}")
+    taken = options_of(WRITERS[to])
+    given = {name: value for name, value in options.items() if value is not None}
+    unknown = sorted(given.keys() - taken.keys())
+    if unknown:
+        raise InputError(f"--to {to}: takes no --{unknown[0]}; it takes {sorted(taken) or 'no options'}")
+    check_outputs(output)
+    net = read_spiking(network)
+    report = WRITERS[to](net, output, **{name: KINDS[_held(taken[name].kind)][1](given[name]) for name in given})
+    for table in report.tables:
+        print_table(table)
+    for note in report.notes:
+        tell(f"- {note}")
+    tell(f"Wrote {output}.")
+
+
+SHOWN_STEPS = 32
+"""Time steps of a long run that are listed."""
 
 
 @command("lava-aug simulate lenet.net --images MNIST:ROOT -T 8 -o result.npz", order=80)

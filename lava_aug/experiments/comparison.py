@@ -16,9 +16,7 @@ from lava_aug.core.frames import data_frame
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import brief, counted, plain
 from lava_aug.experiments import pages
-from lava_aug.experiments.markdown import slug
-from lava_aug.experiments.reading import Fields
-from lava_aug.experiments.rows import Row, pareto_front
+from lava_aug.experiments.rows import Fields, Row, pareto_front
 from lava_aug.plot.drawing import powers_of_two
 
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -158,7 +156,7 @@ class Comparison(Tabular):
             If a file cannot be written.
         """
         shown = pages.checked((self, *others))
-        stem = slug("-".join(comparison.title for comparison in shown)) if name is None else name
+        stem = pages.slug("-".join(comparison.title for comparison in shown)) if name is None else name
         if not stem or Path(stem).name != stem:
             raise InputError(f"name: expected that of a file, without folder, found {stem!r}")
         page = Path(directory) / f"{stem}.html"

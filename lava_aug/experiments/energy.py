@@ -37,9 +37,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from lava_aug.conversion.calibration import as_intensity, calibration_images
+from lava_aug.conversion.converter import checked_normalization
+from lava_aug.conversion.signals import FloatLayer
+from lava_aug.conversion.tracing import trace
+from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Network
 from lava_aug.core.neurons import Cost
+from lava_aug.core.normalization import Normalization
 from lava_aug.core.walks import walk
 
 ADDITION = 0.1
@@ -142,3 +149,63 @@ def _product(net: Network, connection: Connection, limit: int) -> float:
         return FLOAT_PRODUCT
     signed = connection.source != INPUT
     return product(limit.bit_length() + signed, connection.synapse.mantissa_bits)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnCost:
+    """One pass of an ANN for one image, batch normalisation being part of the layer before it.
+
+    Attributes
+    ----------
+    macs : int
+        Multiply-accumulates; those on padding are left out.
+    additions : int
+        Other additions: average pooling, residual sums.
+    neurons : int
+        Elements of all layers' outputs.
+    """
+
+    macs: int
+    additions: int
+    neurons: int
+
+    @property
+    def energy(self) -> float:
+        """nJ with 8-bit integers."""
+        return ann_energy(self.macs, self.additions, self.neurons)
+
+
+def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | Normalization | None = None) -> AnnCost:
+    """What one pass of a model costs.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As for `lava_aug.convert`.
+    images : array or tensor, shape (B, *shape)
+        Some images.
+    normalize : (mean, std), optional
+        As for `lava_aug.convert`.
+
+    Raises
+    ------
+    ConversionError
+        If the model holds something unsupported.
+    """
+    x = calibration_images(images)
+    graph = trace(model, as_intensity(x[[0, -1]]), normalize=checked_normalization(normalize, x.shape[1]))
+    shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
+    costs = [_layer_cost(layer, shapes) for layer in graph.layers]
+    return AnnCost(
+        macs=sum(macs for macs, _ in costs),
+        additions=sum(additions for _, additions in costs),
+        neurons=sum(math.prod(layer.current_shape) for layer in graph.layers),
+    )
+
+
+def _layer_cost(layer: FloatLayer, shapes: dict[str, Shape]) -> tuple[int, int]:
+    """Multiply-accumulates and other additions: the first term of a sum needs none."""
+    counts = [(t.synapse.multiplies, t.synapse.connectivity(shapes[t.source]).count) for t in layer.terms]
+    macs = sum(count for is_product, count in counts if is_product)
+    plain = sum(count for is_product, count in counts if not is_product)
+    return macs, plain if macs else max(0, plain - math.prod(layer.current_shape))

@@ -1,25 +1,34 @@
-"""Reports of comparisons: a self-contained HTML page, and the curves as CSV."""
+"""Reports of comparisons: a self-contained HTML page, a page of Markdown, their tables, and the curves as CSV."""
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lava_aug.core.errors import InputError
-from lava_aug.core.files import write_text
-from lava_aug.core.texts import printable
-from lava_aug.experiments import figures, tables
-from lava_aug.experiments.markdown import write_markdown
+from lava_aug.core.files import write_figure, write_text
+from lava_aug.core.tables import Table
+from lava_aug.core.texts import as_markdown, counted, printable
+from lava_aug.experiments import figures
+from lava_aug.experiments.rows import Row
+from lava_aug.plot.comparisons import accuracy_and_events
 
 if TYPE_CHECKING:
     from lava_aug.experiments.comparison import Comparison
 
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 COLUMNS = ("title", "data", "case", "step", "accuracy", "events", "spike_sum", "synops", "energy_nJ")
+
+INTRODUCTION = """\
+Accuracy by number of time steps, on test images that were not used to choose anything. The simulator, the files and
+Lava agree bit for bit. Every section shows the command that produced it. This page is written by `lava-aug report`."""
 
 
 def checked(comparisons: "Sequence[Comparison]") -> "Sequence[Comparison]":
@@ -38,14 +47,6 @@ def _write_html(comparisons: "Sequence[Comparison]", page: Path) -> list[Path]:
     return list(written)
 
 
-WRITERS: "dict[str, Callable[[Sequence[Comparison], Path], list[Path]]]" = {
-    ".html": _write_html,
-    ".htm": _write_html,
-    ".md": write_markdown,
-}
-"""What writes a page, by the ending of its name."""
-
-
 def html(comparisons: "Sequence[Comparison]") -> str:
     """A page with tables, figures and configuration; see `Comparison.to_html`."""
     environment = Environment(
@@ -55,7 +56,7 @@ def html(comparisons: "Sequence[Comparison]") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = [_section(comparison, f"c{index}") for index, comparison in enumerate(comparisons, start=1)]
+    sections = [_html_section(comparison, f"c{index}") for index, comparison in enumerate(comparisons, start=1)]
     return environment.get_template("report.html").render(sections=sections)
 
 
@@ -88,7 +89,7 @@ def _cell(text: str) -> str:
     return shown
 
 
-def _section(comparison: "Comparison", prefix: str) -> dict[str, Any]:
+def _html_section(comparison: "Comparison", prefix: str) -> dict[str, Any]:
     groups = [
         figures.accuracy_group(comparison, prefix),
         figures.coefficient_group(comparison, prefix),
@@ -98,9 +99,127 @@ def _section(comparison: "Comparison", prefix: str) -> dict[str, Any]:
         "id": prefix,
         "title": comparison.title,
         "headline": comparison.tables(),
-        "layers": tables.layers(comparison),
+        "layers": layers_tables(comparison),
         "groups": {group.name: group for group in groups if group.figures},
-        "ends": [tables.cases(comparison), tables.configuration(comparison)],
+        "ends": [cases_table(comparison), configuration_table(comparison)],
         "facts": f"{comparison.data}, {comparison.num_images:,} test images, ANN {100 * comparison.ann_accuracy:.2f} %",
         "summaries": [(row.title, row.summary) for row in comparison.rows if row.summary],
     }
+
+
+def write_markdown(comparisons: "Iterable[Comparison]", page: Path) -> list[Path]:
+    """A page of Markdown, and a figure for each comparison in the folder ``images`` beside it; see `write_page`."""
+    sections, drawn = list[str](), list[Path]()
+    for index, comparison in enumerate(comparisons, start=1):
+        drawn.append(page.parent / "images" / f"{page.stem}-{index}-{slug(comparison.title)}.png")
+        write_figure(accuracy_and_events(comparison), drawn[-1], dpi=100, make_folder=True)
+        sections.append(_markdown_section(comparison, drawn[-1].relative_to(page.parent)))
+    write_text(page, "\n\n".join(["# Results", INTRODUCTION, *sections]) + "\n")
+    return [page, *drawn]
+
+
+def slug(text: str) -> str:
+    """A text as the name of a file."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:100] or "report"
+
+
+def _markdown_section(comparison: "Comparison", figure: Path) -> str:
+    facts = (
+        f"{as_markdown(comparison.data)}, {comparison.num_images:,} test images; the ANN classifies "
+        f"{percent(comparison.ann_accuracy)} % of them correctly."
+    )
+    title, command = as_markdown(comparison.title), comparison.configuration.get("command")
+    parts = [f"## {title}", facts]
+    if command:
+        parts.append(f"    {printable(str(command), keep='')}")
+    parts += [table.markdown() for table in comparison.tables()]
+    target = re.sub(r"[\s()<>%]", lambda found: urllib.parse.quote(found[0]), figure.as_posix())
+    parts.append(f"![Accuracy over time steps, and over events per image: {title}]({target})")
+    facts_of_run = {name: value for name, value in flat(comparison.configuration) if name != "command"}
+    parts.append(as_markdown(_listed(facts_of_run)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def layers_tables(comparison: "Comparison") -> list[Table]:
+    """Of every row: what its layers do for an image, in all steps together."""
+    head = ["layer", "neurons", "events", "sum of |s|", "operations", "events per neuron"]
+    return [
+        Table(
+            head,
+            list(_layer_rows(row)),
+            caption=f"{row.title}, {counted(row.num_steps, 'time step')}",
+            name=f"layers-{index}",
+        )
+        for index, row in enumerate(comparison.rows)
+    ]
+
+
+def _layer_rows(row: Row) -> Iterator[list[str]]:
+    for name, layer in row.layers.items():
+        events = float(layer.events.sum())
+        counts = (number(float(steps.sum())) for steps in (layer.events, layer.spike_sum, layer.synops))
+        yield [name, f"{layer.neurons:,}", *counts, number(events / max(1, layer.neurons))]
+
+
+def cases_table(comparison: "Comparison") -> Table:
+    """How every row was made."""
+    rows = [
+        [row.title, _listed(row.options) or "-", f"{row.overflows:,}", f"{row.seconds:,.1f}"] for row in comparison.rows
+    ]
+    head = ["case", "options", "overflows", "simulation (s)"]
+    note = "Overflows: membrane potentials and spikes that were clipped, over all images and steps."
+    return Table(head, rows, "Options of every case", note, left=head, name="cases")
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {as_text(value)}" for name, value in flat(values))
+
+
+def configuration_table(comparison: "Comparison") -> Table:
+    """What was run, on what, and with which versions."""
+    facts = [
+        ["data", comparison.data],
+        ["test images", f"{comparison.num_images:,}"],
+        ["ANN's accuracy", f"{percent(comparison.ann_accuracy)} %"],
+        ["ANN's multiply-accumulates", f"{comparison.ann_macs:,} per image"],
+        ["ANN's energy", f"{number(comparison.ann_energy)} nJ per image, an estimate"],
+        *([name, as_text(value)] for name, value in flat(comparison.configuration)),
+    ]
+    head = ["what", "value"]
+    return Table(head, facts, "Data and versions", left=head, name="configuration")
+
+
+def flat(mapping: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of mappings in mappings, as ("outer.inner", value)."""
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def as_text(value: Any) -> str:
+    """A value as people write it."""
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(as_text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def percent(accuracy: float) -> str:
+    """A fraction in percent, without the sign."""
+    return f"{100 * accuracy:.2f}"
+
+
+def number(value: float) -> str:
+    """A count or an energy: whole from 100 on, three digits below."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+WRITERS: "dict[str, Callable[[Sequence[Comparison], Path], list[Path]]]" = {
+    ".html": _write_html,
+    ".htm": _write_html,
+    ".md": write_markdown,
+}
+"""What writes a page, by the ending of its name."""

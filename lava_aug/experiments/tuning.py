@@ -17,8 +17,8 @@ from lava_aug.core.results import check_labels
 from lava_aug.core.spec import is_number
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
-from lava_aug.experiments.ann import ann_logits
 from lava_aug.experiments.rows import pareto_front
+from lava_aug.experiments.running import ann_logits
 from lava_aug.simulation.simulator import simulate
 
 RESOLUTIONS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)

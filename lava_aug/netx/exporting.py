@@ -29,7 +29,7 @@ from lava_aug.core.network import INPUT_LEVELS, Layer, Network
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.netx.foreign import NetxNetwork
-from lava_aug.netx.hdf5_writing import stored
+from lava_aug.netx.hdf5 import stored
 from lava_aug.netx.layers import NetxConv, NetxDense, NetxFlatten, NetxInput, NetxLayer, NetxWeighted, SigmaDelta
 from lava_aug.netx.preparing import HEADROOM, check_exportable, float_layers, windowed, with_constant
 from lava_aug.netx.requantization import (

@@ -19,8 +19,8 @@ from lava_aug.core.network import INPUT_LEVELS, MAX_NEURONS
 from lava_aug.core.spec import Spec, integer, is_int
 from lava_aug.core.tables import Table
 from lava_aug.core.texts import brief, counted
-from lava_aug.netx.hdf5 import Reader, check_derived, made, made_whole, opened, parameters
-from lava_aug.netx.hdf5_writing import put, put_spec, stored, write_whole
+from lava_aug.netx.hdf5 import Reader, check_derived, made, made_whole, opened, parameters, put, put_spec, stored
+from lava_aug.netx.hdf5_bytes import write_whole
 from lava_aug.netx.layers import NETX_LAYERS, NETX_NEURONS, NOT_RUN, NetxFlatten, NetxInput, NetxLayer, Shape
 
 EXPORTED = "netx-sdnn"

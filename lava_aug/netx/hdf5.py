@@ -1,13 +1,9 @@
-"""Reading untrusted HDF5 files, whose members are checked before they are followed.
-
-A few bytes of a file can claim any size, by a shape, by the size of a compressed block, or by the length of a text. So
-everything is asked for its size first, and a file gets as many bytes of arrays altogether as `readable_bytes` says.
-"""
+"""Groups of HDF5 files of networks: read from untrusted files, checked before they are followed, and written."""
 
 import dataclasses
 import math
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,26 +15,16 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError, LavaAugError, SpecError
 from lava_aug.core.files import is_file
+from lava_aug.core.fixed_point import is_array
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.core.texts import brief
-from lava_aug.netx.hdf5_raw import RawFile
-
-MAX_FILE_BYTES = 3 << 26
-"""Most bytes of arrays, decompressed, that any file may hold: 192 MiB; VGG-16 has 132 MiB of 8-bit weights.
-
-What is made of them while they are checked takes up to three times as much again."""
-
-MAX_RATIO = 4
-"""How many times its own size on the disk a larger file's arrays may have; weights compress to half, or a third."""
+from lava_aug.netx.hdf5_bytes import MAX_BLOCKS, Source
 
 MAX_TEXTS = 1 << 12
 """Most texts in one dataset: each becomes an object of Python, which is larger than what is stored."""
 
 TEXT_BYTES = 16
 """Of an array's element that is a text without a fixed length: its length, and where it is."""
-
-MAX_BLOCKS = 1 << 14
-"""Most blocks that an array is stored in: HDF5 keeps about 4 kB for each, whether it holds anything or not."""
 
 MAX_GROUPS = 1 << 12
 """Most numbered groups, which are layers and synapses."""
@@ -53,41 +39,13 @@ PLAIN_FILTERS = {
 }
 """Filters that are built into HDF5; for others it would look for a library and load it."""
 
+COMPRESS_FROM = 1 << 10
+"""Arrays of at least so many elements are compressed,"""
+
+COMPRESS_TO = 1 << 28
+"""and of at most so many bytes: h5py cuts larger ones into more blocks than are read."""
+
 SpecType = TypeVar("SpecType", bound=Spec)
-
-
-def readable_bytes(size: int) -> int:
-    """Most bytes of arrays that are read from a file of a size, so that nobody can have us take much more memory."""
-    return max(MAX_FILE_BYTES, MAX_RATIO * size)
-
-
-def size_on_disk(file: h5py.File) -> int:
-    """Bytes that an open file takes: holes, which claim a size and take none, do not count."""
-    status = os.fstat(file.id.get_vfd_handle())
-    return min(status.st_size, status.st_blocks * 512 or status.st_size)  # some file systems never say how many blocks
-
-
-class Source:
-    """An open file, and what may still be read of it.
-
-    Parameters
-    ----------
-    file : h5py.File
-        The file.
-    """
-
-    def __init__(self, file: h5py.File) -> None:
-        self.raw = RawFile(file)
-        self.limit = self.left = readable_bytes(size_on_disk(file))
-
-    def take(self, size: int, where: str) -> None:
-        """Count a dataset; FileError if that is more than is left."""
-        if size > self.left:
-            raise FileError(
-                f"{where} claims {size:,} bytes; of this file at most {self.limit:,} are read, and {self.left:,} "
-                "of them are left"
-            )
-        self.left -= size
 
 
 class Reader:
@@ -319,3 +277,38 @@ def check_derived(group: Reader, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if not np.array_equal(written := group.value(name), value):
             raise FileError(f"{group.where}: {name!r} is {brief(written)}, but should be {brief(value)}")
+
+
+def check_count(number: int, what: str) -> None:
+    """FileError if there are more of something than numbered groups are read."""
+    if number > MAX_GROUPS:
+        raise FileError(f"a file holds at most {MAX_GROUPS:,} {what}, found {number:,}")
+
+
+def put(group: h5py.Group, name: str, value: Any) -> None:
+    """Write a dataset; texts as bytes of fixed length, as netx stores its types."""
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        value = np.array([text.encode() for text in texts])
+    value = np.asarray(value)
+    options = {"compression": "gzip"} if value.size >= COMPRESS_FROM and value.nbytes <= COMPRESS_TO else {}
+    group.create_dataset(name, data=value, **options)
+
+
+def stored(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """All parameters that are set and have a dataset: the dataset's name and the value."""
+    for name, declaration in spec.declarations():
+        value = getattr(spec, name)
+        if declaration.stored_as is not None and value is not None:
+            yield declaration.stored_as, value
+
+
+def put_spec(group: h5py.Group, spec: Spec) -> None:
+    """Write all parameters that are set."""
+    for name, value in stored(spec):
+        put(group, name, value)
+
+
+def array_bytes(spec: Spec) -> int:
+    """Bytes of the arrays that `put_spec` writes."""
+    return sum(value.nbytes for _, value in stored(spec) if is_array(value))

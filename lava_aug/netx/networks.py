@@ -31,9 +31,19 @@ from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import NEURONS
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
-from lava_aug.netx.hdf5 import Reader, check_derived, made, made_whole, opened, parameters
-from lava_aug.netx.hdf5_writing import array_bytes, check_count, put, put_spec
-from lava_aug.netx.hdf5_writing import encoded as encoded_file
+from lava_aug.netx.hdf5 import (
+    Reader,
+    array_bytes,
+    check_count,
+    check_derived,
+    made,
+    made_whole,
+    opened,
+    parameters,
+    put,
+    put_spec,
+)
+from lava_aug.netx.hdf5_bytes import encoded as encoded_file
 
 FORMAT = "lava-aug"
 FORMAT_VERSION = 1

@@ -29,7 +29,7 @@ from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_number
 from lava_aug.core.texts import brief
 from lava_aug.netx.hdf5 import Reader, opened
-from lava_aug.netx.hdf5_writing import encoded_by
+from lava_aug.netx.hdf5_bytes import encoded_by
 from lava_aug.netx.networks import header, read_network, write_network
 from lava_aug.nir.foreign import network_of
 from lava_aug.nir.nodes import FIRING, Graph, Node, graph_of

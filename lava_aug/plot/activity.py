@@ -1,5 +1,6 @@
-"""Figures of neural activity: one neuron over time, the spikes of many, and their coefficients."""
+"""Neural activity and its figures: one neuron over time, the spikes of many, and their coefficients."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,12 +9,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
+from lava_aug.core.neurons import Neuron, initial_state
 from lava_aug.core.texts import signed
 from lava_aug.plot.drawing import COLORS, axes_for, plain, style_of
-from lava_aug.plot.traces import Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """What neurons did, step by step; every array is ``(num_steps, *shape)``.
+
+    Attributes
+    ----------
+    neuron : Neuron
+        Their specification.
+    a : numpy.ndarray
+        Input current.
+    peak : numpy.ndarray
+        Membrane potential before the reset by subtraction, which is compared with the thresholds.
+    v : numpy.ndarray
+        Potential at the end of the step.
+    s : numpy.ndarray
+        Spike coefficients.
+    n : numpy.ndarray
+        Their running sum.
+    """
+
+    neuron: Neuron
+    a: NDArray[Any]
+    peak: NDArray[Any]
+    v: NDArray[Any]
+    s: NDArray[Any]
+    n: NDArray[Any]
+
+
+def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
+    """Run neurons from reset on a sequence of input currents.
+
+    Parameters
+    ----------
+    neuron : Neuron
+        The neuron to run, any of `lava_aug.core.neurons`.
+    a : array, shape (num_steps, *shape)
+        Input current in every step; integers for fixed-point neurons.
+    bias : number or array
+        Added in every step.
+
+    Returns
+    -------
+    Trace
+        Membrane potentials, spikes and sums.
+
+    Examples
+    --------
+    >>> from lava_aug.core.neurons import AugmentedNeuron
+    >>> trace(AugmentedNeuron(vth=10), [25, -9, -30]).s
+    array([ 3, -1, -2])
+    """
+    currents = np.asarray(a)
+    state = initial_state(neuron, currents.shape[1:])
+    currents = currents.astype(state.v.dtype)
+    rows = []
+    for current in currents:
+        step = neuron.step(state, current, bias)
+        rows.append((neuron.peak(step.state.v, step.s), step.state.v, step.s, step.state.n))
+        state = step.state
+    peak, v, s, n = (np.stack(column) for column in zip(*rows, strict=True))
+    return Trace(neuron, currents, peak, v, s, n)
+
 
 MARKER_AREA = 40.0
 """Of a raster's largest spike, in square points."""
@@ -124,7 +189,7 @@ def neuron_trace(
     Parameters
     ----------
     trace : Trace or mapping
-        From `lava_aug.plot.traces.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or ``(num_steps,
+        From `lava_aug.plot.activity.trace`, of a single neuron: arrays of shape ``(num_steps,)`` or ``(num_steps,
         1)``. Or a recording of a Process by `lava_aug.testing.run_process` or Lava's Monitor, together with the
         parameters: a mapping with the arrays ``v`` (at the end of every step) and ``s_out``, and the number ``vth``. It
         may have the arrays ``n`` (default: sum of the spikes) and ``peak`` (default: ``v + s_out * vth``, that of a

@@ -18,9 +18,8 @@ from lava_aug.core.texts import counted
 from lava_aug.experiments.diagnosis import Diagnosis, diagnose
 from lava_aug.netx.networks import load, save
 from lava_aug.simulation.simulator import simulate
-from lava_aug.verification.mismatch import Mismatch, first_mismatch, misfit
+from lava_aug.verification.differences import Mismatch, differences, first_mismatch, misfit
 from lava_aug.verification.reference import interpret
-from lava_aug.verification.structure import differences
 
 SPEC = "spec"
 """Name of the run that all others are compared with: `lava_aug.verification.reference`."""

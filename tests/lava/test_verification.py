@@ -15,7 +15,7 @@ from lava_aug.processes import layer_processes, neurons
 from lava_aug.simulation import pipeline
 from lava_aug.simulation.recording import Recording
 from lava_aug.verification import reference
-from lava_aug.verification.mismatch import Mismatch
+from lava_aug.verification.differences import Mismatch
 from lava_aug.verification.verifying import Verification, verify
 
 pytestmark = pytest.mark.lava

@@ -1,4 +1,4 @@
-"""Where two outputs of a network part: the first value that differs, and the neuron's state before it."""
+"""Where two networks differ, parameter by parameter, and where two outputs of one part: the first value."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,81 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core.network import INPUT, Network
+from lava_aug.core.fixed_point import is_array
+from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.neurons import Neuron
 from lava_aug.core.results import Output
+from lava_aug.core.spec import Spec
 from lava_aug.verification.reference import moments
+
+
+def differences(one: Network, other: Network) -> list[str]:
+    """What is not the same in two networks: a text for each parameter, none if the networks are equal.
+
+    Types count: an int8 array is not the int16 array of the same numbers.
+
+    Examples
+    --------
+    >>> from lava_aug.core.layers import Dense
+    >>> from lava_aug.core.neurons import ReadoutNeuron
+    >>> out = Layer(name="out", connections=[("input", Dense(weight=[[1, 2]]))], neuron=ReadoutNeuron(), quantum=1.0)
+    >>> net = Network(input_shape=(2,), layers=[out])
+    >>> differences(net, net.replace(layers=[out.replace(bias=[7])], num_steps=9))
+    ["layer 'out': bias: None and [7]", 'num_steps: 4 and 9']
+    """
+    return list(_compared("", one, other))
+
+
+def _compared(where: str, one: Any, other: Any) -> Iterator[str]:
+    if type(one) is not type(other):
+        yield f"{where}: {_brief(one)} and {_brief(other)}"
+    elif isinstance(one, Spec):
+        for field in dataclasses.fields(one):  # pyright: ignore[reportArgumentType]
+            mine, theirs = getattr(one, field.name), getattr(other, field.name)
+            yield from _compared(_joined(where, field.name), mine, theirs)
+    elif isinstance(one, tuple):
+        yield from _item_differences(where, one, other)
+    elif is_array(one):
+        yield from _array_differences(where, one, other)
+    elif one != other:
+        yield f"{where}: {one!r} and {other!r}"
+
+
+def _item_differences(where: str, one: tuple[Any, ...], other: tuple[Any, ...]) -> Iterator[str]:
+    if len(one) != len(other):
+        yield f"{where}: {len(one)} and {len(other)}"
+        return
+    for index, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+        yield from _compared(_item(where, one, index), mine, theirs)
+
+
+def _item(where: str, items: tuple[Any, ...], index: int) -> str:
+    if isinstance(items[index], Layer):
+        return f"layer {items[index].name!r}"
+    names = getattr(items, "_fields", None)
+    return f"{where}[{index}]" if names is None else f"{where}.{names[index]}"
+
+
+def _array_differences(where: str, one: NDArray[Any], other: NDArray[Any]) -> Iterator[str]:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        yield f"{where}: {_brief(one)} and {_brief(other)}"
+        return
+    unequal = np.argwhere(one != other)
+    if len(unequal):
+        first = tuple(unequal[0].tolist())
+        yield f"{where}: {len(unequal)} of {one.size} differ, first at {first}: {one[first]} and {other[first]}"
+
+
+def _joined(where: str, name: str) -> str:
+    separator = ": " if where.startswith("layer ") and ": " not in where else "."
+    return f"{where}{separator}{name}" if where else name
+
+
+def _brief(value: Any) -> str:
+    if is_array(value):
+        return str(value.tolist()) if value.size == 1 else f"{value.dtype} {value.shape}"
+    return repr(value)
+
 
 FIELDS = ("spikes", "v", "saturated", "capped", "events", "spike_sum", "synops")
 """What is compared: where several differ in a layer and a step, the first of them is told."""
@@ -74,7 +145,7 @@ class _Place(NamedTuple):
 def misfit(expected: Output, found: Output) -> str | None:
     """Why two outputs cannot be compared: what only one of them has, or what has another shape; None if they can."""
     for field in FIELDS:
-        one, other = _arrays(expected, field), _arrays(found, field)
+        one, other = _arrays_of(expected, field), _arrays_of(found, field)
         for name in {**one, **other}:
             shapes = [parts[name].shape if name in parts else None for parts in (one, other)]
             if shapes[0] != shapes[1]:
@@ -106,14 +177,14 @@ def first_mismatch(expected: Output, found: Output, x: NDArray[Any]) -> Mismatch
         step=place.step + 1,
         image=image,
         neuron=None if is_count else tuple(neuron),
-        expected=int(_arrays(expected, field)[name][at]),
-        found=int(_arrays(found, field)[name][at]),
+        expected=int(_arrays_of(expected, field)[name][at]),
+        found=int(_arrays_of(found, field)[name][at]),
         before={} if is_count or name == INPUT else _before(net, x, name, place.step + 1, image, tuple(neuron)),
         lava_step=image * expected.num_steps + net.depths[name] + place.step + 1,
     )
 
 
-def _arrays(output: Output, field: str) -> Mapping[str, NDArray[Any]]:
+def _arrays_of(output: Output, field: str) -> Mapping[str, NDArray[Any]]:
     """Arrays ``(T, B, ...)`` by name of the layer."""
     return {output.network.readout.name: output.v} if field == "v" else getattr(output, field)
 
@@ -122,8 +193,8 @@ def _places(expected: Output, found: Output) -> Iterator[_Place]:
     """The first difference of every layer and field."""
     order = {name: index for index, name in enumerate(expected.network.shapes)}
     for index, field in enumerate(FIELDS):
-        theirs = _arrays(found, field)
-        for name, values in _arrays(expected, field).items():
+        theirs = _arrays_of(found, field)
+        for name, values in _arrays_of(expected, field).items():
             unequal = values != theirs[name]
             steps = np.flatnonzero(unequal.reshape(len(unequal), -1).any(axis=1))
             if len(steps):
