@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image as image
 import numpy as np
 import pytest
 from comparisons import example
-from matplotlib import image
 
 import lava_aug as la
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from command_line import run
-from matplotlib import pyplot as plt
 
 import lava_aug as la
 from lava_aug.core.network import INPUT
