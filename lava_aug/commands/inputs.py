@@ -5,7 +5,7 @@ import sys
 import warnings
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from numpy.typing import NDArray
@@ -151,7 +151,7 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = cast(Any, torch).load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{where}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:  # torch's own text says how to have it executed
@@ -163,10 +163,11 @@ def _state_dict(path: Path, where: str) -> dict[str, Any]:
         text = " ".join(f"{type(error).__name__} {error}".split())
         text = text.partition("weights_only")[0]  # torch's advice is to have it executed
         raise InputError(f"{where}: damaged, or not written by torch.save: {text[:200]}") from error
-    if not isinstance(state, dict) or not all(_is_state(name, value) for name, value in state.items()):
-        kinds = sorted({type(value).__name__ for value in (state.values() if isinstance(state, dict) else [state])})
+    entries = cast("dict[Any, Any]", state if isinstance(state, dict) else {None: state})
+    if not all(_is_state(name, value) for name, value in entries.items()):
+        kinds = sorted({type(value).__name__ for value in entries.values()})
         raise InputError(f"{where}: expected a state_dict, which maps names to tensors, found {brief(kinds)}")
-    return state
+    return entries
 
 
 def _is_state(name: Any, value: Any) -> bool:

@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class DigitsNet(nn.Module):
     """Two convolutions and two dense layers for ``(B, 1, 8, 8)`` in [0, 1]; returns logits ``(B, 10)``."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]: torch's
         self.conv1 = nn.Conv2d(1, 16, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(16)
         self.pool1 = nn.AvgPool2d(2)
@@ -80,33 +80,34 @@ def train(digits: Digits, *, epochs: int = 20, seed: int = 0) -> DigitsNet:
     It always uses one thread: more threads are slower for such a small network, and would make the sums, and so the
     weights, depend on their number.
     """
-    with _one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _alone(seed):
         model = DigitsNet().train()
         images = torch.tensor(digits.train_images).float() / 255
         labels = torch.tensor(digits.train_labels)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         for _ in range(epochs):
-            for batch in torch.randperm(len(images)).split(64):
+            for batch in torch.split(torch.randperm(len(images)), 64):
                 optimizer.zero_grad()
-                F.cross_entropy(model(images[batch]), labels[batch]).backward()
+                torch.autograd.backward(F.cross_entropy(model(images[batch]), labels[batch]))
                 optimizer.step()
     return model.eval()
 
 
-_alone = threading.Lock()
+_LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
-def _one_thread() -> Generator[None, None, None]:
+def _alone(seed: int) -> Generator[None, None, None]:
     """One trains at a time: the number of torch's threads, and its random numbers, are the process's."""
-    with _alone:
-        before = torch.get_num_threads()
+    with _LOCK:
+        threads, numbers = torch.get_num_threads(), torch.get_rng_state()
         torch.set_num_threads(1)
+        torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
+            torch.set_rng_state(numbers)
 
 
 LAVA_IMAGES = 100
@@ -196,7 +197,7 @@ def demo(directory: str | Path = ".", *, say: Callable[[str], None] = lambda tex
     say(f"writing {paths['net']}")
     save(convert(model, data.train_images, num_steps=LAVA_STEPS), paths["net"])
     weights = io.BytesIO()
-    torch.save(model.state_dict(), weights)
+    cast(Any, torch).save(model.state_dict(), weights)
     write_bytes(paths["pt"], weights.getvalue())
     write_arrays(paths["npz"], {"images": data.test_images, "labels": data.test_labels})
     title = f"scikit-learn digits, {comparison.num_images} test images, 8-bit weights"

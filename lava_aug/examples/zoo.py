@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class LeNet(nn.Module):
     """
 
     def __init__(self, channels1: int = 16, channels2: int = 32) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]: torch's
         self.conv1 = _convolution(1, channels1, 5)
         self.pool1 = nn.AvgPool2d(2)
         self.conv2 = _convolution(channels1, channels2, 5)
@@ -82,7 +83,7 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]: torch's
         self.conv1 = _convolution(channels, channels)
         self.conv2 = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
         self.relu = nn.ReLU()
@@ -202,7 +203,7 @@ def pretrained(name: str) -> Pretrained:
     path = WEIGHTS / f"{name}.pt"
     model = entry.make()
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        model.load_state_dict(cast(Any, torch).load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise FileError(f"weights of {name!r}: {str(path)!r} cannot be read; install the package again") from error
     return Pretrained(name, model.eval(), entry.data, entry.shape)

@@ -39,7 +39,7 @@ class Case:
     title: str
     num_steps: int
     convert: Mapping[str, Any]
-    simulate: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    simulate: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def default_cases(num_steps: int = STEPS[-1]) -> list[Case]:
 
 def method_cases(choice: Choice) -> list[Case]:
     """All methods; AugMapping at every resolution."""
-    cases = []
+    cases: list[Case] = []
     for method in (method for method in TITLES if method in choice.methods):
         for resolution in choice.resolutions if method == "augmapping" else (1.0,):
             title = f"{TITLES[method]} {_fraction(resolution)}" if method == "augmapping" else TITLES[method]
@@ -122,7 +122,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
 def ablation_cases(choice: Choice) -> list[Case]:
     """Every case of `method_cases` with the finest resolution, unchanged and with one option changed at a time."""
     finest = dataclasses.replace(choice, resolutions=[min(choice.resolutions)])
-    cases = []
+    cases: list[Case] = []
     for case in method_cases(finest):
         cases.append(case)
         for name, converted, simulated in ABLATIONS:

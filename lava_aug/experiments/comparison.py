@@ -16,7 +16,7 @@ from lava_aug.core.frames import data_frame
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import brief, counted, plain
 from lava_aug.experiments import pages
-from lava_aug.experiments.rows import Fields, Row, pareto_front
+from lava_aug.experiments.rows import Fields, Row, is_list, pareto_front
 from lava_aug.plot.drawing import powers_of_two
 
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -66,8 +66,8 @@ class Comparison(Tabular):
     ann_energy: float
     num_images: int
     rows: tuple[Row, ...]
-    configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    raster: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    raster: Mapping[str, NDArray[Any]] = dataclasses.field(default_factory=dict[str, NDArray[Any]])
 
     def accuracies(self, steps: Sequence[int] | None = None) -> Table:
         """Accuracies in percent, by number of time steps.
@@ -268,7 +268,7 @@ class Comparison(Tabular):
         except (ValueError, RecursionError) as error:
             raise FileError(f"{str(path)!r}: expected JSON: {error}") from error
         try:
-            parsed = [cls.from_dict(part) for part in (content if isinstance(content, list) else [content])]
+            parsed = [cls.from_dict(part) for part in (content if is_list(content) else [content])]
         except LavaAugError as error:
             raise FileError(f"{str(path)!r}: {error}") from error
         if not parsed:

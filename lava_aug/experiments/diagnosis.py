@@ -201,7 +201,7 @@ class _Ideal:
             layer.name: [batch_form(c.synapse, torch.float64, "cpu") for c in layer.connections] for layer in net
         }
 
-    @torch.no_grad()
+    @torch.no_grad()  # pyright: ignore[reportUntypedFunctionDecorator]: torch's
     def run(self, x: NDArray[Any], *, clip: bool) -> Iterator[torch.Tensor]:
         """Activations of every layer in order, in the model's units."""
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from lava_aug import plot
 from lava_aug.core.network import INPUT
 from lava_aug.core.texts import counted, signed
+from lava_aug.experiments.rows import is_object
 from lava_aug.plot.drawing import style_of
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def raster_group(comparison: "Comparison", prefix: str) -> Group:
         for name, color, mark in marks
     )
     shown = comparison.configuration.get("raster")
-    which = f" ({', '.join(f'{name} {value}' for name, value in shown.items())})" if isinstance(shown, dict) else ""
+    which = f" ({', '.join(f'{name} {value}' for name, value in shown.items())})" if is_object(shown) else ""
     text = f"One image, the first neurons of every layer{which}; the area of a mark is the coefficient."
     return Group("raster", "Spikes of one image", text, key, figures, True)
 
@@ -148,7 +149,7 @@ def _coefficients(comparison: "Comparison") -> Iterator[tuple[str, dict[str, Any
     """Of every layer that fires: row to coefficients, all rows everywhere, so that their colours are the same."""
     longest = sorted(comparison.rows, key=lambda row: -len(row.layers))
     for name in dict.fromkeys(name for row in longest for name in row.layers if name != INPUT):
-        counts = {row.title: row.layers[name].coefficients if name in row.layers else {} for row in comparison.rows}
+        counts = {row.title: {**row.layers[name].coefficients} if name in row.layers else {} for row in comparison.rows}
         if any(counts.values()):
             yield name, counts
 
@@ -213,8 +214,8 @@ def _svg(draw: Callable[["Axes"], Any], size: tuple[float, float], place: tuple[
     buffer = io.StringIO()
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts
-        canvas = Canvas(figsize=size)
-        ax = canvas.add_axes(place)
+        canvas: Any = Canvas(figsize=size)
+        ax: Axes = canvas.add_axes(place)
         draw(ax)
         ax.set_title("")
         legend = ax.get_legend()

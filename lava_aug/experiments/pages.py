@@ -15,7 +15,7 @@ from lava_aug.core.files import write_figure, write_text
 from lava_aug.core.tables import Table
 from lava_aug.core.texts import as_markdown, counted, printable
 from lava_aug.experiments import figures
-from lava_aug.experiments.rows import Row
+from lava_aug.experiments.rows import Row, is_list, is_object
 from lava_aug.plot.comparisons import accuracy_and_events
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def configuration_table(comparison: "Comparison") -> Table:
 def flat(mapping: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """The entries of mappings in mappings, as ("outer.inner", value)."""
     for name, value in mapping.items():
-        if isinstance(value, Mapping):
+        if is_object(value):
             yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
@@ -202,7 +202,7 @@ def as_text(value: Any) -> str:
     """A value as people write it."""
     if value is None:
         return "-"
-    if isinstance(value, (list, tuple)):
+    if is_list(value):
         return ", ".join(as_text(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -5,8 +5,8 @@ Whatever a file holds, errors say where and what.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,16 @@ MAX_DEPTH = 16
 """Of lists and objects in each other."""
 
 
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list of JSON's."""
+    return isinstance(value, (list, tuple))
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether it is an object of JSON's, with named members."""
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in cast(Mapping[Any, Any], value))
+
+
 class Fields:
     """A JSON object.
 
@@ -46,7 +56,7 @@ class Fields:
     """
 
     def __init__(self, members: Any, where: str) -> None:
-        if not isinstance(members, Mapping) or not all(isinstance(name, str) for name in members):
+        if not is_object(members):
             raise InputError(f"{where}: expected an object with named members, found {brief(members)}")
         self.where = where
         self._members = members
@@ -85,7 +95,7 @@ class Fields:
 
     def matrix(self, name: str) -> NDArray[Any]:
         """Numbers in rows of the same length, at least one."""
-        rows = [row for row in self.items(name) if isinstance(row, list) and row]
+        rows = [row for row in self.items(name) if is_list(row) and row]
         if not rows or len(rows) < len(self.items(name)) or len({len(row) for row in rows}) > 1:
             raise InputError(f"{self._at(name)}: expected lists of numbers, of the same length")
         return np.array([[_number(value, self._at(name), -MOST_SPIKES, MOST_SPIKES) for value in row] for row in rows])
@@ -93,7 +103,7 @@ class Fields:
     def items(self, name: str) -> list[Any]:
         """A list."""
         value = self.value(name)
-        if not isinstance(value, (list, tuple)):
+        if not is_list(value):
             raise InputError(f"{self._at(name)}: expected a list, found {brief(value)}")
         return list(value)
 
@@ -110,7 +120,7 @@ class Fields:
 
     def coefficients(self) -> dict[int, float]:
         """The members as spikes of each coefficient."""
-        counts = {}
+        counts = dict[int, float]()
         for name in self.names():
             sign, digits = name[:1] == "-", name.lstrip("-")
             if not digits.isdecimal() or len(digits) > 8 or not 0 < int(digits) <= LARGEST_COEFFICIENT:
@@ -130,7 +140,7 @@ class Fields:
 
 def triple(value: Any, where: str) -> tuple[float, float, float]:
     """Three numbers."""
-    values = list(value) if isinstance(value, (list, tuple)) else []
+    values = value if is_list(value) else ()
     if len(values) != 3:
         raise InputError(f"{where}: expected three numbers, found {brief(value)}")
     one, two, three = (float(_number(value, where, -MOST)) for value in values)
@@ -155,11 +165,11 @@ def _is_finite(value: Any) -> bool:
 def _check_plain(value: Any, where: str, depth: int) -> None:
     if depth == 0:
         raise InputError(f"{where}: expected at most {MAX_DEPTH} lists and objects in each other")
-    if isinstance(value, Mapping):
+    if is_object(value):
         members = Fields(value, where)
         for name in members.names():
             _check_plain(members.value(name), f"{where}/{name}", depth - 1)
-    elif isinstance(value, (list, tuple)):
+    elif is_list(value):
         for part in value:
             _check_plain(part, where, depth - 1)
     elif not (value is None or isinstance(value, int) or _is_text(value) or _is_finite(value)):
@@ -272,7 +282,7 @@ class Row(Curve):
     spike_sum: NDArray[Any]
     synops: NDArray[Any]
     energy: NDArray[Any]
-    layers: Mapping[str, LayerStatistics] = dataclasses.field(default_factory=dict)
+    layers: Mapping[str, LayerStatistics] = dataclasses.field(default_factory=dict[str, LayerStatistics])
     exits: tuple[Exit, ...] = ()
     overflows: int = 0
     seconds: float = 0.0

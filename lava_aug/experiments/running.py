@@ -107,13 +107,13 @@ def compare(
     """
     chosen = list(default_cases() if cases is None else cases)
     _check_titles(chosen)
-    say = progress or (lambda what, done, total: None)
+    say = progress or _say_nothing
     (shown, own), calibrated = Stream(images, "images").all(), calibration_images(calibration)
     watch = functools.partial(say, "running the ANN")
     logits = ann_logits(model, shown, normalize=normalize, progress=watch)
     predicted = logits.reshape(len(logits), -1).argmax(axis=1)
     expected = check_labels(labels, predicted.shape, own)
-    networks = []
+    networks = list[Network]()
     for index, case in enumerate(chosen):
         say("converting", index, len(chosen))
         networks.append(convert(model, calibrated, num_steps=case.num_steps, normalize=normalize, **case.convert))
@@ -143,6 +143,10 @@ def compare(
         configuration={**notes, "raster": {"row": rows[shown_row].title, "image": 0}, **(configuration or {})},
         raster=raster,
     )
+
+
+def _say_nothing(what: str, done: int, total: int) -> None:
+    pass
 
 
 def _check_titles(cases: Sequence[Case]) -> None:

@@ -26,6 +26,7 @@ from lava_aug.core.files import check_output
 from lava_aug.core.images import check_network, payloads
 from lava_aug.core.layers import Conv, Dense
 from lava_aug.core.network import INPUT_LEVELS, Layer, Network
+from lava_aug.core.spec import is_number
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.netx.foreign import NetxNetwork
@@ -152,7 +153,7 @@ def export(net: Network, path: str | os.PathLike[str], *, images: Any = None, th
         If the file cannot be written.
     """
     check_network(net)
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise InputError(f"threshold: expected a number from 0 to below 1, found {threshold!r}")
     check_output(path)
     made = requantized(net, images, threshold)

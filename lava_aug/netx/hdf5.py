@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import h5py
 import numpy as np
@@ -122,8 +122,7 @@ class Reader:
 
     def text(self, name: str) -> str:
         """One text, a scalar or an array of one."""
-        content = self.value(name)
-        content = content[0] if isinstance(content, list) and len(content) == 1 else content
+        content = _alone(self.value(name))
         if not isinstance(content, str):
             raise FileError(f"{self.where}: expected {name!r} to be a text, found {brief(content)}")
         return content
@@ -239,6 +238,16 @@ def opened(path: str | os.PathLike[str]) -> Generator[Reader, None, None]:
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
 
 
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is a list, as `Reader.value` gives texts."""
+    return isinstance(value, list)
+
+
+def _alone(value: Any) -> Any:
+    """What is alone in a list; anything else as it is."""
+    return value[0] if is_list(value) and len(value) == 1 else value
+
+
 def _kind(member: Any) -> str:
     return f"a {type(member).__name__.removesuffix('ID').lower()}"
 
@@ -250,8 +259,7 @@ def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
     for name, declaration in cls.declarations():
         stored_as = declaration.stored_as
         if stored_as is not None and (stored_as in group or name in required):
-            value = group.value(stored_as)
-            values[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
+            values[name] = _alone(group.value(stored_as))
     return values
 
 
@@ -287,8 +295,8 @@ def check_count(number: int, what: str) -> None:
 
 def put(group: h5py.Group, name: str, value: Any) -> None:
     """Write a dataset; texts as bytes of fixed length, as netx stores its types."""
-    texts = [value] if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+    texts: Any = [value] if isinstance(value, str) else value
+    if is_list(texts) and all(isinstance(text, str) for text in texts):
         value = np.array([text.encode() for text in texts])
     value = np.asarray(value)
     options = {"compression": "gzip"} if value.size >= COMPRESS_FROM and value.nbytes <= COMPRESS_TO else {}

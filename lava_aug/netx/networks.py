@@ -36,6 +36,7 @@ from lava_aug.netx.hdf5 import (
     array_bytes,
     check_count,
     check_derived,
+    is_list,
     made,
     made_whole,
     opened,
@@ -248,7 +249,7 @@ def _read_layer(group: Reader, kind: str) -> Layer:
         synapses = [made_whole(SYNAPSES, part) for part in group.group("synapse").numbered()]
     else:
         synapses = [made(SYNAPSES, kind, group)]
-    if not isinstance(sources, list) or len(sources) != len(synapses):
+    if not is_list(sources) or len(sources) != len(synapses):
         raise FileError(f"{group.where}: expected {len(synapses)} names in 'inputs', found {brief(sources)}")
     return Layer(
         **parameters(Layer, group),

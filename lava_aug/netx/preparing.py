@@ -110,7 +110,7 @@ def float_layers(net: Network, x: NDArray[Any] | None, *, constant: bool = False
     If the network's last input channel is a ``constant`` 1, which ``x`` does not have, it is `INPUT_LEVELS` here, with
     weights that are as much smaller: as integers, those would be far larger than the others.
     """
-    made, before = [], INPUT
+    made, before = list[FloatLayer](), INPUT
     reach, n = float(INPUT_LEVELS), None if x is None else x.astype(np.float64)
     if constant and n is not None:
         n = np.concatenate([n, np.ones_like(n[:, :1])], axis=1)
@@ -159,7 +159,7 @@ def _measured(
     import torch
 
     with torch.no_grad():
-        a = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(n)).numpy()
+        a = batch_form(synapse, torch.float64, "cpu")(torch.as_tensor(n)).numpy()
     axes = (-1, *[1] * (a.ndim - 2))
     a = a / vth.reshape(axes) + (0 if constant is None else constant.reshape(axes))
     swing = MEASURED_HEADROOM * max(float(np.abs(a).max()), 1.0)

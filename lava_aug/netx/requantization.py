@@ -209,7 +209,7 @@ def choose_gains(layers: Sequence[FloatLayer]) -> list[float]:
     The loss is the sum over layers of squared errors relative to typical values: of the weights by `rounding_error`, of
     biases and messages as multiples of 64 and by `ROUNDED_OFF`.
     """
-    best, choices = np.zeros(1), []
+    best, choices = np.zeros(1), list[NDArray[Any]]()
     gains = np.array([INPUT_GAIN])
     for layer in layers[:-1]:
         candidates = largest_gain(layer) * 2.0 ** (-GRID_STEP * np.arange(GRID_SIZE))
@@ -218,7 +218,7 @@ def choose_gains(layers: Sequence[FloatLayer]) -> list[float]:
         best, gains = costs.min(axis=0), candidates
     matrix = _sample(layers[-1].matrix)
     best = best + [rounding_error(matrix, readout_scale(layers[-1], gain)) for gain in gains]
-    index, chosen = int(np.argmin(best)), []
+    index, chosen = int(np.argmin(best)), list[float]()
     for layer, back in zip(reversed(layers[:-1]), reversed(choices), strict=True):
         chosen.append(float(largest_gain(layer) * 2.0 ** (-GRID_STEP * index)))
         index = int(back[index])

@@ -90,8 +90,7 @@ class NetxOutput:
         """Plain values, for JSON: accuracy, if there are labels, predictions, and events of every layer, in all."""
         summary: dict[str, Any] = {"num_inputs": self.num_inputs, "num_steps": self.num_steps}
         if labels is not None:
-            right = self.predictions == check_labels(labels, (self.num_inputs,))
-            summary["accuracy"] = float(np.mean(right))
+            summary["accuracy"] = float(np.equal(self.predictions, check_labels(labels, (self.num_inputs,))).mean())
         summary["predictions"] = self.predictions.tolist()
         summary["events"] = {name: int(events.sum()) for name, events in self.events.items()}
         return summary
@@ -229,6 +228,6 @@ def currents(synapse: Conv | Dense, s: NDArray[Any]) -> NDArray[Any]:
     late = np.zeros_like(s)
     late[1:] = s[:-1]
     with torch.no_grad():  # in float64, where sums of 24-bit messages and 8-bit weights are exact
-        sums = batch_form(synapse, torch.float64, "cpu")(torch.from_numpy(late).double())
+        sums = batch_form(synapse, torch.float64, "cpu")(torch.as_tensor(late).double())
     a = sums.numpy().astype(np.int64)
     return ((a + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23) if WRAPS[type(synapse)] else a

@@ -71,7 +71,7 @@ def trace(neuron: Neuron, a: Any, bias: Any = 0) -> Trace:
     currents = np.asarray(a)
     state = initial_state(neuron, currents.shape[1:])
     currents = currents.astype(state.v.dtype)
-    rows = []
+    rows = list[tuple[NDArray[Any], ...]]()
     for current in currents:
         step = neuron.step(state, current, bias)
         rows.append((neuron.peak(step.state.v, step.s), step.state.v, step.s, step.state.n))
@@ -137,8 +137,9 @@ def raster(spikes: Any, ax: "Axes | None" = None, *, title: str | None = None) -
     ax.set_ylabel("neuron (index)")
     scope = f"spikes {signed(trains.min(initial=0))} .. {signed(trains.max(initial=0))}"
     ax.set_title(scope if title is None else f"{plain(title)}: {scope}", fontsize="medium")
-    for mark in ax.legend(fontsize="small", loc="upper right").legend_handles:
-        mark.set_sizes([MARKER_AREA / 2])  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    marks_in_legend: list[Any] = ax.legend(fontsize="small", loc="upper right").legend_handles
+    for mark in marks_in_legend:
+        mark.set_sizes([MARKER_AREA / 2])
     return ax
 
 

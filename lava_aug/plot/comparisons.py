@@ -1,7 +1,7 @@
 """Figures of comparisons and searches: accuracy over cost, and errors layer by layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def accuracy_and_events(comparison: "Comparison", title: str | None = None) -> "
     """A figure with both: accuracy over time steps, and over events."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure: Any = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     accuracy_over_steps(comparison, left)
     accuracy_over_events(comparison, right)
@@ -306,7 +306,8 @@ def _label(ax: "Axes", xlabel: str) -> "Axes":
 
 def _with_room(ax: "Axes", x: NDArray[Any], y: NDArray[Any]) -> list[int]:
     """The points of a curve that are far enough from each other for a label of a few letters."""
-    places = ax.transLimits.transform(ax.transScale.transform(np.stack([x, y], 1)))
+    limits, scale = cast("tuple[Any, Any]", (ax.transLimits, ax.transScale))
+    places = limits.transform(scale.transform(np.stack([x, y], 1)))
     shown: list[int] = []
     for index in np.flatnonzero(x > 0):
         if not shown or (np.abs(places[index] - places[shown[-1]]) > ROOM).any():

@@ -1,6 +1,6 @@
 """Shared by all figures: axes, colours, markers, and labels that are shown literally."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def axes_for(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return cast(Any, plt).subplots(figsize=size, layout="constrained")[1]
 
 
 def style_of(index: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def _compared(where: str, one: Any, other: Any) -> Iterator[str]:
             mine, theirs = getattr(one, field.name), getattr(other, field.name)
             yield from _compared(_joined(where, field.name), mine, theirs)
     elif isinstance(one, tuple):
-        yield from _item_differences(where, one, other)
+        yield from _item_differences(where, cast("tuple[Any, ...]", one), other)
     elif is_array(one):
         yield from _array_differences(where, one, other)
     elif one != other:

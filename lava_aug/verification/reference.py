@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.core.neurons import State, Step, initial_state
@@ -69,7 +69,7 @@ def moments(net: Network, x: NDArray[Any], num_steps: int) -> Iterator[Moment]:
             states[layer.name], spikes[layer.name] = step.state, step.s
 
 
-def _number_format(net: Network) -> type:
+def _number_format(net: Network) -> DTypeLike:
     return np.float64 if net.is_float else np.int64
 
 
