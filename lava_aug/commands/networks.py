@@ -156,7 +156,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
             parameters[option] = inspect.Parameter(
                 option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
             )
-    function.__signature__ = inspect.Signature([*fixed, *parameters.values()])  # pyright: ignore[reportFunctionMemberAccess]
+    function.__signature__ = inspect.Signature([*fixed, *parameters.values()])
     return function
 
 

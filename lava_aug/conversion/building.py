@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,8 @@ class Builder:
         Sums of large windows would ask what takes them for weights that are next to nothing.
         """
         measured, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
-        units = np.broadcast_to(np.ravel(per_channel(quantum, layer.shape)), layer.shape[:1])  # pyright: ignore
+        by_channel = cast("NDArray[Any]", per_channel(quantum, layer.shape))  # quanta never differ within a channel
+        units = np.broadcast_to(np.ravel(by_channel), layer.shape[:1])
         balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], measured.maximum)
         resolution = self.options.resolution_of(layer.name)
         finer = balanced / units * max(resolution / RELAY_FINENESS, min(resolution, 1 / RELAY_UNITS))

@@ -276,7 +276,7 @@ class Store:
     def write(self, key: str, part: Part) -> None:
         """Keep a part."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{KEY: np.array(key)}, **part)  # pyright: ignore[reportArgumentType]
+        np.savez(buffer, **{KEY: np.array(key)}, **part)
         content = buffer.getvalue()
         write_bytes(self._path(key), hashlib.sha256(content).digest() + content)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import h5py
 import numpy as np
-from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
+from h5py import h5l, h5o
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError, LavaAugError, SpecError
@@ -255,7 +255,7 @@ def _kind(member: Any) -> str:
 def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
     """Declared parameters as far as a group has them; those that must be there, and are not, are an error."""
     values: dict[str, Any] = {}
-    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore
+    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore[reportArgumentType]
     for name, declaration in cls.declarations():
         stored_as = declaration.stored_as
         if stored_as is not None and (stored_as in group or name in required):
