@@ -93,8 +93,8 @@ def _streamed(calls: Calls, backend: str, jobs: int | None) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _dask(scheduler: str | None) -> Generator[Any, None, None]:
-    from dask import config  # pyright: ignore[reportMissingImports]
-    from distributed import Client  # pyright: ignore[reportMissingImports]
+    from dask import config
+    from distributed import Client
 
     if scheduler is None:
         raise InputError("engine 'dask': expected a scheduler such as tcp://127.0.0.1:8786; start one: dask scheduler")
@@ -140,8 +140,8 @@ def _threads(client: Any) -> int:
 @contextlib.contextmanager
 def _scheduler_errors(client: Any) -> Generator[None, None, None]:
     """What tells that the scheduler is gone, or another one than is needed, in words."""
-    from distributed import CancelledError  # pyright: ignore[reportMissingImports]
-    from distributed.comm.core import CommClosedError  # pyright: ignore[reportMissingImports]
+    from distributed import CancelledError
+    from distributed.comm.core import CommClosedError
 
     try:
         yield
@@ -163,8 +163,8 @@ def _scheduler_errors(client: Any) -> Generator[None, None, None]:
 
 @contextlib.contextmanager
 def _ray(scheduler: str | None) -> Generator[str, None, None]:
-    import ray  # pyright: ignore[reportMissingImports]
-    from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
+    import ray  # pyright: ignore[reportMissingModuleSource]
+    from ray.util.joblib import register_ray  # pyright: ignore[reportMissingModuleSource]
 
     ours = not ray.is_initialized()
     if ours:

@@ -1,0 +1,19 @@
+from typing import Any
+
+import numpy as np
+from h5py.h5p import PropDCID
+from h5py.h5s import SpaceID
+from numpy.typing import NDArray
+
+CHUNKED: int
+
+class DatasetID:
+    dtype: np.dtype[Any]
+    shape: Any  # a tuple, or None of what is empty
+    def read(self, mspace: SpaceID, fspace: SpaceID, arr_obj: NDArray[Any]) -> None: ...
+    def get_create_plist(self) -> PropDCID: ...
+    def get_offset(self) -> int | None: ...
+    def get_num_chunks(self) -> int: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,6 @@
+from h5py.h5g import GroupID
+from h5py.h5p import PropFCID
+
+class FileID(GroupID):
+    def get_create_plist(self) -> PropFCID: ...
+    def get_vfd_handle(self) -> int: ...

@@ -1,0 +1,6 @@
+from h5py.h5d import DatasetID
+from h5py.h5g import GroupID
+
+class TypeID: ...
+
+def open(loc: GroupID, name: bytes) -> DatasetID | GroupID | TypeID: ...

@@ -1,0 +1,7 @@
+from typing import Any
+
+class SpaceID: ...
+
+ALL: SpaceID
+
+def __getattr__(name: str) -> Any: ...

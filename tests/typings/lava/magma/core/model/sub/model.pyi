@@ -1,0 +1,3 @@
+from lava.magma.core.model.model import AbstractProcessModel
+
+class AbstractSubProcessModel(AbstractProcessModel): ...
