@@ -43,7 +43,6 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
 
 IMPORT_TORCH = {
     "kernels.batches",
-    "kernels.precision",
     "simulation.planning",
     "verification.verifying",
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
@@ -52,7 +51,7 @@ IMPORT_TORCH = {
     "examples.demo",
     "examples.digits",
     *(f"experiments.{name}" for name in ("ann", "diagnosis", "parts", "running", "tuning")),
-    *(f"simulation.{name}" for name in ("populations", "precision", "settling", "simulator")),
+    *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
     "examples.zoo",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""
@@ -184,7 +183,7 @@ def test_who_imports_lava_and_torch(name: str) -> None:
 
 NEURON_NAMES = {kind.__name__ for kind in NEURONS.values()}
 NEURON_PARAMETERS = {name for kind in NEURONS.values() for name, _ in kind.declarations()}
-SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
+SYNAPSE_MODULES = {"layers", "sliding", "sparse", "synapse", "transposed"}
 SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
 
 

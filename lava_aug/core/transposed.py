@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import BLOCK
 from lava_aug.core.sliding import Sliding, by_group, geometry_text, maps
 from lava_aug.core.spec import array, integer, pair, registered
-from lava_aug.core.synapse import SYNAPSES, Shape, Weighted, absolute_sum
+from lava_aug.core.synapse import (
+    SYNAPSES,
+    Block,
+    Connectivity,
+    Shape,
+    Weighted,
+    absolute_sum,
+    all_to_all,
+    listed,
+    one_to_one,
+)
 
 if TYPE_CHECKING:
     pass

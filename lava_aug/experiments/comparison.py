@@ -12,8 +12,7 @@ from typing_extensions import Self
 
 from lava_aug.core.errors import FileError, InputError, LavaAugError
 from lava_aug.core.files import check_output, write_text
-from lava_aug.core.frames import data_frame
-from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.tables import Table, Tabular, data_frame
 from lava_aug.core.texts import brief, counted, plain
 from lava_aug.experiments import pages
 from lava_aug.experiments.markdown import slug

@@ -12,7 +12,7 @@ from lava_aug.experiments.cases import Case
 from lava_aug.experiments.energy import prices
 from lava_aug.experiments.parts import Part
 from lava_aug.experiments.rows import LayerStatistics, Row
-from lava_aug.simulation.early_exit import early_exits, margins_to_try
+from lava_aug.simulation.courses import early_exits, margins_to_try
 
 
 def row(case: Case, net: Network, parts: Sequence[Part], sizes: Sequence[int], labels: NDArray[Any]) -> Row:

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from lava_aug.core.texts import brief, counted
 from lava_aug.experiments.reading import Fields, triple
-from lava_aug.simulation.early_exit import Exit
+from lava_aug.simulation.courses import Exit
 
 P = TypeVar("P")
 

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, InputError
 from lava_aug.core.spec import is_number
-from lava_aug.lava.children import STOP_SECONDS, Children
+from lava_aug.lava.children import STOP_SECONDS, Children, check_not_searched, check_ports, check_shared_memory
 from lava_aug.lava.lava_import import import_lava
-from lava_aug.lava.preconditions import check_not_searched, check_ports, check_shared_memory
 
 import_lava()
 

@@ -20,8 +20,7 @@ from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import check_labels, check_one_head, split_heads
 from lava_aug.core.texts import brief, counted
 from lava_aug.core.walks import images_per_batch, last, walk
-from lava_aug.kernels.batches import largest_magnitude, torch_kernels
-from lava_aug.kernels.precision import exact_arithmetic
+from lava_aug.kernels.batches import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.simulation.simulator import torch_device
 
 MARGIN = 2

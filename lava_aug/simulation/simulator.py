@@ -23,12 +23,10 @@ from lava_aug.core.images import Images, Payloads, Progress, check_callable
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output, joined, warn_of_overflows
 from lava_aug.core.walks import images_per_batch
-from lava_aug.kernels.batches import largest_magnitude, torch_kernels
+from lava_aug.kernels.batches import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.kernels.counting import EVENTS, LARGEST, FanOut, count, fan_out_of
-from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.kernels.threads import Threads
-from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
-from lava_aug.simulation.logs import Log
+from lava_aug.simulation.courses import Counts, Course, Log, Presentation, checked_course
 from lava_aug.simulation.populations import population
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, NDArray[Any]], None]

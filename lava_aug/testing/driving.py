@@ -15,7 +15,7 @@ from lava_aug.core.spec import is_int
 from lava_aug.core.texts import brief
 from lava_aug.lava.lava_import import import_lava
 from lava_aug.lava.supervision import check_timeout, supervise
-from lava_aug.simulation.recording import Tape
+from lava_aug.simulation.pipeline import Tape
 from lava_aug.testing.traces import Trace
 
 import_lava()
@@ -26,8 +26,7 @@ from lava.magma.core.process.variable import Var  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 
 from lava_aug.processes import ImageSource, Probe  # noqa: E402
-from lava_aug.testing.models import configuration, number_kind  # noqa: E402
-from lava_aug.testing.wiring import connect, resolve, unconnected  # noqa: E402
+from lava_aug.testing.wiring import configuration, connect, number_kind, resolve, unconnected  # noqa: E402  # noqa: E402
 
 TIMEOUT = 30.0
 """Seconds that a run may take unless told otherwise."""

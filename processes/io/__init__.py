@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
 from lava_aug.processes.base import Model, Process
-from lava_aug.simulation.recording import Recording, Tape
+from lava_aug.simulation.pipeline import Recording, Tape
 
 
 class ImageSourceModel(Model):
