@@ -126,7 +126,7 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["core.images"])) == {"core.errors", "core.network", "core.streams", "core.texts"}
+    assert of_ours(imports(MODULES["core.streams"])) == {"core.errors", "core.fixed_point", "core.texts"}
     assert "plot.activity" in of_ours(imports(PACKAGE / "plot" / "__init__.py"))
     assert imports_any(imports(MODULES["core.streams"]), "torch")
     assert not imports_any(imports(MODULES["core.streams"], at_import=True), "torch")
@@ -196,7 +196,7 @@ class Kind(NamedTuple):
     parameters: set[str]
 
 
-ASKING = {"isinstance", "issubclass", "hasattr", "getattr"}
+ASKING = {"isinstance", "is_a", "issubclass", "hasattr", "getattr"}
 NEURON = Kind(r"\bneuron$", "Neuron", NEURON_NAMES, NEURON_PARAMETERS)
 SYNAPSE = Kind(r"synapse|outer|inner|taker", "Synapse", SYNAPSE_CLASSES, set())
 
@@ -230,6 +230,7 @@ def questions(source: str, kind: Kind) -> list[str]:
         ("isinstance(x, Conv)", SYNAPSE, 1),
         ("isinstance(term.synapse, (Relay, int))", SYNAPSE, 1),
         ("isinstance(synapse, Synapse)", SYNAPSE, 0),
+        ("is_a(synapse, Conv)", SYNAPSE, 1),
         ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", SYNAPSE, 2),
         ("getattr(synapse, name)", SYNAPSE, 0),
     ],

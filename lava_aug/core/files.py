@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,14 +201,17 @@ def write_figure(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150,
     """
     suffix = figure_format(path)
     with whole_file(path, make_folder=make_folder) as partial:
-        figure.savefig(partial, format=suffix, dpi=dpi)
+        cast(Any, figure).savefig(partial, format=suffix, dpi=dpi)
 
 
 MAGIC = b"\x93NUMPY"
 
+_FORMAT = cast(Any, np.lib.format)
+"""numpy's module, which leaves types open."""
+
 HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    (1, 0): _FORMAT.read_array_header_1_0,
+    (2, 0): _FORMAT.read_array_header_2_0,
 }
 """What reads the header of a version; version 3 is for names of fields, and arrays with fields are not read."""
 
@@ -299,13 +302,13 @@ def _array(file: IO[bytes], size: int, name: str = "") -> NDArray[Any]:
             f"{where}its header claims {claimed:,} bytes, shape {brief(shape)} of {dtype}; it has {held:,}"
         )
     file.seek(0)
-    values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    values: NDArray[Any] = _FORMAT.read_array(file, allow_pickle=False)
     file.read()  # an archive's checksum is looked at where the file ends
     return values
 
 
 def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version: tuple[int, int] = np.lib.format.read_magic(file)
+    version: tuple[int, int] = _FORMAT.read_magic(file)
     if version not in HEADERS:
         raise InputError(f"{where}expected version 1.0 or 2.0 of .npy, found {'.'.join(map(str, version))}")
     try:

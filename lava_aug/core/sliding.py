@@ -7,14 +7,14 @@ operation is PyTorch's cross-correlation.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import PORT_BITS, Array, is_array, signed_range
+from lava_aug.core.fixed_point import PORT_BITS, Array, einsum, is_array, signed_range
 from lava_aug.core.spec import array, integer, pair, registered
 from lava_aug.core.synapse import (
     SYNAPSES,
@@ -111,7 +111,7 @@ class Sliding(Synapse):
         lead = [(0, 0)] * (s.ndim - 2)
         padded = np.pad(s, [*lead, (self.padding[0],) * 2, (self.padding[1],) * 2])
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True)]
-        views: NDArray[Any] = sliding_window_view(padded, spans, axis=(-2, -1))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        views: NDArray[Any] = cast(Any, sliding_window_view)(padded, spans, axis=(-2, -1))  # its stub knows one axis
         return views[..., :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
 
     def _connectivity(self, input_shape: Shape, *channels: Block) -> Connectivity:
@@ -199,7 +199,7 @@ class Conv(Sliding, Weighted):
         spikes, weight = self._exact(maps(s))
         grouped = spikes.reshape(len(s), self.groups, -1, *spikes.shape[2:])
         weight = weight.reshape(self.groups, -1, *weight.shape[1:])
-        a = np.einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
+        a = einsum("bgiyxjk,goijk->bgoyx", self._windows(grouped), weight)
         return like(a.reshape(len(s), -1, *a.shape[3:]), s)
 
     def connectivity(self, input_shape: Shape) -> Connectivity:

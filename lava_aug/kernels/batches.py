@@ -9,7 +9,7 @@ import contextlib
 import math
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -118,12 +118,13 @@ def _gather(sparse: Sparse, device: Device) -> Kernel:
 def _product(sparse: Sparse, dtype: torch.dtype, device: Device) -> Kernel:
     indices = torch.tensor(np.stack(sparse.indices()), device=device)
     size, needed = math.prod(sparse.shape), int(sparse.columns.max()) + 1
-    matrix = torch.sparse_coo_tensor(
+    open_types = cast(Any, torch)  # of sparse tensors
+    matrix: torch.Tensor = open_types.sparse_coo_tensor(
         indices, _weight(sparse, dtype, device), (size, needed), check_invariants=False, is_coalesced=True
     )
 
     def multiply(s: torch.Tensor) -> torch.Tensor:
-        sums: torch.Tensor = torch.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
+        sums: torch.Tensor = open_types.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
         return sums.T.contiguous().reshape(len(s), *sparse.shape)
 
     return multiply

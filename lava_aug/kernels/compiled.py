@@ -114,10 +114,14 @@ def at(values: Any, i: int) -> Any:
 
 
 @overload(at)
-def _at(values, i):  # pyright: ignore  # numba compares the names of the arguments, and annotations count as part of them
-    if isinstance(values, numba.types.Array):
-        return lambda values, i: values[i]  # pyright: ignore
-    return lambda values, i: values  # pyright: ignore
+def _at(values: Any, i: Any) -> Any:
+    def each(values: Any, i: Any) -> Any:
+        return values[i]
+
+    def shared(values: Any, i: Any) -> Any:
+        return values
+
+    return each if isinstance(values, numba.types.Array) else shared
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_MATH)

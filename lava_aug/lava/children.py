@@ -9,6 +9,7 @@ What is checked would otherwise hang, crash, or compute something else. `lava_au
 import contextlib
 import ctypes
 import functools
+import math
 import multiprocessing
 import os
 import shutil
@@ -65,7 +66,7 @@ class Children(MultiProcessing):
         manager: Any = self._smm._manager
         manager.start(prepare_child, (os.getpid(), _tied_to_parent()))
 
-    def build_actor(self, target: Any, builder: Any, exception_q: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def build_actor(self, target_fn: Any, builder: Any, exception_q: Any = None) -> Any:
         """Start a child."""
         self._labels.append(self._names.get(id(builder), "runtime service"))
         prepared = functools.partial(_prepared_target, os.getpid(), _tied_to_parent())
@@ -281,4 +282,4 @@ def check_shared_memory(executable: Any) -> None:
 
 
 def _channel_bytes(port: Any) -> int:
-    return int(np.prod(port.shape)) * np.dtype(port.d_type).itemsize * int(port.size)
+    return math.prod(port.shape) * np.dtype(port.d_type).itemsize * int(port.size)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
+from lava_aug.core.fixed_point import is_iterable
 from lava_aug.core.images import check_num_steps, check_record
 from lava_aug.core.network import Network
 from lava_aug.core.results import Output, check_one_head, no_counts
@@ -72,7 +73,7 @@ def _check_readouts(readouts: Any, num_steps: int) -> NDArray[Any] | None:
     """The steps after which readouts are kept; None for all."""
     if isinstance(readouts, str) and readouts in ("all", "last"):
         return {"all": None, "last": np.array([num_steps])}[readouts]
-    steps: list[Any] = list(readouts) if isinstance(readouts, Iterable) and not isinstance(readouts, str) else []
+    steps: list[Any] = list(readouts) if is_iterable(readouts) and not isinstance(readouts, str) else []
     if not steps or not all(is_int(step) and 1 <= step <= num_steps for step in steps) or steps != sorted(set(steps)):
         raise InputError(
             f"readouts: expected 'all', 'last', or ascending steps from 1 to {num_steps}, found {brief(readouts)}"

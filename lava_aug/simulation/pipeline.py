@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, Layer, Network
@@ -24,7 +24,7 @@ from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_
 from lava_aug.kernels.samples import SampleKernel
 
 
-def shared_array(shape: Shape, dtype: type) -> NDArray[Any]:
+def shared_array(shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
     """A zeroed array in anonymous shared memory: children that are forked later write to the same pages.
 
     It has no name in the file system, so nothing is left behind however the program ends.

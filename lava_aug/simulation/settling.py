@@ -152,10 +152,9 @@ class _Settler:
         total = bias * self.num_steps + layer.neuron.initial()[0]
         return torch.tensor(total, dtype=torch.float64, device=self.device)
 
-    @torch.no_grad()
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """The readout for one batch of payloads."""
-        with exact_arithmetic(self.device):
+        with torch.no_grad(), exact_arithmetic(self.device):
             images = torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps
             _, _, readout = last(walk(self.net, images, self._total, self._settled))
             return readout.to(torch.int64).cpu().numpy()

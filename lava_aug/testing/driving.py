@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
-from lava_aug.core.spec import is_int
+from lava_aug.core.spec import is_a, is_int
 from lava_aug.core.texts import brief
 from lava_aug.lava.lava_import import import_lava
 from lava_aug.lava.supervision import check_timeout, supervise
@@ -100,7 +100,7 @@ def run_process(
     processes = [process] if isinstance(process, AbstractProcess) else list(process)
     _check_processes(processes)
     check_timeout(timeout)
-    if inputs is not None and not isinstance(inputs, Mapping):
+    if inputs is not None and not is_a(inputs, Mapping):
         raise InputError(f"run_process: inputs: expected a dictionary of port name to array, found {brief(inputs)}")
     connect(processes)
     given = _inputs(processes, {**(inputs or {}), **ports})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lava_aug.core.errors import BackendError, InputError
+from lava_aug.core.fixed_point import is_mapping
 from lava_aug.lava.lava_import import import_lava
 
 import_lava()
@@ -91,9 +92,7 @@ def configuration(processes: list[Any], tag: str | None, model: Any, run_cfg: An
         made: Any = Loihi2SimCfg(select_tag=FIXED if tag is None and has_fixed and model is None else tag)
     else:
         made = copy.copy(run_cfg)
-    chosen: Mapping[Any, Any] = (
-        model if isinstance(model, Mapping) else {} if model is None else {type(processes[-1]): model}
-    )
+    chosen: Mapping[Any, Any] = model if is_mapping(model) else {} if model is None else {type(processes[-1]): model}
     for process, implementation in chosen.items():
         if not isinstance(implementation, type) or not issubclass(implementation, AbstractProcessModel):
             raise InputError(f"run_process: model of {process.__name__}: expected a class, found {implementation!r}")
@@ -115,7 +114,7 @@ def models_of(process: Any, known: dict[type, list[Any]]) -> list[Any]:
 def model_of(process: Any, config: Any) -> Any:
     """The ProcessModel that will run."""
     exceptions = config.exception_proc_model_map
-    for key in (process, type(process)):
+    for key in (process, process.__class__):
         if key in exceptions:
             return exceptions[key]
     try:

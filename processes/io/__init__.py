@@ -24,7 +24,7 @@ class ImageSourceModel(Model):
         super().__init__(proc_params)
         self.images: NDArray[Any] = proc_params["images"]
         self.num_steps: int = proc_params["num_steps"]
-        self.current = np.zeros(self.images.shape[1:], self.format.payload)
+        self.current: NDArray[Any] = np.zeros(self.images.shape[1:], self.format.payload)
 
     def run_spk(self) -> None:
         """Send the current image; Lava counts time steps from 1."""

@@ -11,6 +11,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.network import INPUT, Layer, Network
+from lava_aug.core.spec import is_a
 from lava_aug.processes.base import Model, Process
 from lava_aug.processes.io import Recorder
 from lava_aug.processes.neurons import Neurons
@@ -153,9 +154,9 @@ class SpikingNetwork(Process):
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
-        if not isinstance(network, Network):
+        if not is_a(network, Network):
             raise SpecError(f"SpikingNetwork: expected a lava_aug.Network, found {network!r}")
-        if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
+        if is_a(num_steps, bool) or not is_a(num_steps, int) or num_steps < 1:
             raise SpecError(f"SpikingNetwork: num_steps must be an integer of at least 1, found {num_steps!r}")
         super().__init__(
             network=network, num_steps=num_steps, recordings=dict(recordings or {}), name=name, log_config=log_config
