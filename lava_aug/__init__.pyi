@@ -33,8 +33,8 @@ from .experiments.diagnosis import diagnose as diagnose
 from .experiments.tuning import Tuned as Tuned
 from .experiments.tuning import tune as tune
 from .formats import read_network as read_network
+from .lava.deploy import FastSimCfg as FastSimCfg
 from .lava.deploy import run as run
-from .lava.run_configs import FastSimCfg as FastSimCfg
 from .lava.supervision import supervise as supervise
 from .loihi2.preflight import Preflight as Preflight
 from .loihi2.preflight import check_loihi2 as check_loihi2

@@ -5,10 +5,9 @@ in the ``__init__.py`` of folders that hold nothing else, and whatever they shar
 """
 
 from lava_aug.processes.io import ImageSource, Probe, Recorder
-from lava_aug.processes.layer_processes import LayerProcesses
 from lava_aug.processes.neurons import Neurons
 from lava_aug.processes.other_neurons import MaxPool, Readout
-from lava_aug.processes.spiking_network import SpikingNetwork
+from lava_aug.processes.spiking_network import LayerProcesses, SpikingNetwork
 from lava_aug.processes.synapses import Synapses
 from lava_aug.processes.threshold_neurons import AugmentedIF, DoubleThresholdIF, IntegrateFire
 

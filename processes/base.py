@@ -22,6 +22,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from lava_aug.core.errors import SpecError
+from lava_aug.core.fixed_point import is_list
 from lava_aug.core.spec import is_int
 
 
@@ -117,7 +118,7 @@ class Process(AbstractProcess):
 
 def checked_shape(process: Process, shape: Any) -> tuple[int, ...]:
     """A shape as Lava takes it; SpecError if it is none."""
-    sizes: tuple[Any, ...] = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    sizes: tuple[Any, ...] = tuple(shape) if is_list(shape) else ()
     if not sizes or not all(is_int(size) and size >= 1 for size in sizes):
         raise SpecError(
             f"{type(process).__name__}.shape: expected a tuple of positive integers, such as (3,), found {shape!r}"

@@ -115,7 +115,7 @@ class ChannelsLast(ExactKernel):
         ]
 
         def convolve(s: NDArray[Any]) -> NDArray[Any]:
-            results = []
+            results: list[NDArray[Any]] = []
             for group, weight in enumerate(weights):
                 part = np.ascontiguousarray(s[..., group * per_group : (group + 1) * per_group], dtype)
                 gather_rows(part, rows, (window[0], window[1]), **self.geometry)
@@ -167,10 +167,10 @@ class FastConv(CachedKernel, AbstractPyConvModel):
 class PyFastConvFixed(FastConv):
     """Integers, wrapped at 24 bits as stock Conv does."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)  # pyright: ignore
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)  # pyright: ignore
-    a_buf: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=24)  # pyright: ignore
-    weight: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=8)  # pyright: ignore
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=24)
+    weight: NDArray[Any] = LavaPyType(np.ndarray, np.int32, precision=8)
 
     def clamp_precision(self, x: Any) -> Any:
         """Wrap at 24 bits: ``(x + 2**23) mod 2**24 - 2**23``."""
@@ -183,10 +183,10 @@ class PyFastConvFixed(FastConv):
 class PyFastConvFloat(FastConv):
     """Floats, in double precision."""
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float, precision=24)  # pyright: ignore
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)  # pyright: ignore
-    a_buf: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
-    weight: NDArray[Any] = LavaPyType(np.ndarray, float)  # pyright: ignore
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float, precision=24)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+    a_buf: NDArray[Any] = LavaPyType(np.ndarray, float)
+    weight: NDArray[Any] = LavaPyType(np.ndarray, float)
 
 
 @implements(proc=Dense, protocol=LoihiProtocol)

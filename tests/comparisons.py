@@ -6,7 +6,7 @@ import numpy as np
 
 from lava_aug.experiments.comparison import Comparison
 from lava_aug.experiments.rows import LayerStatistics, Row
-from lava_aug.simulation.early_exit import Exit
+from lava_aug.simulation.courses import Exit
 
 CASES: dict[str, dict[str, Any]] = {
     "AugMapping 1/8": {"method": "augmapping", "resolution": 0.125},

@@ -19,7 +19,7 @@ NETWORK = """
 import numpy as np, torch
 from lava_aug import check_loihi2, convert, simulate, verify
 from lava_aug.experiments.energy import prices
-from lava_aug.core.matrices import Dense, Negate
+from lava_aug.core.layers import Dense, Negate
 from lava_aug.core.network import Connection, INPUT, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
 
@@ -46,12 +46,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with the layer of the section."""
     folder = copy_project(tmp_path_factory.mktemp("copy"))
     layer, example, _, handler = blocks_of(section_of("Adding a layer"))
-    insert(folder / "lava_aug/core/matrices.py", "@registered(SYNAPSES)\nclass Scale", f"{layer}\n\n\n")
+    insert(folder / "lava_aug/core/layers.py", "@registered(SYNAPSES)\nclass Scale", f"{layer}\n\n\n")
     examples, handlers = folder / "tests/examples.py", folder / "lava_aug/conversion/elementwise.py"
     insert(examples, "    (Dense(weight=weights(5, 7)), (7,)),", f"    {example}\n")
     insert(handlers, "@converts(torch.neg,", f"{handler}\n\n\n", until="\n\n\n")
     for path in (examples, handlers):
-        insert(path, "from lava_aug.", "from lava_aug.core.matrices import Negate\n")
+        insert(path, "from lava_aug.", "from lava_aug.core.layers import Negate\n")
     return folder
 
 

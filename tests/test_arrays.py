@@ -16,8 +16,8 @@ from fuzz import with_other_bytes
 from torch import nn
 
 from lava_aug.commands.inputs import read_images, read_model
-from lava_aug.core.arrays import ANY_SIZE, has_array, read_array
 from lava_aug.core.errors import InputError
+from lava_aug.core.files import ANY_SIZE, has_array, read_array
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 1, 3, 4)
 LABELS = np.array([3, 1])

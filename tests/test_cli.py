@@ -19,7 +19,7 @@ from lava_aug.commands.console import print_table
 from lava_aug.core.tables import Table
 from lava_aug.examples.digits import DigitsNet, load_digits
 from lava_aug.netx.layers import Cuba
-from lava_aug.simulation.early_exit import margins
+from lava_aug.simulation.courses import margins
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lava_aug.core.errors import InputError
 from lava_aug.experiments.comparison import STEPS, Comparison
 from lava_aug.experiments.rows import LayerStatistics, Row
 from lava_aug.plot.drawing import powers_of_two
-from lava_aug.simulation.early_exit import Exit
+from lava_aug.simulation.courses import Exit
 
 
 def row(title: str, accuracy: list[float]) -> Row:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lava_aug.simulation.early_exit import Exit, early_exits, margins, margins_to_try
+from lava_aug.simulation.courses import Exit, early_exits, margins, margins_to_try
 
 
 def test_margins_by_hand() -> None:

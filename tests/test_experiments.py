@@ -25,7 +25,7 @@ from lava_aug.experiments import Comparison, engines, parts
 from lava_aug.experiments import running as experiments
 from lava_aug.experiments.cases import Case, Choice, ablation_cases, cases_named, default_cases
 from lava_aug.experiments.parts import Store, Tally, run_unit, units
-from lava_aug.simulation.early_exit import margins
+from lava_aug.simulation.courses import margins
 
 CASES = [
     Case("rate", 5, {"method": "rate"}),

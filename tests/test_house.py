@@ -43,7 +43,6 @@ NAMES_FROM_LAVA = {"FastSimCfg", "run", "supervise"}
 
 IMPORT_TORCH = {
     "kernels.batches",
-    "kernels.precision",
     "simulation.planning",
     "verification.verifying",
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
@@ -51,7 +50,7 @@ IMPORT_TORCH = {
     "conversion.weighted_operations",
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
-    *(f"simulation.{name}" for name in ("populations", "precision", "settling", "simulator")),
+    *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
     "examples.zoo",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""
@@ -126,7 +125,7 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["core.images"])) == {"core.errors", "core.network", "core.streams", "core.texts"}
+    assert of_ours(imports(MODULES["core.streams"])) == {"core.errors", "core.fixed_point", "core.texts"}
     assert "plot.activity" in of_ours(imports(PACKAGE / "plot" / "__init__.py"))
     assert imports_any(imports(MODULES["core.streams"]), "torch")
     assert not imports_any(imports(MODULES["core.streams"], at_import=True), "torch")
@@ -183,7 +182,7 @@ def test_who_imports_lava_and_torch(name: str) -> None:
 
 NEURON_NAMES = {kind.__name__ for kind in NEURONS.values()}
 NEURON_PARAMETERS = {name for kind in NEURONS.values() for name, _ in kind.declarations()}
-SYNAPSE_MODULES = {"layers", "matrices", "sliding", "sparse", "synapse", "transposed"}
+SYNAPSE_MODULES = {"layers", "sliding", "sparse", "synapse", "transposed"}
 SYNAPSE_CLASSES = {cls.__name__ for cls in SYNAPSES.values()} | {"Sliding", "Weighted"}
 
 
@@ -196,7 +195,7 @@ class Kind(NamedTuple):
     parameters: set[str]
 
 
-ASKING = {"isinstance", "issubclass", "hasattr", "getattr"}
+ASKING = {"isinstance", "is_a", "issubclass", "hasattr", "getattr"}
 NEURON = Kind(r"\bneuron$", "Neuron", NEURON_NAMES, NEURON_PARAMETERS)
 SYNAPSE = Kind(r"synapse|outer|inner|taker", "Synapse", SYNAPSE_CLASSES, set())
 
@@ -230,6 +229,7 @@ def questions(source: str, kind: Kind) -> list[str]:
         ("isinstance(x, Conv)", SYNAPSE, 1),
         ("isinstance(term.synapse, (Relay, int))", SYNAPSE, 1),
         ("isinstance(synapse, Synapse)", SYNAPSE, 0),
+        ("is_a(synapse, Conv)", SYNAPSE, 1),
         ("getattr(c.synapse, 'weight', None) or hasattr(synapse, 'groups')", SYNAPSE, 2),
         ("getattr(synapse, name)", SYNAPSE, 0),
     ],

@@ -9,8 +9,7 @@ from nets import METHODS, SKIPS, images_for, layer, networks, skip_net, small_ne
 from lava_aug.core.layers import Relay
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron
-from lava_aug.simulation.pipeline import DelayLine, Pipeline
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import DelayLine, Pipeline, Recording
 from lava_aug.simulation.simulator import simulate
 
 

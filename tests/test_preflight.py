@@ -18,7 +18,7 @@ from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.layers import Conv, Dense, Relay, Sparse, SumPool
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron, ReadoutNeuron
-from lava_aug.loihi2.limits import LIMITS, NOT_PUBLIC, SOURCES
+from lava_aug.loihi2.needs import LIMITS, NOT_PUBLIC, SOURCES
 from lava_aug.loihi2.preflight import Preflight
 
 PAGE = Path(__file__).parent.parent / "docs" / "loihi2.md"

@@ -23,9 +23,8 @@ from lava_aug.core.network import MAX_STEPS, Connection, Layer, Network
 from lava_aug.core.neurons import ReadoutNeuron
 from lava_aug.core.results import COUNTS
 from lava_aug.examples.digits import load_digits, train
-from lava_aug.kernels.precision import exact_arithmetic
-from lava_aug.simulation.courses import Course
-from lava_aug.simulation.early_exit import margins
+from lava_aug.kernels.batches import exact_arithmetic
+from lava_aug.simulation.courses import Course, margins
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import Simulator, simulate
 from lava_aug.verification.reference import interpret
@@ -128,7 +127,7 @@ def test_precision_per_backend_is_given_back() -> None:
     program = """
 import torch
 from nets import images_for, small_net
-from lava_aug.kernels.precision import exact_arithmetic
+from lava_aug.kernels.batches import exact_arithmetic
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

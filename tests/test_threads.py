@@ -14,9 +14,9 @@ import torch
 from command_line import run_python
 from nets import images_for, skip_net, small_net
 
-from lava_aug.core.shared import Shared
 from lava_aug.examples.digits import load_digits, train
-from lava_aug.kernels.precision import exact_arithmetic
+from lava_aug.kernels.batches import exact_arithmetic
+from lava_aug.kernels.threads import Shared
 from lava_aug.simulation.settling import settle
 from lava_aug.simulation.simulator import simulate
 

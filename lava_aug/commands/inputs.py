@@ -10,8 +10,8 @@ from typing import Annotated, Any, cast
 import typer
 from numpy.typing import NDArray
 
-from lava_aug.core.arrays import has_array, read_array
 from lava_aug.core.errors import ConversionWarning, InputError
+from lava_aug.core.files import has_array, read_array
 from lava_aug.core.texts import brief
 from lava_aug.examples.datasets import HELD_OUT, LOADERS, load_images, split
 

@@ -5,7 +5,8 @@ specification serves the simulator, the Lava ProcessModels and the tests. Intege
 point (torch has no fast integer convolution); the docstrings say why the result is the same.
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,26 @@ def is_array(value: object) -> TypeIs[NDArray[Any]]:
 def is_numpy(value: object) -> TypeIs[NDArray[Any] | np.generic]:
     """Whether a value is a numpy array or one of numpy's numbers."""
     return isinstance(value, (np.ndarray, np.generic))
+
+
+def is_list(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
+    """Whether a value is a list or tuple, of anything."""
+    return isinstance(value, (list, tuple))
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Whether a value is a mapping, of anything."""
+    return isinstance(value, Mapping)
+
+
+def is_iterable(value: object) -> TypeIs[Iterable[Any]]:
+    """Whether a value can be iterated over."""
+    return isinstance(value, Iterable)
+
+
+def einsum(subscripts: str, *operands: NDArray[Any], optimize: bool = False) -> NDArray[Any]:
+    """numpy's, which leaves types open."""
+    return cast(Any, np).einsum(subscripts, *operands, optimize=optimize)
 
 
 BLOCK = 1 << 20

@@ -1,13 +1,15 @@
 """Input images: validation, and conversion to input payloads."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
+from lava_aug.core.fixed_point import is_iterable
 from lava_aug.core.network import INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
+from lava_aug.core.spec import is_int
 from lava_aug.core.streams import Images, Stream, joined_labels
 from lava_aug.core.texts import brief
 
@@ -149,7 +151,7 @@ def check_record(net: Network, record: Any) -> tuple[str, ...]:
     known = [name for name in net.shapes if name != net.readout.name]
     if isinstance(record, (bool, np.bool_)):
         return tuple(known) if record else ()
-    if not isinstance(record, Iterable):
+    if not is_iterable(record):
         raise InputError(f"record: expected True, False, or names of layers, found {record!r}")
     names = (record,) if isinstance(record, str) else tuple(record)
     for name in names:
@@ -187,8 +189,9 @@ def random_images(net: Network, num_images: int = NUM_RANDOM, seed: int = 0) -> 
         If a number is negative or no integer.
     """
     for name, value in (("num_images", num_images), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        if not is_int(value) or value < 0:
             raise InputError(f"{name}: expected an integer of at least 0, found {value!r}")
     shape = net.input_shape
-    drawn = np.random.default_rng(seed).integers(0, INPUT_LEVELS + 1, (num_images, *shape), np.uint8)
+    generator = cast(Any, np.random.default_rng(seed))  # numpy leaves its types open
+    drawn = generator.integers(0, INPUT_LEVELS + 1, (num_images, *shape), np.uint8)
     return np.concatenate([drawn, np.zeros((1, *shape), np.uint8), np.full((1, *shape), INPUT_LEVELS, np.uint8)])

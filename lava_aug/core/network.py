@@ -22,6 +22,7 @@ from lava_aug.core.spec import (
     every,
     frozen,
     integer,
+    is_a,
     is_int,
     number,
     numbers,
@@ -108,9 +109,9 @@ class Layer(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         connections = tuple(Connection(*connection) for connection in self.connections)
-        if not connections or not all(isinstance(c.synapse, Synapse) for c in connections):
+        if not connections or not all(is_a(c.synapse, Synapse) for c in connections):
             raise SpecError(f"layer {self.name!r}: expected one or more (source, synapse) pairs, found {connections!r}")
-        if not isinstance(self.neuron, Neuron):
+        if not is_a(self.neuron, Neuron):
             raise SpecError(f"layer {self.name!r}: expected a Neuron, found {self.neuron!r}")
         if self.name == INPUT:
             raise SpecError(f"a layer cannot be named {INPUT!r}: that is the name of the images")
@@ -270,7 +271,7 @@ class Network(Tabular, Spec):
     def _check_normalize(self) -> None:
         if self.normalize is None:
             return
-        if not isinstance(self.normalize, Normalization):
+        if not is_a(self.normalize, Normalization):
             raise NetworkError(f"normalize: expected a Normalization, found {self.normalize!r}")
         try:
             self.normalize.check_channels(self.input_shape[0])

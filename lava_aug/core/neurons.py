@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core import fixed_point, windows
+from lava_aug.core import fixed_point
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import Array, carried, cast_like, extremes, floor_div, is_array
 from lava_aug.core.neuron import NEURONS, Cost, Doubt, Neuron, Shape, State, Step, Variable, broadcasts, initial_state
+from lava_aug.core.sliding import Window, window_counts, window_maxima
 from lava_aug.core.spec import Numbers, boolean, every, frozen, integer, numbers, offending, pair, registered
-from lava_aug.core.windows import Window
 
 __all__ = [
     "NEURONS",
@@ -435,7 +435,7 @@ class MaxPoolNeuron(Neuron):
         if len(shape) < 2:
             raise SpecError(f"MaxPoolNeuron: expected input current (..., height, width), found shape {shape}")
         try:
-            return (*shape[:-2], *windows.counts(self._windows, shape[-2:], self.ceil_mode))
+            return (*shape[:-2], *window_counts(self._windows, shape[-2:], self.ceil_mode))
         except SpecError as error:
             raise SpecError(f"MaxPoolNeuron: {error}") from None
 
@@ -445,7 +445,7 @@ class MaxPoolNeuron(Neuron):
 
     def maxima(self, v: Array) -> Array:
         """The maximum over each window, ``(..., *shape) -> (..., *output_shape(shape))``."""
-        return windows.maxima(v, self._windows, self.ceil_mode)
+        return window_maxima(v, self._windows, self.ceil_mode)
 
     def fire(self, v: Array, n: Array) -> Array:
         return self.maxima(v) - n

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import InputError, OverflowWarning
-from lava_aug.core.frames import FRAMES
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.streams import as_numpy
-from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.tables import FRAMES, Table, Tabular
 from lava_aug.core.texts import counted
 
 if TYPE_CHECKING:

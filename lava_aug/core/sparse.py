@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from lava_aug.core.connectivity import Connectivity, listed
 from lava_aug.core.errors import SpecError
 from lava_aug.core.spec import array, registered, shape
-from lava_aug.core.synapse import SYNAPSES, Shape, Weighted
+from lava_aug.core.synapse import SYNAPSES, Connectivity, Shape, Weighted, listed
 
 if TYPE_CHECKING:
     pass

@@ -7,14 +7,14 @@ once made, is valid. Files (`lava_aug.netx.networks`) walk the same declarations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self, dataclass_transform
 
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import is_array
+from lava_aug.core.fixed_point import is_array, is_list
 from lava_aug.core.texts import SHOWN, brief
 
 Check = Callable[[Any], Any]
@@ -59,7 +59,12 @@ def is_int(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number of Python or numpy, and not a boolean."""
-    return is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(value)))
+    return is_int(value) or (isinstance(value, (float, np.floating)) and bool(np.isfinite(cast(float, value))))
+
+
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """`isinstance` of what always is one for those who call with a type checker: others call, too."""
+    return isinstance(value, kind)
 
 
 def _bounds(low: float | None, high: float | None) -> str:
@@ -74,7 +79,7 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 def _items(value: Any) -> tuple[Any, ...]:
     """The elements of a tuple, list or array of one axis, a few at most; none of anything else."""
-    listed = isinstance(value, (tuple, list)) or (is_array(value) and value.ndim == 1)
+    listed = is_list(value) or (is_array(value) and value.ndim == 1)
     return tuple(value) if listed and len(value) <= MAX_AXES else ()
 
 
@@ -297,6 +302,8 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
 class Spec:
     """Base of everything that is described by declared parameters. Equal when type and all parameters are equal."""
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # its subclasses are data classes
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
@@ -312,21 +319,18 @@ class Spec:
     @classmethod
     def declarations(cls) -> Iterator[tuple[str, Declaration]]:
         """Name and declaration of every declared parameter, in order."""
-        for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+        for field in dataclasses.fields(cls):
             if "declaration" in field.metadata:
                 yield field.name, field.metadata["declaration"]
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some parameters changed, checked like a new object."""
-        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+        return dataclasses.replace(self, **changes)
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return all(
-            _same(getattr(self, field.name), getattr(other, field.name))
-            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-        )
+        return all(_same(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]  # arrays inside
 
@@ -334,7 +338,7 @@ class Spec:
         """Parameters that are not the default, arrays as type and shape."""
         shown = (
             f"{field.name}={_brief(getattr(self, field.name))}"
-            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+            for field in dataclasses.fields(self)
             if not _same(getattr(self, field.name), field.default)
         )
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -350,7 +354,7 @@ def _same(one: Any, other: Any) -> bool:
 def _brief(value: Any) -> str:
     if is_array(value):
         return f"<{value.dtype} {value.shape}>"
-    return brief(value) if isinstance(value, str) or (isinstance(value, tuple) and len(value) > SHOWN) else repr(value)
+    return brief(value) if isinstance(value, str) or (is_list(value) and len(value) > SHOWN) else repr(value)
 
 
 def entered(table: dict[Key, Value], key: Key) -> Callable[[Value], Value]:

@@ -1,12 +1,13 @@
 """Images in the forms in which they come: arrays, data sets of (image, label), DataLoaders, iterables of batches."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
+from lava_aug.core.fixed_point import is_list
 from lava_aug.core.texts import counted
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ PLAIN = (bool, int, float, complex, str, np.generic)
 
 DEEPEST = 64
 """Most axes of an array in numpy."""
+
+_MA = cast(Any, np.ma)
+"""numpy's module, which leaves types open."""
 
 
 class Batch(NamedTuple):
@@ -159,7 +163,7 @@ def _joined(parts: Sequence[Batch]) -> Batch:
 
 def _is_array(data: Any) -> bool:
     """Whether something is images as a whole, or nothing that could be read piece by piece."""
-    if isinstance(data, (list, tuple)):
+    if is_list(data):
         return not (data and _is_pair(data[0]))
     if hasattr(data, "shape") or hasattr(data, "getbands") or hasattr(data, "__array__"):
         return True
@@ -168,7 +172,7 @@ def _is_array(data: Any) -> bool:
 
 def _is_pair(data: Any) -> bool:
     """Whether something is (image, label), or (images, labels): an array or a picture, and integers."""
-    if not isinstance(data, (list, tuple)) or len(data) != 2:
+    if not is_list(data) or len(data) != 2:
         return False
     if _label_type(data[1]) not in "iu":
         return False
@@ -186,7 +190,7 @@ def _label_type(label: Any) -> str:
 
 def _halves(item: Any) -> tuple[Any, Any]:
     """Image and label of an element of a data set, or images and labels of a batch; others have none."""
-    if not isinstance(item, (list, tuple)) or len(item) == 0:
+    if not is_list(item) or len(item) == 0:
         return item, None
     image, *others = item
     return image, others[0] if others and _label_type(others[0]) in "iu" else None
@@ -252,9 +256,9 @@ def _array(values: Any) -> NDArray[Any]:
         return _of_tensor(values)
     if hasattr(values, "getbands"):
         return _of_picture(values)
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise InputError(f"expected numbers, found {counted(np.ma.count_masked(values), 'masked value')}; fill them")
-    if isinstance(values, (list, tuple)) and not isinstance(_first(values), PLAIN):
+    if isinstance(values, _MA.MaskedArray) and _MA.is_masked(values):
+        raise InputError(f"expected numbers, found {counted(_MA.count_masked(values), 'masked value')}; fill them")
+    if is_list(values) and not isinstance(_first(values), PLAIN):
         return _stacked([_array(value) for value in values])
     return np.asarray(values)
 
@@ -262,7 +266,7 @@ def _array(values: Any) -> NDArray[Any]:
 def _first(values: Any) -> Any:
     """The first element that is no list, or 0."""
     for _ in range(DEEPEST):
-        if not isinstance(values, (list, tuple)):
+        if not is_list(values):
             return values
         values = values[0] if values else 0
     return 0

@@ -2,10 +2,9 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from lava_aug.core.fixed_point import is_array, is_numpy
+from lava_aug.core.fixed_point import is_array, is_list, is_mapping, is_numpy
 
 SHOWN = 16
 """Most elements of a list or array that a message shows."""
@@ -27,7 +26,7 @@ def brief(value: Any) -> str:
     """
     if is_array(value) and (value.size > SHOWN or value.ndim > 2):
         return f"{value.dtype} of shape {value.shape}"
-    if isinstance(value, (list, tuple)) and len(value) > SHOWN:
+    if is_list(value) and len(value) > SHOWN:
         return f"{type(value).__name__} of {len(value):,}"
     if isinstance(value, (str, bytes)):
         value = value[:SHOWN_LETTERS]
@@ -83,9 +82,9 @@ def plain(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
+    if is_list(value):
         return [plain(item) for item in value]
     return value.tolist() if is_numpy(value) else value
 

@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core.connectivity import Block, Connectivity, all_to_all, listed, one_to_one
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import BLOCK
+from lava_aug.core.fixed_point import BLOCK, einsum
 from lava_aug.core.sliding import Sliding, by_group, geometry_text, maps
 from lava_aug.core.spec import array, integer, pair, registered
-from lava_aug.core.synapse import SYNAPSES, Shape, Weighted, absolute_sum
+from lava_aug.core.synapse import (
+    SYNAPSES,
+    Block,
+    Connectivity,
+    Shape,
+    Weighted,
+    absolute_sum,
+    all_to_all,
+    listed,
+    one_to_one,
+)
 
 if TYPE_CHECKING:
     pass
@@ -62,11 +71,9 @@ class ConvTranspose(Sliding, Weighted):
     @property
     def weight_sum(self) -> float:
         """What arrives at one neuron has passed every ``stride``-th element of the window only."""
-        rows, columns = (self.places(axis, 1)[0] % self.stride[axis] for axis in (0, 1))
-        by_phase = [np.equal.outer(phase, np.unique(phase)).astype(np.float64) for phase in (rows, columns)]
-        return max(
-            float(np.einsum("gojk,jy,kx->goyx", absolute_sum(part, 1), *by_phase).max()) for part in self._parts()
-        )
+        phases: list[NDArray[Any]] = [self.places(axis, 1)[0] % self.stride[axis] for axis in (0, 1)]
+        by_phase = [np.equal.outer(phase, np.unique(phase)).astype(np.float64) for phase in phases]
+        return max(float(einsum("gojk,jy,kx->goyx", absolute_sum(part, 1), *by_phase).max()) for part in self._parts())
 
     def _parts(self) -> Iterator[NDArray[Any]]:
         """The weights by group, a block of groups, or of a group's outputs, at a time."""
@@ -106,7 +113,7 @@ class ConvTranspose(Sliding, Weighted):
         a = np.zeros((len(s), *weight.shape[:1], weight.shape[2], height + 2 * top, width + 2 * left), s.dtype)
         for j, k in np.ndindex(self.window):
             targets = (..., rows[:, j, None], columns[None, :, k])
-            a[targets] += np.einsum("bgiyx,gio->bgoyx", grouped, weight[..., j, k])
+            a[targets] += einsum("bgiyx,gio->bgoyx", grouped, weight[..., j, k])
         return a[..., top : top + height, left : left + width].reshape(len(s), *shape)
 
     def connectivity(self, input_shape: Shape) -> Connectivity:

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, check_callable
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT, Network
+from lava_aug.core.spec import is_int
 
 
 class Node(Protocol):
@@ -96,6 +96,6 @@ def images_per_batch(net: Network, batch_size: int | None) -> int:
     """Images computed together: as given, or as many as make `BATCH_ELEMENTS` neurons."""
     if batch_size is None:
         return that_fit(net.shapes.values(), BATCH_ELEMENTS)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+    if not is_int(batch_size) or batch_size < 1:
         raise InputError(f"batch_size: expected an integer of at least 1, found {batch_size!r}")
     return int(batch_size)

@@ -12,11 +12,11 @@ from typing_extensions import Self
 
 from lava_aug.core.errors import FileError, InputError, LavaAugError
 from lava_aug.core.files import check_output, write_text
-from lava_aug.core.frames import data_frame
-from lava_aug.core.tables import Table, Tabular
+from lava_aug.core.fixed_point import is_list
+from lava_aug.core.tables import Table, Tabular, data_frame
 from lava_aug.core.texts import brief, counted, plain
 from lava_aug.experiments import pages
-from lava_aug.experiments.rows import Fields, Row, is_list, pareto_front
+from lava_aug.experiments.rows import Fields, Row, pareto_front
 from lava_aug.plot.drawing import powers_of_two
 
 STEPS = (1, 2, 4, 8, 16, 32)

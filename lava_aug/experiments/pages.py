@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.files import write_figure, write_text
+from lava_aug.core.fixed_point import is_list
 from lava_aug.core.tables import Table
 from lava_aug.core.texts import as_markdown, counted, printable
 from lava_aug.experiments import figures
-from lava_aug.experiments.rows import Row, is_list, is_object
+from lava_aug.experiments.rows import Row, is_object
 from lava_aug.plot.comparisons import accuracy_and_events
 
 if TYPE_CHECKING:

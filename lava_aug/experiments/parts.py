@@ -30,7 +30,7 @@ from lava_aug.core.results import Output
 from lava_aug.core.walks import images_per_batch
 from lava_aug.kernels.counting import FanOut, coefficient_counts, fan_out_of, per_image
 from lava_aug.netx.networks import encoded
-from lava_aug.simulation.early_exit import margins
+from lava_aug.simulation.courses import margins
 from lava_aug.simulation.simulator import simulate
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -63,7 +63,7 @@ Part = dict[str, NDArray[Any]]
 
 predictions : int32 (T, B)
 margins : float32 (T, B)
-    `lava_aug.simulation.early_exit.margins` of the logits.
+    `lava_aug.simulation.courses.margins` of the logits.
 events, spike_sum : int64 (F, T)
     Summed over the images.
 operations : int64 (C, T)

@@ -5,16 +5,17 @@ Whatever a file holds, errors say where and what.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeGuard, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
 from lava_aug.core.errors import InputError
+from lava_aug.core.fixed_point import is_list, is_mapping
 from lava_aug.core.texts import brief, counted
-from lava_aug.simulation.early_exit import Exit
+from lava_aug.simulation.courses import Exit
 
 MOST = 1e30
 """Largest number: sums of such, and what figures make of them, are finite."""
@@ -29,14 +30,9 @@ MAX_DEPTH = 16
 """Of lists and objects in each other."""
 
 
-def is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a list of JSON's."""
-    return isinstance(value, (list, tuple))
-
-
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether it is an object of JSON's, with named members."""
-    return isinstance(value, Mapping) and all(isinstance(name, str) for name in cast(Mapping[Any, Any], value))
+    return is_mapping(value) and all(isinstance(name, str) for name in value)
 
 
 class Fields:

@@ -27,7 +27,7 @@ from lava_aug.experiments.energy import ann_cost, prices
 from lava_aug.experiments.engines import EngineName, spread
 from lava_aug.experiments.parts import VERSION, Part, Store, Unit, run_unit, units
 from lava_aug.experiments.rows import LayerStatistics, Row
-from lava_aug.simulation.early_exit import early_exits, margins_to_try
+from lava_aug.simulation.courses import early_exits, margins_to_try
 from lava_aug.simulation.simulator import simulate
 
 Report = Callable[[str, int, int], None]

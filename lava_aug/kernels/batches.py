@@ -1,12 +1,15 @@
 """A synapse's sum for a batch, in torch: its fast forms, and the choice among those that are exact.
 
 Each form is `Synapse.accumulate` for spikes ``(B, *input_shape)``, registered by the exact class of the synapse, so
-that a subclass with a sum of its own never gets its parent's form.
+that a subclass with a sum of its own never gets its parent's form. `exact_arithmetic` disables what would make torch's
+sums of products inexact, while any thread computes with integers in floats.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from lava_aug.core.sliding import Sliding, like, maps
 from lava_aug.core.spec import entered
 from lava_aug.kernels import eight_bit
 from lava_aug.kernels.samples import ExactKernel
+from lava_aug.kernels.threads import Shared
 
 Device = torch.device | str
 Kernel = Callable[[torch.Tensor], torch.Tensor]
@@ -114,12 +118,13 @@ def _gather(sparse: Sparse, device: Device) -> Kernel:
 def _product(sparse: Sparse, dtype: torch.dtype, device: Device) -> Kernel:
     indices = torch.tensor(np.stack(sparse.indices()), device=device)
     size, needed = math.prod(sparse.shape), int(sparse.columns.max()) + 1
-    matrix = torch.sparse_coo_tensor(
+    open_types = cast(Any, torch)  # of sparse tensors
+    matrix: torch.Tensor = open_types.sparse_coo_tensor(
         indices, _weight(sparse, dtype, device), (size, needed), check_invariants=False, is_coalesced=True
     )
 
     def multiply(s: torch.Tensor) -> torch.Tensor:
-        sums: torch.Tensor = torch.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
+        sums: torch.Tensor = open_types.sparse.mm(matrix, s.reshape(len(s), -1)[:, :needed].T.contiguous())
         return sums.T.contiguous().reshape(len(s), *sparse.shape)
 
     return multiply
@@ -224,3 +229,50 @@ def largest_magnitude(s: torch.Tensor) -> float:
     """``max|s|``."""
     low, high = s.aminmax()
     return max(high.item(), -low.item())
+
+
+Setting = tuple[Callable[[], Any], Callable[[Any], None], Any]
+"""Getter, setter, and the value that is exact."""
+
+
+@contextlib.contextmanager
+def exact_arithmetic(device: torch.device) -> Generator[None, None, None]:
+    """Forbid what makes sums on a device inexact: TF32 and bfloat16, and cuDNN's Winograd and Fourier convolutions.
+
+    These are settings of the process. Threads that compute at the same time share them; the last one gives them back.
+    """
+    with _PRODUCTS, contextlib.nullcontext() if device.type == "cpu" else _CONVOLUTIONS:
+        yield
+
+
+@contextlib.contextmanager
+def _at_exact_values(settings: Callable[[], Iterator[Setting]]) -> Generator[None, None, None]:
+    with contextlib.ExitStack() as stack:
+        for get, put, exact in settings():
+            stack.callback(put, get())
+            put(exact)
+        yield
+
+
+def _products() -> Iterator[Setting]:
+    """How products of float32 are rounded.
+
+    Torch 2.9 has a setting for each backend, and refuses to have them mixed with the older one.
+    """
+    name = "fp32_precision"
+    if not hasattr(torch.backends, name):
+        yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+        return
+    backends: Any = torch.backends
+    for backend in (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv):
+        yield partial(getattr, backend, name), partial(setattr, backend, name), "ieee"
+
+
+def _convolutions() -> Iterator[Setting]:
+    """Whether cuDNN computes them."""
+    cudnn = torch.backends.cudnn
+    yield partial(getattr, cudnn, "enabled"), partial(setattr, cudnn, "enabled"), False
+
+
+_PRODUCTS = Shared(lambda: _at_exact_values(_products))
+_CONVOLUTIONS = Shared(lambda: _at_exact_values(_convolutions))

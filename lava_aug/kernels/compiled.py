@@ -1,7 +1,7 @@
 """A time step of whole populations in one pass over memory: the neurons of `lava_aug.core.neurons`, compiled by numba.
 
 This is a second implementation of the same specification, for speed; the conformance tests check it against the first,
-bit for bit. Max pooling is in `lava_aug.kernels.compiled_pooling`; the three threshold neurons are one function::
+bit for bit. The three threshold neurons are one function::
 
     x    = min(max(v + a + b, low), high)
     up   = clip(floor(x / vth), 0, up_cap)
@@ -37,11 +37,13 @@ from lava_aug.core.neurons import (
     ReadoutNeuron,
 )
 from lava_aug.core.spec import Numbers
-from lava_aug.kernels import compiled_pooling
 from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
 
 NO_LIMIT = float(1 << 30)
 """Stands for infinity: every quantity is below ``2**25``."""
+
+BELOW = np.float32(-(1 << 30))
+"""Less than every potential."""
 
 # Values are finite and zeros have no sign that matters: nothing is rounded differently under these flags.
 _MATH = {"nnan", "ninf", "nsz"}
@@ -112,10 +114,14 @@ def at(values: Any, i: int) -> Any:
 
 
 @overload(at)
-def _at(values, i):  # pyright: ignore  # numba compares the names of the arguments, and annotations count as part of them
-    if isinstance(values, numba.types.Array):
-        return lambda values, i: values[i]  # pyright: ignore
-    return lambda values, i: values  # pyright: ignore
+def _at(values: Any, i: Any) -> Any:
+    def each(values: Any, i: Any) -> Any:
+        return values[i]
+
+    def shared(values: Any, i: Any) -> Any:
+        return values
+
+    return each if isinstance(values, numba.types.Array) else shared
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=_MATH)
@@ -161,6 +167,77 @@ def _fire(
             capped += np.int32(out != wanted)
         counts[b, EVENTS], counts[b, SPIKE_SUM] = events, total
         counts[b, SATURATED], counts[b, CAPPED], counts[b, LARGEST] = saturated, capped, largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _inside(offset: int, stride: int, length: int, count: int) -> tuple[int, int]:
+    """The windows, from and to, of which the element at an offset lies on an axis."""
+    first = 0 if offset >= 0 else -(offset // stride)
+    return first, min(count, (length - 1 - offset) // stride + 1)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_MATH)
+def _fire_pools(
+    v: NDArray[Any],
+    n: NDArray[Any],
+    a: NDArray[Any],
+    s: NDArray[Any],
+    counts: NDArray[Any],
+    size: NDArray[Any],
+    stride: NDArray[Any],
+    padding: NDArray[Any],
+    dilation: NDArray[Any],
+    limit: Any,
+    low: Any,
+    high: Any,
+) -> None:
+    """Integrate ``v (B, maps, H, W)``, send the change of maxima in ``s (B, maps, H_out, W_out)``, and count."""
+    for b in range(v.shape[0]):
+        vb, ab = v[b].reshape(-1), a[b].reshape(-1)
+        events, total, saturated, capped, largest = np.int32(0), np.int64(0), np.int32(0), np.int32(0), np.int32(0)
+        for i in range(vb.shape[0]):
+            raw = np.float32(vb[i] + ab[i])
+            x = min(max(raw, low), high)
+            vb[i] = x
+            saturated += np.int32(raw != x)
+        for c in range(v.shape[1]):
+            _maxima(v[b, c], s[b, c], size, stride, padding, dilation)
+        nb, sb = n[b].reshape(-1), s[b].reshape(-1)
+        for i in range(nb.shape[0]):
+            wanted = sb[i] - nb[i]
+            out = min(max(wanted, -limit), limit)
+            sb[i] = out
+            nb[i] += out
+            events += np.int32(out != 0)
+            change = np.int32(abs(out))
+            total += change
+            largest = max(largest, change)
+            capped += np.int32(out != wanted)
+        counts[b, EVENTS], counts[b, SPIKE_SUM] = events, total
+        counts[b, SATURATED], counts[b, CAPPED], counts[b, LARGEST] = saturated, capped, largest
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_MATH)
+def _maxima(
+    x: NDArray[Any],
+    maxima: NDArray[Any],
+    size: NDArray[Any],
+    stride: NDArray[Any],
+    padding: NDArray[Any],
+    dilation: NDArray[Any],
+) -> None:
+    """The largest element of every window of one map."""
+    maxima[:] = BELOW
+    for i in range(size[0]):
+        top = i * dilation[0] - padding[0]
+        first, last = _inside(top, stride[0], x.shape[0], maxima.shape[0])
+        for j in range(size[1]):
+            left = j * dilation[1] - padding[1]
+            begin, end = _inside(left, stride[1], x.shape[1], maxima.shape[1])
+            for oy in range(first, last):
+                row, target = x[oy * stride[0] + top], maxima[oy]
+                for ox in range(begin, end):
+                    target[ox] = max(target[ox], row[ox * stride[1] + left])
 
 
 class Compiled:
@@ -252,7 +329,7 @@ class CompiledMaxPool(Compiled):
         def maps(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
             return values[rows].reshape(len(values[rows]), *shape)
 
-        compiled_pooling.fire(
+        _fire_pools(
             maps(self.v, currents),
             maps(self.n, spikes),
             maps(a, currents),

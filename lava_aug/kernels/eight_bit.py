@@ -102,14 +102,8 @@ def _convolve(s: "Tensor", zero: int, packed: Any, scales: "Tensor", zeros: "Ten
     """uint8 spikes in, float32 sums out, channels last."""
     import torch
 
-    as_they_are = (
-        1.0,
-        0,
-        torch.float32,
-        "none",
-        [],
-        "",
-    )  # of the result: scale, zero point, format, no function
+    # Of the result: scale, zero point, format, no function.
+    as_they_are: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     onednn: Any = torch.ops.onednn
     return onednn.qconv2d_pointwise(s, 1.0, zero, packed, scales, zeros, None, *geometry, *as_they_are)
 

@@ -14,12 +14,14 @@ threads and survive a fork.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from lava_aug.core.fixed_point import einsum
 
 Pair = tuple[int, int]
 
@@ -73,7 +75,7 @@ def largest_payload(weight: NDArray[Any]) -> int:
     """
     scaled = np.concatenate([DOUBLED * UNITS[:, None], np.eye(3)])  # the last three are added up, for an out
     first = [0, 1, 2, 3, 4]
-    terms = np.abs(np.einsum("ar,ocrs,bs->oabc", scaled, weight.astype(np.float64), scaled, optimize=True)).sum(axis=3)
+    terms = np.abs(einsum("ar,ocrs,bs->oabc", scaled, weight.astype(np.float64), scaled, optimize=True)).sum(axis=3)
     sums = np.add.reduceat(np.add.reduceat(terms, first, axis=1), first, axis=2)
     bound = max(sums[:, :, :4].max(), sums[:, 4, 4].max())
     return (1 << 24) // max(4, math.ceil(bound))
@@ -111,7 +113,7 @@ def tiled_convolution(
     total = whole[_span(axes, (0, 0), sizes)]
     windows, blocks = _tiles(padded, 4, axes), _tiles(whole, 2, axes)
     (spread, left), (products, right) = (_rows(math.prod(counts), size, last) for size in (inputs, outputs))
-    kernel = np.einsum("ar,ocrs,bs->aboc", DOUBLED / 2, weight, DOUBLED / 2, optimize=True).reshape(16, outputs, inputs)
+    kernel = einsum("ar,ocrs,bs->aboc", DOUBLED / 2, weight, DOUBLED / 2, optimize=True).reshape(16, outputs, inputs)
     kernel = np.ascontiguousarray(kernel.transpose(0, 2, 1) if last else kernel, np.float32)
     factors = (left, kernel) if last else (kernel, left)
 
@@ -136,7 +138,8 @@ def _span(axes: Pair, start: Pair, sizes: list[int]) -> tuple[slice, ...]:
 def _tiles(values: NDArray[Any], size: int, axes: Pair) -> NDArray[Any]:
     """Every second window ``size x size`` of a map, a view: the two axes of a window come last."""
     steps = tuple(slice(None, None, 2 if axis in axes else None) for axis in range(3))
-    return sliding_window_view(values, (size, size), axis=axes, writeable=True)[steps]  # pyright: ignore
+    view = cast(Any, sliding_window_view)  # its stub knows one axis
+    return view(values, (size, size), axis=axes, writeable=True)[steps]
 
 
 def _rows(tiles: int, channels: int, last: bool) -> tuple[NDArray[Any], NDArray[Any]]:

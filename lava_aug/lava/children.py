@@ -1,4 +1,7 @@
-"""The operating-system processes of a Lava network, which `supervision` watches: starting, diagnosing, ending them."""
+"""The operating-system processes of a Lava network: checked before they start, then started, diagnosed, ended.
+
+What is checked would otherwise hang, crash, or compute something else. `lava_aug.lava.supervision` watches them.
+"""
 
 # pyright: reportPrivateUsage=false
 # What is private to Lava is what has to be mended.
@@ -6,12 +9,15 @@
 import contextlib
 import ctypes
 import functools
+import math
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,19 +25,21 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lava_aug.core.errors import BackendError
+from lava_aug.core.errors import BackendError, BackendWarning
 from lava_aug.core.fixed_point import is_array
-from lava_aug.core.shared import Shared
+from lava_aug.kernels.threads import Shared
 from lava_aug.lava.lava_import import import_lava
 
 import_lava()
 
 from lava.magma.compiler.channels.pypychannel import CspRecvPort, CspSendPort  # noqa: E402
+from lava.magma.core.process.variable import Var  # noqa: E402
 from lava.magma.runtime import runtime  # noqa: E402
 from lava.magma.runtime.message_infrastructure.multiprocessing import (  # noqa: E402
     MultiProcessing,
     SharedMemoryManager,
 )
+from lava.proc.monitor.process import Monitor  # noqa: E402
 
 STOP_SECONDS = 10.0
 """How long children may take to end in an orderly way before they are killed."""
@@ -58,7 +66,7 @@ class Children(MultiProcessing):
         manager: Any = self._smm._manager
         manager.start(prepare_child, (os.getpid(), _tied_to_parent()))
 
-    def build_actor(self, target: Any, builder: Any, exception_q: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def build_actor(self, target_fn: Any, builder: Any, exception_q: Any = None) -> Any:
         """Start a child."""
         self._labels.append(self._names.get(id(builder), "runtime service"))
         prepared = functools.partial(_prepared_target, os.getpid(), _tied_to_parent())
@@ -182,3 +190,96 @@ def _checked_send(port: Any, data: Any) -> None:
                 f"(element {where} of what was sent); change the port's type or the model"
             )
     _send(port, data)
+
+
+import_lava()
+
+
+def check_not_searched() -> None:
+    """Refuse to start a network from a file that Lava is executing in its search for ProcessModels.
+
+    Lava executes every file in a Process's folder, so a script there that starts a network when it is imported would
+    start it again, which would search again, without end.
+    """
+    frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        if frame.f_code.co_name == "_find_proc_models":
+            text = (
+                "Lava executes every Python file in a Process's folder in search of ProcessModels, and came upon a "
+                "script that starts a network; put what it does under: if __name__ == '__main__':"
+            )
+            warnings.warn(text, BackendWarning, stacklevel=3)  # Lava swallows the exception
+            raise BackendError(text)
+        frame = frame.f_back
+
+
+def check_ports(executable: Any) -> None:
+    """Connected ports must carry the same kind of number; unconnected InPorts get a warning."""
+    connected: set[Any] = set()
+    for builder in executable.channel_builders:
+        source, target = builder.src_port_initializer, builder.dst_port_initializer
+        connected.add((builder.dst_process, target.name))
+        _check_payloads(builder.src_process, builder.dst_process)
+        kinds = {_kind(source.d_type), _kind(target.d_type)}
+        if len(kinds - {None}) > 1 and not {Monitor} & {type(builder.src_process), type(builder.dst_process)}:
+            raise BackendError(
+                f"{builder.src_process.name}.{source.name} sends {_name(source.d_type)}, but "
+                f"{builder.dst_process.name}.{target.name} reads {_name(target.d_type)}; choose ProcessModels of one "
+                "kind (select_tag='fixed_pt' or 'floating_pt')"
+            )
+    for process, builder in executable.proc_builders.items():
+        for name in getattr(builder, "py_ports", {}):
+            port = getattr(process, name, None)
+            unused = port in process.in_ports.members and (process, name) not in connected
+            if unused and not _may_stay_open(process, name, port):
+                warnings.warn(
+                    f"{process.name}.{name} is not connected and will read zeros", BackendWarning, stacklevel=2
+                )
+
+
+def _check_payloads(sender: Any, receiver: Any) -> None:
+    """Lava's own synapses take every spike for 1, unless they are told how wide spikes are."""
+    bits = getattr(receiver, "num_message_bits", None)
+    if getattr(sender, "graded", False) and isinstance(bits, Var) and not np.any(bits.init):
+        warnings.warn(
+            f"{sender.name} sends graded or negative spikes, but {receiver.name} takes each for 1, as its "
+            f"num_message_bits is 0; write {type(receiver).__name__}(..., num_message_bits=16)",
+            BackendWarning,
+            stacklevel=3,
+        )
+
+
+def _may_stay_open(process: Any, name: str, port: Any) -> bool:
+    """A Monitor has a port that it reads only if it monitors one, and no Var."""
+    optional = getattr(process, "optional_ports", ())
+    return getattr(port, "external_pipe_flag", False) or name in optional or isinstance(process, Monitor)
+
+
+def _kind(d_type: Any) -> str | None:
+    try:
+        kind = np.dtype(d_type).kind
+    except TypeError:
+        return None
+    return {"i": "integer", "u": "integer", "f": "float"}.get(kind)  # ports declared bool take anything
+
+
+def _name(d_type: Any) -> str:
+    return np.dtype(d_type).name
+
+
+def check_shared_memory(executable: Any) -> None:
+    """All channels must fit into /dev/shm: where they do not, Lava hangs or its processes die of a bus error."""
+    if not SHARED_MEMORY.is_dir():
+        return
+    needed = sum(_channel_bytes(builder.src_port_initializer) for builder in executable.channel_builders)
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if needed > free:
+        raise BackendError(
+            f"the channels of this network need {needed / 2**20:,.0f} MiB of shared memory, {SHARED_MEMORY} has "
+            f"{free / 2**20:,.0f} MiB free; pass compile_config={{'pypy_channel_size': 2}} to run() (Lava's default is "
+            "64 slots per channel), or enlarge it (docker run --shm-size)"
+        )
+
+
+def _channel_bytes(port: Any) -> int:
+    return math.prod(port.shape) * np.dtype(port.d_type).itemsize * int(port.size)

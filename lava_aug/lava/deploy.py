@@ -1,4 +1,4 @@
-"""Running a network on Lava's CPU backend."""
+"""Running a network on Lava's CPU backend, and `FastSimCfg`, the run configuration for any other network."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ from lava_aug.core.texts import counted
 from lava_aug.kernels.samples import warm_up
 from lava_aug.lava.children import ONE_BLAS_THREAD
 from lava_aug.lava.lava_import import import_lava
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 
 import_lava()
 
@@ -24,9 +24,18 @@ from lava.magma.core.process.process import ProcessServer  # noqa: E402
 from lava.magma.core.process.variable import VarServer  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
+from lava.proc.conv.models import PyConvModelFixed, PyConvModelFloat  # noqa: E402
+from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc, PyDenseModelFloat  # noqa: E402
 
 from lava_aug.lava.supervision import SupervisedRuntime, supervise  # noqa: E402
 from lava_aug.processes import ImageSource, LayerProcesses, Neurons, SpikingNetwork, Synapses  # noqa: E402
+from lava_aug.processes.fast_models import (  # noqa: E402
+    PyFastConvFixed,
+    PyFastConvFloat,
+    PyFastDelayDenseFixed,
+    PyFastDenseFixed,
+    PyFastDenseFloat,
+)
 
 CHANNEL_SIZE = 2
 """Slots of a channel between Lava processes: one to fill while the other is read. Lava's 64 eat /dev/shm."""
@@ -242,3 +251,43 @@ def unregistered() -> Generator[None, None, None]:
             del kept[length:]
         for handler in set(logging.getLogger().handlers) - handlers:
             logging.getLogger().removeHandler(handler)
+
+
+import_lava()
+
+
+FASTER: dict[Any, Any] = {
+    PyConvModelFixed: PyFastConvFixed,
+    PyConvModelFloat: PyFastConvFloat,
+    PyDelayDenseModelBitAcc: PyFastDelayDenseFixed,
+    PyDenseModelBitAcc: PyFastDenseFixed,
+    PyDenseModelFloat: PyFastDenseFloat,
+}
+"""Stock ProcessModels, and those that take their place."""
+
+
+class FastSimCfg(Loihi2SimCfg):
+    """Lava's Loihi2SimCfg with fast models for Lava's own Conv, Dense and DelayDense, for any Lava network.
+
+    It takes the arguments of `lava.magma.core.run_configs.Loihi2SimCfg`, selects models in the same way, and replaces
+    only those listed in `FASTER`. Results are equal bit for bit in fixed point, and up to rounding in floating point.
+
+    Examples
+    --------
+    >>> import lava_aug as la
+    >>> import numpy as np
+    >>> from lava.magma.core.run_conditions import RunSteps
+    >>> from lava.proc.dense.process import Dense
+    >>> dense = Dense(weights=np.array([[2, -4], [6, 8]]))
+    >>> with la.supervise(dense, timeout=60):
+    ...     dense.run(condition=RunSteps(num_steps=10), run_cfg=la.FastSimCfg(select_tag="fixed_pt"))
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        warm_up()  # before Lava forks its processes, each of which would compile for itself
+
+    def select(self, process: Any, proc_models: Any) -> Any:
+        """The ProcessModel for a Process."""
+        chosen = super().select(process, proc_models)
+        return FASTER.get(chosen, chosen)

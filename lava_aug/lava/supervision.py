@@ -24,10 +24,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, InputError
-from lava_aug.core.spec import is_number
-from lava_aug.lava.children import STOP_SECONDS, Children
+from lava_aug.core.spec import is_a, is_number
+from lava_aug.lava.children import STOP_SECONDS, Children, check_not_searched, check_ports, check_shared_memory
 from lava_aug.lava.lava_import import import_lava
-from lava_aug.lava.preconditions import check_not_searched, check_ports, check_shared_memory
 
 import_lava()
 
@@ -82,7 +81,7 @@ def supervise(process: AbstractProcess, *, timeout: float | None = None) -> Gene
     >>> v.tolist()
     [6.0]
     """
-    if not isinstance(process, AbstractProcess):
+    if not is_a(process, AbstractProcess):
         raise BackendError(f"supervise: expected a Lava Process, found {type(process).__name__}")
     check_timeout(timeout)
     if process.runtime is not None:

@@ -1,7 +1,7 @@
 """Does a network fit on Loihi 2? Its layers are compared with the chip's public limits.
 
 The needs of the layers, and the formulas of the estimates, are in `lava_aug.loihi2.needs`, the limits in
-`lava_aug.loihi2.limits`.
+`lava_aug.loihi2.needs`.
 """
 
 import dataclasses
@@ -16,8 +16,7 @@ from lava_aug.core.neurons import Neuron
 from lava_aug.core.spec import is_int
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
-from lava_aug.loihi2.limits import LIMITS, NOT_PUBLIC, SOURCES
-from lava_aug.loihi2.needs import LayerNeeds, needs
+from lava_aug.loihi2.needs import LIMITS, NOT_PUBLIC, SOURCES, LayerNeeds, needs
 from lava_aug.simulation.planning import LayerPlan, plan
 
 Kind = Literal["does not fit", "split", "unclear"]
@@ -36,7 +35,7 @@ class Finding:
     layer : str or None
         The layer; None for the whole network.
     limit : str
-        The name of the limit in `lava_aug.loihi2.limits.LIMITS`; None if the limit is not public.
+        The name of the limit in `lava_aug.loihi2.needs.LIMITS`; None if the limit is not public.
     found : int
         What the network needs, in the limit's unit.
     problem, change : str
@@ -208,7 +207,7 @@ def check_loihi2(
 
     Notes
     -----
-    Limits and their sources: `lava_aug.loihi2.limits.LIMITS`. Nothing was tested on the chip itself.
+    Limits and their sources: `lava_aug.loihi2.needs.LIMITS`. Nothing was tested on the chip itself.
     """
     check_network(net)
     if not is_int(chips) or chips < 1:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import ExportWarning, FileError, InputError, LavaAugError, SpecError
 from lava_aug.core.files import is_file
-from lava_aug.core.fixed_point import is_array
+from lava_aug.core.fixed_point import is_array, is_list
 from lava_aug.core.spec import MAX_TEXT_BYTES, Spec
 from lava_aug.core.texts import brief
 from lava_aug.netx.hdf5_bytes import MAX_BLOCKS, Source
@@ -238,11 +238,6 @@ def opened(path: str | os.PathLike[str]) -> Generator[Reader, None, None]:
         raise FileError(f"{str(target)!r}: damaged, or not an HDF5 file: {error}") from error
 
 
-def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether it is a list, as `Reader.value` gives texts."""
-    return isinstance(value, list)
-
-
 def _alone(value: Any) -> Any:
     """What is alone in a list; anything else as it is."""
     return value[0] if is_list(value) and len(value) == 1 else value
@@ -255,7 +250,7 @@ def _kind(member: Any) -> str:
 def parameters(cls: type[Spec], group: Reader) -> dict[str, Any]:
     """Declared parameters as far as a group has them; those that must be there, and are not, are an error."""
     values: dict[str, Any] = {}
-    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}  # pyright: ignore[reportArgumentType]
+    required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
     for name, declaration in cls.declarations():
         stored_as = declaration.stored_as
         if stored_as is not None and (stored_as in group or name in required):

@@ -25,6 +25,7 @@ import numpy as np
 
 from lava_aug.core.errors import FileError
 from lava_aug.core.files import whole_file
+from lava_aug.core.fixed_point import is_list
 from lava_aug.core.images import check_network
 from lava_aug.core.layers import SYNAPSES, Dense
 from lava_aug.core.network import Connection, Head, Layer, Network
@@ -36,7 +37,6 @@ from lava_aug.netx.hdf5 import (
     array_bytes,
     check_count,
     check_derived,
-    is_list,
     made,
     made_whole,
     opened,

@@ -15,15 +15,18 @@ from lava_aug.lava.lava_import import import_lava, import_netx
 from lava_aug.netx.foreign import NetxNetwork, load
 from lava_aug.netx.requantization import SPIKE_EXP
 from lava_aug.netx.simulation import NetxOutput, check_range, named, rows, takes_values
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 
 import_lava()
 
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 
 from lava_aug.lava.children import ONE_BLAS_THREAD  # noqa: E402
-from lava_aug.lava.deploy import CHANNEL_SIZE, unregistered  # noqa: E402
-from lava_aug.lava.run_configs import FastSimCfg  # noqa: E402
+from lava_aug.lava.deploy import (  # noqa: E402
+    CHANNEL_SIZE,
+    FastSimCfg,
+    unregistered,
+)
 from lava_aug.lava.supervision import supervise  # noqa: E402
 from lava_aug.processes import ImageSource, Recorder  # noqa: E402
 

@@ -236,7 +236,7 @@ def _layer_plan(net: Network, layer: Layer, extents: _Extents | None, current: i
 
 def _problems(net: Network, layer: Layer, made: LayerPlan) -> list[str]:
     """What has reached its limit on the images: where it was clipped, it is at the limit."""
-    problems = []
+    problems: list[str] = []
     if made.v is not None and max(made.v[1], 0 if only_sinks(layer) else -made.v[0]) >= made.state_limit:
         problems.append(
             f"layer {layer.name!r}: v reaches the {fixed_point.STATE_BITS}-bit limit {made.state_limit:,}; use fewer "

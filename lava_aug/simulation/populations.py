@@ -84,7 +84,7 @@ class TorchPopulation:
 
     def keep(self, rows: NDArray[Any]) -> None:
         """Go on with some images only."""
-        chosen = torch.from_numpy(rows).to(self.bias.device)
+        chosen = torch.as_tensor(rows).to(self.bias.device)
         self.state = self.state._replace(v=self.state.v[chosen], n=self.state.n[chosen])
         self.counts = self.counts[rows]
 
@@ -103,7 +103,7 @@ class SharedPopulation:
         self.s = self._spikes()
 
     def _spikes(self) -> torch.Tensor:
-        return torch.from_numpy(self.compiled.s).view(-1, *self.compiled.sent_shape)
+        return torch.as_tensor(self.compiled.s).view(-1, *self.compiled.sent_shape)
 
     def step(self, a: torch.Tensor) -> torch.Tensor:
         """Spikes for input currents."""

@@ -20,8 +20,7 @@ from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import check_labels, check_one_head, split_heads
 from lava_aug.core.texts import brief, counted
 from lava_aug.core.walks import images_per_batch, last, walk
-from lava_aug.kernels.batches import largest_magnitude, torch_kernels
-from lava_aug.kernels.precision import exact_arithmetic
+from lava_aug.kernels.batches import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.simulation.simulator import torch_device
 
 MARGIN = 2
@@ -153,10 +152,9 @@ class _Settler:
         total = bias * self.num_steps + layer.neuron.initial()[0]
         return torch.tensor(total, dtype=torch.float64, device=self.device)
 
-    @torch.no_grad()
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """The readout for one batch of payloads."""
-        with exact_arithmetic(self.device):
+        with torch.no_grad(), exact_arithmetic(self.device):
             images = torch.tensor(x, device=self.device).to(torch.float32) * self.num_steps
             _, _, readout = last(walk(self.net, images, self._total, self._settled))
             return readout.to(torch.int64).cpu().numpy()

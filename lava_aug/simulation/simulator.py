@@ -22,13 +22,12 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images, Payloads, Progress, check_callable
 from lava_aug.core.network import INPUT, Layer, Network
 from lava_aug.core.results import Output, joined, warn_of_overflows
+from lava_aug.core.spec import is_a
 from lava_aug.core.walks import images_per_batch
-from lava_aug.kernels.batches import largest_magnitude, torch_kernels
+from lava_aug.kernels.batches import exact_arithmetic, largest_magnitude, torch_kernels
 from lava_aug.kernels.counting import EVENTS, LARGEST, FanOut, count, fan_out_of
-from lava_aug.kernels.precision import exact_arithmetic
 from lava_aug.kernels.threads import Threads
-from lava_aug.simulation.courses import Counts, Course, Presentation, checked_course
-from lava_aug.simulation.logs import Log
+from lava_aug.simulation.courses import Counts, Course, Log, Presentation, checked_course
 from lava_aug.simulation.populations import population
 
 Look = Callable[[Layer, torch.Tensor, torch.Tensor, NDArray[Any]], None]
@@ -120,7 +119,7 @@ def simulate(
 
 def torch_device(name: str | torch.device) -> torch.device:
     """The torch device of that name; InputError if there is none such here, or it computes nothing."""
-    if not isinstance(name, (str, torch.device)):
+    if not is_a(name, (str, torch.device)):
         raise InputError(f"device: expected the name of a torch device, such as 'cpu' or 'cuda', found {name!r}")
     try:
         device = torch.device(name)
@@ -145,13 +144,12 @@ class Simulator:
             name: out._replace(weights=torch.tensor(out.weights, device=self.device)) for name, out in fan_outs.items()
         }
 
-    @torch.no_grad()
     def run(self, x: NDArray[Any], course: Course, look: Look | None = None) -> Output:
         """One batch of payloads ``(B, *input_shape)``, as `simulate` but unchecked.
 
         ``look``, if given, is called after every step of every layer.
         """
-        with exact_arithmetic(self.device), Threads(torch.get_num_threads()) as threads:
+        with torch.no_grad(), exact_arithmetic(self.device), Threads(torch.get_num_threads()) as threads:
             return _Window(self, x, course, threads, look).run()
 
     def current(self, layer: Layer, spikes: Mapping[str, torch.Tensor], largest: Mapping[str, float]) -> torch.Tensor:
@@ -223,7 +221,7 @@ class _Window:
 
     def _keep(self, rows: NDArray[Any]) -> None:
         """Go on with some of the images only."""
-        chosen = torch.from_numpy(rows).to(self.simulator.device)
+        chosen = torch.as_tensor(rows).to(self.simulator.device)
         self.spikes = {INPUT: self.spikes[INPUT][chosen]}
         self.constant = {name: current[chosen] for name, current in self.constant.items()}
         self.input_counts = self.input_counts[rows]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
-from lava_aug.core.spec import is_int
+from lava_aug.core.spec import is_a, is_int
 from lava_aug.core.texts import brief
 from lava_aug.lava.lava_import import import_lava
 from lava_aug.lava.supervision import check_timeout, supervise
-from lava_aug.simulation.recording import Tape
+from lava_aug.simulation.pipeline import Tape
 from lava_aug.testing.traces import Trace
 
 import_lava()
@@ -26,8 +26,7 @@ from lava.magma.core.process.variable import Var  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 
 from lava_aug.processes import ImageSource, Probe  # noqa: E402
-from lava_aug.testing.models import configuration, number_kind  # noqa: E402
-from lava_aug.testing.wiring import connect, resolve, unconnected  # noqa: E402
+from lava_aug.testing.wiring import configuration, connect, number_kind, resolve, unconnected  # noqa: E402  # noqa: E402
 
 TIMEOUT = 30.0
 """Seconds that a run may take unless told otherwise."""
@@ -101,7 +100,7 @@ def run_process(
     processes = [process] if isinstance(process, AbstractProcess) else list(process)
     _check_processes(processes)
     check_timeout(timeout)
-    if inputs is not None and not isinstance(inputs, Mapping):
+    if inputs is not None and not is_a(inputs, Mapping):
         raise InputError(f"run_process: inputs: expected a dictionary of port name to array, found {brief(inputs)}")
     connect(processes)
     given = _inputs(processes, {**(inputs or {}), **ports})

@@ -36,7 +36,7 @@ def _compared(where: str, one: Any, other: Any) -> Iterator[str]:
     if type(one) is not type(other):
         yield f"{where}: {_brief(one)} and {_brief(other)}"
     elif isinstance(one, Spec):
-        for field in dataclasses.fields(one):  # pyright: ignore[reportArgumentType]
+        for field in dataclasses.fields(one):
             mine, theirs = getattr(one, field.name), getattr(other, field.name)
             yield from _compared(_joined(where, field.name), mine, theirs)
     elif isinstance(one, tuple):

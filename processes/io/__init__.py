@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import PORT_BITS, signed_range
 from lava_aug.processes.base import Model, Process
-from lava_aug.simulation.recording import Recording, Tape
+from lava_aug.simulation.pipeline import Recording, Tape
 
 
 class ImageSourceModel(Model):
@@ -24,7 +24,7 @@ class ImageSourceModel(Model):
         super().__init__(proc_params)
         self.images: NDArray[Any] = proc_params["images"]
         self.num_steps: int = proc_params["num_steps"]
-        self.current = np.zeros(self.images.shape[1:], self.format.payload)
+        self.current: NDArray[Any] = np.zeros(self.images.shape[1:], self.format.payload)
 
     def run_spk(self) -> None:
         """Send the current image; Lava counts time steps from 1."""

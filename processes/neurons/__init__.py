@@ -14,7 +14,7 @@ from typing_extensions import Self
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import STATE_BITS, is_array, signed_range
 from lava_aug.core.neurons import Neuron, Shape, State, Step
-from lava_aug.core.spec import Numbers, is_int
+from lava_aug.core.spec import Numbers, is_a, is_int
 from lava_aug.processes.base import Model, Process, checked_shape
 
 
@@ -176,7 +176,7 @@ class Neurons(Process):
         log_config: LogConfig | None = None,
     ) -> None:
         shape = checked_shape(self, shape)
-        if not isinstance(neuron, Neuron):
+        if not is_a(neuron, Neuron):
             raise SpecError(f"{type(self).__name__}: expected a lava_aug.core.neurons.Neuron, found {neuron!r}")
         sent = neuron.output_shape(shape)
         _check_reset(reset_interval, reset_offset)

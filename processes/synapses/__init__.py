@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import SpecError
 from lava_aug.core.layers import Shape, Synapse
-from lava_aug.core.spec import is_int
+from lava_aug.core.spec import is_a, is_int
 from lava_aug.kernels.samples import SampleKernel
 from lava_aug.processes.base import Model, Process, checked_shape
 from lava_aug.simulation.pipeline import DelayLine
@@ -81,7 +81,7 @@ class Synapses(Process):
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
-        if not isinstance(synapse, Synapse):
+        if not is_a(synapse, Synapse):
             raise SpecError(f"Synapses: expected a lava_aug.core.layers.Synapse, found {synapse!r}")
         if not is_int(delay) or delay < 0:
             raise SpecError(f"Synapses: delay must be an integer of at least 0, found {delay!r}")

@@ -19,7 +19,7 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.network import INPUT
 from lava_aug.examples.digits import Digits, DigitsNet, load_digits, train
 from lava_aug.lava.deploy import Deployment, run
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 from lava_aug.simulation.simulator import simulate
 
 pytestmark = pytest.mark.lava

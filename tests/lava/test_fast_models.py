@@ -20,7 +20,7 @@ from lava.proc.io.source import RingBuffer as Source
 from lava.proc.lif.process import LIF
 
 from lava_aug.kernels.winograd import largest_payload
-from lava_aug.lava.run_configs import FASTER, FastSimCfg
+from lava_aug.lava.deploy import FASTER, FastSimCfg
 from lava_aug.lava.supervision import supervise
 from lava_aug.processes.fast_models import ChannelsLast, PyFastConvFixed
 
@@ -203,7 +203,7 @@ LAVA_DL_TESTS = """
 import importlib.util, sys, unittest
 from pathlib import Path
 import lava.lib.dl.netx as netx
-from lava_aug.lava.run_configs import FASTER, FastSimCfg
+from lava_aug.lava.deploy import FASTER, FastSimCfg
 
 path = Path(netx.__file__).parents[4] / "tests" / "lava" / "lib" / "dl" / "netx" / "test_hdf5.py"
 spec = importlib.util.spec_from_file_location("lava_dl_tests", path)

@@ -9,7 +9,7 @@ from examples import EXAMPLE_SYNAPSES, name_of, weights
 from lava_aug.core.errors import SpecError
 from lava_aug.core.layers import Dense, Relay, Shape, SumPool, Synapse
 from lava_aug.processes import ImageSource, Readout, Recorder, Synapses
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava

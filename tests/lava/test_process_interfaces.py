@@ -36,7 +36,7 @@ from lava_aug.processes import (
     Synapses,
 )
 from lava_aug.processes.base import Process
-from lava_aug.simulation.recording import Recording, Tape
+from lava_aug.simulation.pipeline import Recording, Tape
 from lava_aug.testing import run_process
 
 pytestmark = pytest.mark.lava

@@ -24,7 +24,7 @@ from lava_aug.netx.foreign import NetxNetwork
 from lava_aug.netx.layers import NetxDense, NetxInput, SigmaDelta
 from lava_aug.netx.requantization import is_kept, present, stock_weights
 from lava_aug.processes import ImageSource, Recorder
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of lava-dl, when it is imported
 

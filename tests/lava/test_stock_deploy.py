@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from lava_aug.commands.cli import app
 from lava_aug.core.errors import InputError
-from lava_aug.lava.run_configs import FastSimCfg
+from lava_aug.lava.deploy import FastSimCfg
 from lava_aug.lava.supervision import supervise
 from lava_aug.netx import foreign
 from lava_aug.netx.foreign import NetxNetwork

@@ -26,7 +26,7 @@ from lava.proc.monitor.process import Monitor
 from nets import images_for, small_net
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError, RunInterruptedError
-from lava_aug.lava import deploy, preconditions
+from lava_aug.lava import children, deploy
 from lava_aug.lava.supervision import supervise
 from lava_aug.processes import AugmentedIF, IntegrateFire, Readout
 from lava_aug.simulation.simulator import simulate
@@ -172,8 +172,8 @@ def test_graded_spikes_into_synapses_that_count_them_as_ones_warn(
 
 
 def test_too_little_shared_memory_is_noticed_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = preconditions.shutil.disk_usage("/dev/shm")
-    monkeypatch.setattr(preconditions.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = children.shutil.disk_usage("/dev/shm")
+    monkeypatch.setattr(children.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     middle = chain()
     with pytest.raises(BackendError, match="of shared memory, /dev/shm has 0 MiB free; pass compile_config="):  # noqa: SIM117
         with supervise(middle):

@@ -11,9 +11,9 @@ from lava_aug.core.layers import Conv, Dense, Relay
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, State
 from lava_aug.kernels import compiled
-from lava_aug.processes import layer_processes, neurons
+from lava_aug.processes import neurons, spiking_network
 from lava_aug.simulation import pipeline
-from lava_aug.simulation.recording import Recording
+from lava_aug.simulation.pipeline import Recording
 from lava_aug.verification import reference
 from lava_aug.verification.differences import Mismatch
 from lava_aug.verification.verifying import Verification, verify
@@ -120,11 +120,11 @@ def test_a_window_that_does_not_reset_shows_in_the_second_image(monkeypatch: pyt
 
 def test_a_residual_branch_that_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """One delay of two steps, which is one step in both runs on Lava."""
-    line, synapses = pipeline.DelayLine, layer_processes.Synapses
+    line, synapses = pipeline.DelayLine, spiking_network.Synapses
     short = {0: 0, 2: 1}
     monkeypatch.setattr(pipeline, "DelayLine", lambda shape, delay: line(shape, short[delay]))
     monkeypatch.setattr(
-        layer_processes, "Synapses", lambda *, delay, **options: synapses(delay=short[delay], **options)
+        spiking_network, "Synapses", lambda *, delay, **options: synapses(delay=short[delay], **options)
     )
     net = skip_net(SKIPS["two steps shorter"])
     assert net.delays("d") == (0, 2)

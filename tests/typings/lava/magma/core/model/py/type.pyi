@@ -1,7 +1,10 @@
+from typing import Any
+
 from numpy.typing import DTypeLike
 
 class LavaPyType:
     cls: type
     d_type: DTypeLike
     precision: int | None
-    def __init__(self, cls: type, d_type: DTypeLike, precision: int | None = None) -> None: ...
+    # It stands in the class where an object has what it declares.
+    def __new__(cls, holder: type, /, d_type: DTypeLike, precision: int | None = None) -> Any: ...
