@@ -43,7 +43,7 @@ class Term:
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """What a node of the traced model stands for: ``sum of terms + bias``.
+    """What a tensor of the model stands for: ``sum of terms + bias``.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Signal:
     name : str
         Name that a layer made of it gets.
     node : str
-        Name of the fx node whose output it is.
+        Name of the operation whose output it is.
     """
 
     terms: tuple[Term, ...]
