@@ -401,4 +401,46 @@ BELOW_PYTHON: Table = {
     "uneven maxima": (between(lambda m, y: F.adaptive_max_pool2d(y, (5, 3))), SHAPE),
 }
 
-GROUPS = {"python": PYTHON, "hooks": HOOKS, "modules": MODULES, "below Python": BELOW_PYTHON}
+
+def function(of: Callable[[Any], Any]) -> Callable[[], nn.Module]:
+    """Between two convolutions."""
+    return between(lambda m, y: of(m.it(y)), it=nn.Conv2d(6, 6, 3))
+
+
+class Own(nn.Module):
+    """A gate that nobody else has."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.log_ndtr(x) + x.atan()
+
+
+FUNCTIONS: Table = {
+    name: (function(of), SHAPE)
+    for name, of in {
+        "silu": F.silu,
+        "silu in place": lambda y: F.silu(y, inplace=True),
+        "gelu": F.gelu,
+        "gelu by tanh": lambda y: F.gelu(y, approximate="tanh"),
+        "sigmoid": torch.sigmoid,
+        "sigmoid and relu": lambda y: torch.sigmoid(y).relu(),
+        "tanh": torch.tanh,
+        "hardswish": F.hardswish,
+        "hardsigmoid": F.hardsigmoid,
+        "mish": F.mish,
+        "elu": F.elu,
+        "selu": F.selu,
+        "celu": lambda y: F.celu(y, 0.5),
+        "softplus": F.softplus,
+        "logsigmoid": F.logsigmoid,
+        "exp": torch.exp,
+        "log": lambda y: (y.abs() + 0.5).log(),
+        "sqrt": lambda y: (y.abs() + 0.1).sqrt(),
+        "reciprocal": lambda y: 1 / (y.abs() + 1),
+        "square": lambda y: y**2,
+        "erf": torch.erf,
+        "tanhshrink": F.tanhshrink,
+        "of its own": Own(),
+    }.items()
+}
+
+GROUPS = {"functions": FUNCTIONS, "python": PYTHON, "hooks": HOOKS, "modules": MODULES, "below Python": BELOW_PYTHON}

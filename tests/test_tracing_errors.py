@@ -10,14 +10,13 @@ import torch.nn.functional as F
 from float_graph import Model, images_of
 from torch import nn
 
+from lava_aug.conversion.methods import METHODS
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import ConversionError
 
 SHAPE = (2, 6, 8)
 
 LIST = "docs/conversion.md lists what is"
-USE_RELU = "train the network with ReLU instead"
-NO_SIGMOID = "remove it: the order of the logits is the same, and 1/2 becomes 0"
 INNER_SOFTMAX = (
     "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
 )
@@ -62,10 +61,6 @@ def refusal(model: nn.Module) -> str:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.GELU(), f"module 'it' (GELU) is not supported; {USE_RELU}"),
-        (nn.SiLU(), f"module 'it' (SiLU) is not supported; {USE_RELU}"),
-        (nn.Sigmoid(), f"module 'it' (Sigmoid) is not supported; {NO_SIGMOID}"),
-        (nn.Hardswish(), f"module 'it' (Hardswish) is not supported; {USE_RELU}"),
         (nn.Softmax(1), f"module 'it' (Softmax) is not supported; {NO_SOFTMAX}"),
         (nn.LogSoftmax(1), f"module 'it' (LogSoftmax) is not supported; {NO_SOFTMAX}"),
         (nn.GroupNorm(1, 2), f"module 'it' (GroupNorm) is not supported; {USE_BATCH_NORM}"),
@@ -86,12 +81,7 @@ def test_unsupported_module(module: nn.Module, message: str) -> None:
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        (torch.sigmoid, f"operation sigmoid (node 'sigmoid') is not supported; {NO_SIGMOID}"),
-        (lambda x: x.sigmoid(), f"operation sigmoid (node 'sigmoid') is not supported; {NO_SIGMOID}"),
-        (lambda x: x.sigmoid().relu(), f"operation sigmoid (node 'sigmoid') is not supported; {USE_RELU}"),
         (lambda x: x.softmax(1) + x, f"operation softmax (node 'softmax') is not supported; {INNER_SOFTMAX}"),
-        (F.gelu, f"operation gelu (node 'gelu') is not supported; {USE_RELU}"),
-        (F.silu, f"operation silu (node 'silu') is not supported; {USE_RELU}"),
         (lambda x: F.softmax(x, 1), f"operation softmax (node 'softmax') is not supported; {NO_SOFTMAX}"),
         (
             lambda x: F.layer_norm(x, (8,)),
@@ -103,7 +93,6 @@ def test_unsupported_module(module: nn.Module, message: str) -> None:
             lambda x: x / x.sum(1, keepdim=True),
             "operation div (node 'div'): divides by a value that depends on the image, and spikes only add up",
         ),
-        (lambda x: x**2, f"operation pow (node 'pow') is not supported; {LIST}"),
         (lambda x: x.grad_fn, f"{OUTPUT} nothing"),
         (lambda x: x.max(1).indices + x[:, 0], f"operation add (node 'add'): {NO_PLACES}"),
         (lambda x: F.max_pool2d(x, 2, return_indices=True), f"output: {NO_PLACES}"),
@@ -152,6 +141,17 @@ def test_unsupported_operation(operation: Callable[[Any], Any], message: str) ->
     assert refusal(function(operation)) == message
 
 
+@pytest.mark.parametrize("method", ["termapping", "rate"])
+def test_functions_need_graded_spikes(method: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        trace(function(F.silu), images_of(SHAPE), METHODS[method].needs)
+    assert re.fullmatch(
+        r"operation silu \(node 'silu', test_tracing_errors.py:\d+\): is a function that only graded spikes can carry; "
+        "use method='augmapping'",
+        str(caught.value),
+    )
+
+
 def data_dependent(m: Any, x: Any) -> Any:
     return m.conv(x) if x.sum() > 0 else x
 
@@ -177,15 +177,14 @@ def test_unsupported_model(forward: Callable[[Any, Any], Any], message: str) -> 
 
 def test_all_faults_are_reported_at_once() -> None:
     def forward(m: Any, x: Any) -> Any:
-        y = F.gelu(m.conv(x))
+        y = m.conv(x).std(1, keepdim=True)
         z = m.norm(m.relu(m.conv(x)))  # is fine, and so is the rest
         return m.lstm((y + z * z.sigmoid()).flatten(2))[0] + m.lstm(z.flatten(2))[0]
 
     modules = {"conv": conv(), "relu": nn.ReLU(), "norm": nn.BatchNorm2d(2), "lstm": nn.LSTM(48, 4)}
     assert refusal(Model(forward, **modules)).splitlines() == [
-        "5 operations cannot be converted:",
-        f"- operation gelu (node 'gelu') is not supported; {USE_RELU}",
-        f"- operation sigmoid (node 'sigmoid') is not supported; {USE_RELU}",
+        "4 operations cannot be converted:",
+        f"- operation std (node 'std') is not supported; {LIST}",
         f"- operation mul (node 'mul'): {NO_PRODUCT}",
         f"- module 'lstm' (LSTM) and 1 more like it is not supported; {FEED_FORWARD}",
     ]

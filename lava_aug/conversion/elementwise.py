@@ -9,7 +9,7 @@ import torch
 from lava_aug.conversion.lowering import NEGATIVE
 from lava_aug.conversion.operations import Step, Traced, converts
 from lava_aug.conversion.rearrangement import aligned, constant, expanded
-from lava_aug.conversion.signals import RELU, Activation, Signal
+from lava_aug.conversion.signals import RELU, Activation, Pointwise, Signal
 
 aten: Any = torch.ops.aten
 
@@ -208,3 +208,45 @@ def minimum(step: Step, x: Any, other: Any) -> Traced:
 def _once(step: Step, x: Any) -> Any:
     """What is used twice, as the output of a layer."""
     return dataclasses.replace(x, signal=step.lowering.settled(x.signal)) if isinstance(x, Traced) else x
+
+
+# Any other function of one value
+
+
+def is_pointwise(step: Step) -> bool:
+    """Whether an operation of one tensor is one function of its elements: where these lie does not matter."""
+    value = step.value
+    tensors = [part for part in step.given.values() if isinstance(part, Traced)]
+    if len(tensors) != 1 or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return False
+    (operand,) = step.operation.operands
+    if value.shape != operand.tensor.shape:
+        return False
+    order = torch.randperm(value.numel(), generator=torch.Generator().manual_seed(0))
+    given = operand.tensor.double().reshape(-1)
+    try:
+        straight, mixed = (
+            step.evaluate(lambda _, values=values: values.reshape(value.shape)).reshape(-1)
+            for values in (given, given[order])
+        )
+    except Exception:  # whatever an operation says of float64
+        return False
+    return torch.allclose(straight[order], mixed, rtol=1e-9, atol=0, equal_nan=True)
+
+
+def pointwise(step: Step, *_: Any, **__: Any) -> Traced:
+    """A layer of neurons that compute a function by a table."""
+    (x,) = (part for part in step.given.values() if isinstance(part, Traced))
+    if not step.lowering.needs.graded:
+        raise step.fail("is a function that only graded spikes can carry; use method='augmapping'")
+    name = step.operation.name.rstrip("0123456789").rstrip("_") if step.operation.module is None else None
+    name = name or type(step.operation.module).__name__.lower()
+    function = Pointwise(name, lambda values: step.evaluate(lambda _: values))
+    return _rectified(step, x, Activation(function=function))
+
+
+@converts(aten.log_sigmoid_forward)
+def log_sigmoid(step: Step, x: Traced) -> tuple[Any, ...]:
+    """What torch keeps for the gradient is left out."""
+    function = Pointwise("logsigmoid", torch.nn.functional.logsigmoid)
+    return _rectified(step, x, Activation(function=function)), None

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lava_aug.conversion import elementwise, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.methods import Needs
@@ -188,6 +189,8 @@ class _Builder:
             return OPERATIONS[operation.packet]
         if is_affine(step):
             return lambda step, *_, **__: probed(step)
+        if is_pointwise(step):
+            return pointwise
         last = all(value in self.recording.outputs.values() for value in operation.results)
         raise ConversionError(f"{operation.where} is not supported; {advice(operation.packet, last)}")
 
@@ -235,7 +238,6 @@ def _told_one(value: Any) -> str:
 
 GENERAL_ADVICE = "docs/conversion.md lists what is"
 
-_USE_RELU = "train the network with ReLU instead"
 _NO_SOFTMAX = (
     "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
 )
@@ -244,20 +246,14 @@ _USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
 aten: Any = torch.ops.aten
 
 ADVICE: dict[Any, str] = {
-    **dict.fromkeys((aten.gelu, aten.silu, aten.mish, aten.sigmoid, aten.tanh, aten.elu, aten.softplus), _USE_RELU),
-    **dict.fromkeys((aten.hardswish, aten.hardsigmoid, aten.log_sigmoid_forward, aten.glu), _USE_RELU),
     **dict.fromkeys((aten._softmax, aten._log_softmax), _NO_SOFTMAX),
     **dict.fromkeys((aten.native_layer_norm, aten.native_group_norm), _USE_BATCH_NORM),
     **dict.fromkeys((aten.lstm, aten.gru, aten.mkldnn_rnn_layer), "the network must be feed-forward"),
 }
 
-AT_THE_END: dict[Any, str] = {
-    **dict.fromkeys((aten._softmax, aten._log_softmax), "remove it: the argmax of the logits is the same"),
-    **dict.fromkeys(
-        (aten.sigmoid, aten.log_sigmoid_forward),
-        "remove it: the order of the logits is the same, and 1/2 becomes 0",
-    ),
-}
+AT_THE_END: dict[Any, str] = dict.fromkeys(
+    (aten._softmax, aten._log_softmax), "remove it: the argmax of the logits is the same"
+)
 """For the last operation before an output."""
 
 
