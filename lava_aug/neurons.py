@@ -3,10 +3,19 @@
 from lava_aug.core.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
     RateNeuron,
     ReadoutNeuron,
 )
 
-__all__ = ["AugmentedNeuron", "DoubleThresholdNeuron", "MaxPoolNeuron", "Neuron", "RateNeuron", "ReadoutNeuron"]
+__all__ = [
+    "AugmentedNeuron",
+    "DoubleThresholdNeuron",
+    "FunctionNeuron",
+    "MaxPoolNeuron",
+    "Neuron",
+    "RateNeuron",
+    "ReadoutNeuron",
+]

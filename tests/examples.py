@@ -12,6 +12,7 @@ from lava_aug.core.layers import Conv, ConvTranspose, Dense, Relay, Scale, Shape
 from lava_aug.core.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
     RateNeuron,
@@ -69,6 +70,11 @@ def gather(places: np.ndarray) -> Sparse:
 def padded(shape: Shape) -> np.ndarray:
     """The places of `gather` that put zeros around a map: one row above, two columns to the right."""
     return np.pad(np.arange(np.prod(shape)).reshape(shape), [(0, 0), (1, 0), (0, 2)], constant_values=-1)
+
+
+def table(entries: list[int], vth: Any = 1, **options: Any) -> FunctionNeuron:
+    """A neuron that computes a function by a table, by default of distance 1 from 0."""
+    return FunctionNeuron(vth=vth, table=np.array(entries), **{"low": 0, "step_bits": 0, **options})
 
 
 EXAMPLE_SYNAPSES: list[tuple[Synapse, Shape]] = [
@@ -140,6 +146,10 @@ EXAMPLE_NEURONS: list[Neuron] = [
     AugmentedNeuron(vth=8, vth_lo=-20, message_bits=3, signed=True, n_max=6),
     AugmentedNeuron(vth=2**23 - 1, vth_lo=-(2**23), v0=-(2**23), message_bits=24),
     AugmentedNeuron(vth=0.5, n_max=9),
+    table([8, 0, 8], vth=10, low=-8, step_bits=3),
+    table([-9, -30, 0, 70, 71], vth=7, low=-5, step_bits=2, fraction_bits=3, shift=4, function="bend"),
+    table([0, 2**20], message_bits=4),
+    table([-40, 0, 40, 56], vth=0.5, low=-16, step_bits=4, fraction_bits=2, shift=3),
     ReadoutNeuron(),
     ReadoutNeuron(floating=True),
 ]
@@ -160,6 +170,7 @@ PER_CHANNEL_NEURONS: list[tuple[Neuron, Shape]] = [
     (AugmentedNeuron(vth=np.array([1, 7, 12, 300]), v0=0, vth_lo=np.array([-1, -7, -1, -40]), n_max=9), (2, 4)),
     (AugmentedNeuron(vth=12, v0=np.arange(6).reshape(2, 1, 3), message_bits=3), (2, 2, 3)),
     (AugmentedNeuron(vth=channels(0.5, 4.0), vth_lo=-0.25, n_max=channels(3, 5)), (2, 3, 2)),
+    (table([-9, 0, 70, 99], vth=channels(10, 3, 2**23 - 1), low=-4, step_bits=2, shift=2), (3, 2, 4)),
 ]
 """(neuron, shape of the layer that it fits)."""
 

@@ -116,6 +116,11 @@ def compiled_inside() -> nn.Module:
     return nn.Sequential(torch.compile(model[:3]), model[3:])  # pyright: ignore[reportArgumentType]
 
 
+def scripted_inside() -> nn.Module:
+    model = network()
+    return nn.Sequential(torch.jit.script(model[:3]), model[3:])  # pyright: ignore[reportArgumentType]
+
+
 HELD: dict[str, Callable[[], Any]] = {
     "in training mode": lambda: network().train(),
     "after training": lambda: after_training(network()),
@@ -137,6 +142,9 @@ HELD: dict[str, Callable[[], Any]] = {
     "compile()": compiled_in_place,
     "torch.compile inside": compiled_inside,
     "torch.fx": lambda: fx.symbolic_trace(network()),
+    "scripted": lambda: torch.jit.script(network()),
+    "traced": lambda: torch.jit.trace(network(), IMAGES[:1] / 255),
+    "scripted inside": scripted_inside,
 }
 
 
@@ -154,28 +162,13 @@ class Stubborn(nn.Module):
         raise RuntimeError("always in training")
 
 
-def scripted_inside() -> nn.Module:
-    model = network()
-    return nn.Sequential(torch.jit.script(model[:3]), model[3:])  # pyright: ignore[reportArgumentType]
-
-
 def quantized() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(network(), {nn.Linear})
 
 
-HIDDEN = "is compiled by TorchScript (script or trace), which hides its operations; convert the module that it was made"
 COPIED = "no copy in evaluation mode can be made of it"
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "scripted": (
-        lambda: torch.jit.script(network()),
-        f"the model (RecursiveScriptModule) {HIDDEN} from",
-    ),
-    "scripted inside": (scripted_inside, f"module '0' (RecursiveScriptModule) {HIDDEN} from"),
-    "traced": (
-        lambda: torch.jit.trace(network(), IMAGES[:1] / 255),
-        f"the model (TopLevelTracedModule) {HIDDEN} from",
-    ),
     "on meta": (
         lambda: network().to("meta"),
         "Sequential: '0.weight' is on device 'meta' and has no values; load the trained weights, with "

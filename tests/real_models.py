@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from float_graph import Model, lively
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 Table = dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]]
 
@@ -269,4 +270,177 @@ MODULES: Table = {
     "dilated maxima": (plain(nn.Conv2d(3, 6, 3), nn.MaxPool2d((3, 2), (2, 1), (1, 0), (2, 3)), head()), SHAPE),
 }
 
-GROUPS = {"python": PYTHON, "hooks": HOOKS, "modules": MODULES}
+
+def through_a_view(m: Any, x: Any) -> Any:
+    y = m.stem(x)
+    part = y[:, :2]
+    part += 1
+    return m.head(y)
+
+
+def under_another_name(m: Any, x: Any) -> Any:
+    y = z = m.stem(x)
+    z *= 2
+    return m.head(y) + m.head(z)
+
+
+def forgotten(m: Any, x: Any) -> Any:
+    y = m.conv(x)
+    part = y[:, 1:4, 2:]
+    F.relu(y, inplace=True)
+    y[:, :, ::2].mul_(0.5)
+    return m.head(y) + part.mean()[None, None] * 0 + m.head(torch.cat([part, part], 1)[..., :4])
+
+
+def written(m: Any, x: Any) -> Any:
+    y = m.net(x)
+    y[:, 0] = 0
+    return y
+
+
+def into_a_buffer(m: Any, x: Any) -> Any:
+    y = m.stem(x)
+    wide = torch.zeros(len(x), 6, 20, 18)
+    wide[:, :, 2:-2, 1:-1] = y
+    wide[:, 3].copy_(wide[:, 2].flip(1))
+    return m.head(wide.relu_())
+
+
+def by_channels(m: Any, x: Any) -> Any:
+    y = m.stem(x)
+    return m.head(torch.stack([y[:, i] * (i + 1) for i in range(y.shape[1])], 1))
+
+
+def time_first(m: Any, x: Any) -> Any:
+    tokens = m.stem(x).flatten(2).permute(2, 0, 1)  # (places, images, channels)
+    tokens = F.relu(m.up(tokens)) + tokens.mean(0, keepdim=True) @ m.up.weight.T
+    return m.down(tokens).mean(0)
+
+
+def in_windows(m: Any, x: Any) -> Any:
+    y = m.stem(x).permute(0, 2, 3, 1).roll((1, 2), (1, 2))
+    windows = y.view(-1, 4, 4, 4, 4, 6).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 6)
+    windows = torch.relu(m.up(windows)) + m.places.weight
+    back = m.down(windows).view(-1, 4, 4, 4, 4, 6).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 16, 6)
+    return m.head(back.permute(0, 3, 1, 2))
+
+
+def normalised(m: Any, x: Any) -> Any:
+    n = m.norm
+    return m.head(F.relu(F.batch_norm(m.conv(x), n.running_mean, n.running_var, n.weight, n.bias, False, 0.1, n.eps)))
+
+
+class Scripted(nn.Module):
+    """A part of it is compiled by TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem: Any = torch.jit.trace(conv_norm_relu().eval(), torch.rand(1, *SHAPE))
+        self.head = head()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stem(x))
+
+
+def cosines(n: int) -> torch.Tensor:
+    """A discrete cosine transform."""
+    k = torch.arange(n).double()
+    return torch.cos(torch.pi / n * (k + 0.5) * k[:, None]).float()
+
+
+BELOW_PYTHON: Table = {
+    "in place through a view": (lambda: Model(through_a_view, stem=conv_norm_relu(), head=head()), SHAPE),
+    "in place under another name": (lambda: Model(under_another_name, stem=conv_norm_relu(), head=head()), SHAPE),
+    "writes into its output": (around(written), SHAPE),
+    "writes into a buffer": (lambda: Model(into_a_buffer, stem=conv_norm_relu(), head=head()), SHAPE),
+    "kind of x": (around(lambda m, x: m.net((x - 0.5) / 0.25 if type(x) is torch.Tensor else x)), SHAPE),
+    "isinstance": (around(lambda m, x: m.net(2 * x if isinstance(x, torch.Tensor) else x)), SHAPE),
+    "is_tensor": (around(lambda m, x: m.net(2 * x) if torch.is_tensor(x) else m.net(x)), SHAPE),
+    "a loop over channels": (lambda: Model(by_channels, stem=conv_norm_relu(), head=head()), SHAPE),
+    "places first": (
+        lambda: Model(time_first, stem=conv_norm_relu(), up=nn.Linear(6, 8), down=nn.Linear(8, 3)),
+        SHAPE,
+    ),
+    "windows": (
+        lambda: Model(
+            in_windows,
+            stem=conv_norm_relu(),
+            up=nn.Linear(6, 8),
+            down=nn.Linear(8, 6),
+            head=head(),
+            places=nn.Linear(8, 16),
+        ),
+        SHAPE,
+    ),
+    "F.batch_norm": (
+        lambda: Model(normalised, conv=nn.Conv2d(3, 6, 3), norm=nn.BatchNorm2d(6), head=head()),
+        SHAPE,
+    ),
+    "a part in TorchScript": (Scripted, SHAPE),
+    "checkpointing": (around(lambda m, x: checkpoint(m.net, x, use_reentrant=False)), SHAPE),
+    "einsum": (
+        lambda: Model(
+            lambda m, x: m.head(torch.einsum("bchw,cd,hk->bdkw", m.stem(x), m.one.weight, m.two.weight)),
+            **{"stem": conv_norm_relu(), "head": head(), "one": nn.Linear(6, 6), "two": nn.Linear(4, 16)},
+        ),
+        SHAPE,
+    ),
+    "a matrix from the left": (between(lambda m, y: m.it.weight @ y, it=nn.Linear(16, 5)), SHAPE),
+    "a matrix for each channel": (between(lambda m, y: m.it.weight.view(6, 4, 16) @ y, it=nn.Linear(16, 24)), SHAPE),
+    "cosine transform": (between(lambda m, y: cosines(16) @ y @ cosines(16).T / 16), SHAPE),
+    "bilinear": (between(lambda m, y: F.interpolate(y, (9, 23), mode="bilinear", align_corners=False)), SHAPE),
+    "bicubic": (between(lambda m, y: F.interpolate(y, scale_factor=0.5, mode="bicubic", align_corners=True)), SHAPE),
+    "area": (between(lambda m, y: F.interpolate(y, (5, 7), mode="area")), SHAPE),
+    "antialiased": (between(lambda m, y: F.interpolate(y, (5, 7), mode="bilinear", antialias=True)), SHAPE),
+    "unfold": (between(lambda m, y: F.unfold(y, 3, stride=2).unsqueeze(1).expand(-1, 6, -1, -1)), SHAPE),
+    "rot90": (between(lambda m, y: torch.rot90(y, 1, (2, 3))), SHAPE),
+    "cumsum": (between(lambda m, y: y.cumsum(3) / 16), SHAPE),
+    "a mask": (between(lambda m, y: y.masked_fill(torch.eye(16, dtype=torch.bool), 0.5)), SHAPE),
+    "largest of a group": (between(lambda m, y: y.view(-1, 2, 3, 16, 16).amax(2), 2), SHAPE),
+    "largest and where": (between(lambda m, y: y.max(1, keepdim=True)[0], 1), SHAPE),
+    "uneven maxima": (between(lambda m, y: F.adaptive_max_pool2d(y, (5, 3))), SHAPE),
+}
+
+
+def function(of: Callable[[Any], Any]) -> Callable[[], nn.Module]:
+    """Between two convolutions."""
+    return between(lambda m, y: of(m.it(y)), it=nn.Conv2d(6, 6, 3))
+
+
+class Own(nn.Module):
+    """A gate that nobody else has."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.log_ndtr(x) + x.atan()
+
+
+FUNCTIONS: Table = {
+    name: (function(of), SHAPE)
+    for name, of in {
+        "silu": F.silu,
+        "silu in place": lambda y: F.silu(y, inplace=True),
+        "gelu": F.gelu,
+        "gelu by tanh": lambda y: F.gelu(y, approximate="tanh"),
+        "sigmoid": torch.sigmoid,
+        "sigmoid and relu": lambda y: torch.sigmoid(y).relu(),
+        "tanh": torch.tanh,
+        "hardswish": F.hardswish,
+        "hardsigmoid": F.hardsigmoid,
+        "mish": F.mish,
+        "elu": F.elu,
+        "selu": F.selu,
+        "celu": lambda y: F.celu(y, 0.5),
+        "softplus": F.softplus,
+        "logsigmoid": F.logsigmoid,
+        "exp": torch.exp,
+        "log": lambda y: (y.abs() + 0.5).log(),
+        "sqrt": lambda y: (y.abs() + 0.1).sqrt(),
+        "reciprocal": lambda y: 1 / (y.abs() + 1),
+        "square": lambda y: y**2,
+        "erf": torch.erf,
+        "tanhshrink": F.tanhshrink,
+        "of its own": Own(),
+    }.items()
+}
+
+GROUPS = {"functions": FUNCTIONS, "python": PYTHON, "hooks": HOOKS, "modules": MODULES, "below Python": BELOW_PYTHON}

@@ -49,7 +49,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert(folder / "lava_aug/core/layers.py", "@registered(SYNAPSES)\nclass Scale", f"{layer}\n\n\n")
     examples, handlers = folder / "tests/examples.py", folder / "lava_aug/conversion/elementwise.py"
     insert(examples, "    (Dense(weight=weights(5, 7)), (7,)),", f"    {example}\n")
-    insert(handlers, "@converts(torch.neg,", f"{handler}\n\n\n", until="\n\n\n")
+    insert(handlers, "@converts(aten.neg)", f"{handler}\n\n\n", until="\n\n\n")
     for path in (examples, handlers):
         insert(path, "from lava_aug.", "from lava_aug.core.layers import Negate\n")
     return folder

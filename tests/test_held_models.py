@@ -74,7 +74,7 @@ def test_held_models_are_refused(name: str) -> None:
 
 
 def test_threads_convert_at_once() -> None:
-    """While others run their own models, which torch.fx must not notice."""
+    """While others run their own models, which must not be recorded."""
     serial = [convert(model, IMAGES) for model in (network(), nn.Sequential(network(), nn.ReLU()))]
     models = [network() if index % 2 == 0 else nn.Sequential(network(), nn.ReLU()) for index in range(24)]
     stop, wrong, model = threading.Event(), [], network()
@@ -105,7 +105,7 @@ def test_threads_convert_at_once() -> None:
 def test_a_conversion_that_fails_leaves_no_lock_and_no_patch_behind() -> None:
     called = nn.Module.__call__
     for _ in range(2):
-        with pytest.raises(ConversionError, match="asks for its value"):
+        with pytest.raises(ConversionError, match="asks for a value"):
             convert(Model(lambda m, x: m.net(x) if x.sum() > 0 else x, net=network()), IMAGES)
     assert nn.Module.__call__ is called
     assert convert(network(), IMAGES) == convert(network(), IMAGES)

@@ -147,7 +147,7 @@ def test_n_stays_within_its_bounds(vth: int, vth_lo: int, n_max: int | None, inp
 @given(st.data())
 def test_the_ledger_of_v_balances(neuron: Neuron, data: st.DataObject) -> None:
     """``v0 + sum of inputs == v + n * vth`` whatever was sent, if nothing leaks; ``n`` is the sum of it."""
-    vth = getattr(neuron, "vth", 0)
+    vth = neuron.threshold or 0
     unit = 1 / 16 if neuron.is_float else 1  # dyadic, so that floating point is exact too
     inputs = data.draw(st.lists(st.integers(-400, 400), min_size=1, max_size=10))
     state, total, sent = initial_state(neuron, (1,)), neuron.initial()[0], 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
@@ -13,8 +14,11 @@ from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.quantize import MAX_SCALE
 from lava_aug.conversion.rounding import Room, Rounding
-from lava_aug.conversion.signals import FloatLayer, Term
+from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
+from lava_aug.core.errors import ConversionError, SpecError
+from lava_aug.core.function_tables import function_table
+from lava_aug.core.functions import FunctionNeuron
 from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
 from lava_aug.core.neurons import MaxPoolNeuron, ReadoutNeuron
@@ -31,6 +35,9 @@ the bits, has some to spare for what spikes round."""
 RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
 lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
+
+BEYOND = 0.25
+"""How much more than the inputs' range on calibration images the table of a function covers on either side."""
 
 NOTE_LETTERS = 900
 """Longest list of names in a note: files hold texts of 4,096 bytes, and letters have up to four."""
@@ -71,6 +78,8 @@ class Builder:
         """A layer that is not the last one."""
         if layer.activation.max_pool is not None:
             made = self._max_pool(layer)
+        elif layer.activation.function is not None:
+            made = self._function(layer, layer.activation.function)
         else:
             made = self._relay(layer) or self._spiking(layer)
         self.quanta[layer.name] = made.quantum
@@ -178,6 +187,44 @@ class Builder:
             note=_note(layer),
         )
 
+    def _function(self, layer: FloatLayer, function: Pointwise) -> Layer:
+        """Neurons with a table, whose unit of input is to their largest input as the quantum to the largest output."""
+        measured, resolution = self.ranges[layer.name], self.options.resolution_of(layer.name)
+        low, high = float(measured.lows.min()), float(measured.highs.max())
+        unit = resolution * max(high, -low, 1e-30)
+        terms = [self.rounding.in_units(layer, term, 1 / unit) for term in layer.terms]
+        bias = None if layer.bias is None else layer.bias / unit
+        scale = self.rounding.scale(layer, terms, bias, self._room(layer, unit))
+        connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        quantum = resolution * float(self._threshold(layer).max())
+        return Layer(
+            name=layer.name,
+            connections=connections,
+            neuron=self._table(function, scale, unit, quantum, (low, high)),
+            quantum=quantum,
+            bias=bias,
+            note=_note(layer),
+        )
+
+    def _table(
+        self, function: Pointwise, vth: Any, unit: float, quantum: float, inputs: tuple[float, float]
+    ) -> FunctionNeuron:
+        """For the inputs of calibration images, and a part of their range more where the function is defined there."""
+        low, high = inputs
+        more = BEYOND * max(high - low, unit)
+        options: dict[str, Any] = {"quantum_in": unit, "quantum_out": quantum, "name": function.name}
+        options["message_bits"] = self.options.message_bits
+
+        def values(x: NDArray[Any]) -> NDArray[Any]:
+            return function.apply(torch.as_tensor(x)).numpy()
+
+        for bounds in ((low - more, high + more), (low, high + more), (low - more, high), (low, max(high, low + unit))):
+            try:
+                return function_table(values, vth, low=bounds[0], high=bounds[1], **options).neuron
+            except SpecError as error:
+                failed = error
+        raise ConversionError(f"{function.name}: {failed}")
+
     def _room(self, layer: FloatLayer, theta: Factors) -> Room:
         """The largest thresholds: 1 / resolution of them have room in one step, and what piles up has.
 
@@ -200,6 +247,8 @@ class Builder:
         sent, and so does what a ceiling keeps back.
         """
         measured, steps, ceiling = self.ranges[layer.name], self.options.num_steps, layer.activation.ceiling
+        if layer.activation.function is not None:  # whose neurons keep all of their input
+            return np.maximum(steps * np.maximum(-measured.lows, measured.highs), 1e-30)
         down = -measured.lows * (steps if layer.activation.relu else 1)
         up = measured.highs if ceiling is None else ceiling + steps * np.maximum(0, measured.highs - ceiling)
         return np.maximum(np.maximum(down, up), 1e-30)

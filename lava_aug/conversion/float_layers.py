@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lava_aug.conversion.models import outputs
-from lava_aug.conversion.operations import first_line, place_of_error
 from lava_aug.conversion.signals import FloatLayer
+from lava_aug.conversion.user_code import first_line, place_of_error
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Shape
 from lava_aug.core.walks import last, walk

@@ -236,7 +236,9 @@ class Lowering:
 
     def _sends_nonnegative(self, source: str) -> bool:
         layer = self.layers.get(source)
-        return layer is None or layer.activation.relu or self._never_negative(layer.terms, layer.bias)
+        if layer is None or layer.activation.relu:
+            return True
+        return layer.activation.function is None and self._never_negative(layer.terms, layer.bias)
 
     def is_light(self, signal: Signal) -> bool:
         """Whether using it several times costs next to nothing."""

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
-import torch.fx
 from torch import nn
 from torch.nn.utils import parametrize
 
-from lava_aug.conversion.operations import first_line, is_sequence, named_modules
+from lava_aug.conversion.user_code import first_line, is_sequence
 from lava_aug.core.errors import ConversionError
 
 TIED = ("_modules", "_parameters", "_buffers")
@@ -29,7 +28,7 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
     Raises
     ------
     ConversionError
-        If it has no weights yet, is compiled by TorchScript, or can't be copied.
+        If it has no weights yet, or can't be copied.
     """
     model = _unwrapped(model)
     _check(model)
@@ -43,7 +42,10 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
             f"{type(model).__name__}: no copy in evaluation mode can be made of it "
             f"({type(error).__name__}: {first_line(error)}); convert a model that copy.deepcopy takes"
         ) from error
-    return copied.requires_grad_(False)
+    for parameter in copied.parameters():
+        if parameter.is_leaf:
+            parameter.requires_grad_(False)
+    return copied
 
 
 def second_copy(model: nn.Module) -> nn.Module:
@@ -52,12 +54,6 @@ def second_copy(model: nn.Module) -> nn.Module:
 
 
 def _check(model: nn.Module) -> None:
-    for name, module in named_modules(model):
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ConversionError(
-                f"{_called(name, module)} is compiled by TorchScript (script or trace), which hides its operations; "
-                "convert the module that it was made from"
-            )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if torch.nn.parameter.is_lazy(tensor):  # pyright: ignore[reportUnknownMemberType]: torch's
             raise ConversionError(
@@ -70,13 +66,14 @@ def _check(model: nn.Module) -> None:
             )
 
 
-def _called(name: str, module: nn.Module) -> str:
-    return f"module {name!r} ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
+def _python_modules(model: nn.Module) -> list[nn.Module]:
+    """Modules but those that TorchScript has compiled, which hold their parts elsewhere."""
+    return [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
 
 
 def _tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Parameters, buffers, and tensors that are plain attributes, as hooks of weight normalisation leave them."""
-    for module in model.modules():
+    for module in _python_modules(model):
         known = vars(module)
         members = (*known["_parameters"].values(), *known["_buffers"].values(), *known.values())
         yield from (value for value in members if isinstance(value, torch.Tensor))
@@ -99,7 +96,7 @@ def _copied(model: nn.Module, made: Mapping[int, Any]) -> nn.Module:
 
 
 def _attributes(model: nn.Module) -> Iterator[Any]:
-    for module in model.modules():
+    for module in _python_modules(model):
         yield from (value for name, value in vars(module).items() if name not in TIED)
 
 
@@ -113,7 +110,7 @@ def _can_be_copied(value: Any, made: Mapping[int, Any]) -> bool:
 
 def _unwrap_inside(model: nn.Module) -> None:
     """Take off what changes how a module is computed, but not what."""
-    for module in list(model.modules()):
+    for module in _python_modules(model):
         vars(module)["_compiled_call_impl"] = None  # of module.compile()
         for name, child in list(vars(module)["_modules"].items()):
             setattr(module, name, _unwrapped(child))
@@ -123,7 +120,7 @@ def _unwrap_inside(model: nn.Module) -> None:
 
 def _compute_weights(model: nn.Module) -> None:
     """Parametrised weights as plain ones. What torch has for that changes the class, which is the original's, too."""
-    for module in list(model.modules()):
+    for module in _python_modules(model):
         if parametrize.is_parametrized(module):
             names: Any = module.parametrizations
             weights = {name: nn.Parameter(_plain(getattr(module, name)), requires_grad=False) for name in names}
@@ -162,8 +159,6 @@ def outputs(returned: Any, name: str = "") -> dict[str, Any]:
 
 
 def _parts(returned: Any) -> Mapping[Any, Any] | None:
-    if isinstance(returned, torch.fx.Proxy):  # which has a value: it stands for a tensor, or several
-        return None if isinstance(returned.value, torch.Tensor) else dict(enumerate(returned))  # pyright: ignore
     if isinstance(returned, Mapping):
         return cast("Mapping[Any, Any]", returned)
     if hasattr(returned, "_asdict"):

@@ -1,36 +1,210 @@
-"""Operations that move, drop and repeat elements, or have no effect."""
+"""Operations that move, drop and repeat elements, or have no effect; and in which order the elements of a tensor lie.
+
+As long as every element of a signal is there once, it does not matter where: `Traced.places` says it, and nothing
+happens. So images need not be the first axis, or one of their own.
+"""
 
 import dataclasses
+import functools
 import itertools
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 
-from lava_aug.conversion.operations import Step, converts, converts_modules, is_sequence
+from lava_aug.conversion.operations import Step, Traced, converts
+from lava_aug.conversion.recording import overwritten
 from lava_aug.conversion.signals import Signal
-from lava_aug.core.layers import Scale, Sparse
+from lava_aug.conversion.user_code import is_sequence
+from lava_aug.core.layers import Scale, Shape, Sparse
+
+aten: Any = torch.ops.aten
+
+MIXES = "mixes images"
+
+
+# In which order elements lie
+
+
+@functools.lru_cache(maxsize=128)
+def plain_places(shape: tuple[int, ...]) -> torch.Tensor:
+    """Those of a tensor in which the images lead, and elements lie as in its signal."""
+    return torch.arange(math.prod(shape)).reshape(shape)
+
+
+def plain(signal: Signal, batch: int, view: Shape | None = None) -> Traced:
+    """A signal, seen as a tensor of images."""
+    signal = signal if view is None else dataclasses.replace(signal, view=view)
+    return Traced(signal, plain_places((batch, *signal.view)))
+
+
+def is_plain(x: Traced) -> bool:
+    """Whether the first axis is that of images, and elements lie as in the signal."""
+    shape = tuple(x.places.shape)
+    return len(shape) > 0 and shape[1:] == x.signal.view and torch.equal(x.places, plain_places(shape))
+
+
+def leading(step: Step, x: Traced) -> Signal:
+    """The signal in the order of a tensor whose first axis is that of images."""
+    shape = tuple(x.places.shape)
+    if not shape or shape[0] != step.batch:
+        raise step.fail(f"{MIXES}: shape {shape} for a batch of {step.batch}; keep the first axis")
+    if torch.equal(x.places, plain_places(shape)):
+        return dataclasses.replace(x.signal, view=shape[1:])
+    return dataclasses.replace(_in_order(step, x).signal, view=shape[1:])
+
+
+def _in_order(step: Step, x: Traced) -> Traced:
+    """The elements in C order of the tensor."""
+    images, locals_ = x.places.div(x.size, rounding_mode="floor"), x.places % x.size
+    return _picked(step, [x], images, locals_ + 1, torch.zeros_like(locals_, dtype=torch.float64), step.name)
+
+
+def ordered(step: Step, x: Traced) -> Traced:
+    """The same tensor, whose elements lie in C order within each image, wherever the axis of images is."""
+    positions = x.positions
+    return x if (np.diff(positions) > 0).all() else _in_order(step, x)
+
+
+def moved(step: Step, x: Traced, move: Callable[[torch.Tensor], torch.Tensor], name: str) -> Traced:
+    """A tensor whose elements are moved, dropped or repeated by a function."""
+    numbers = x.places.double() + x.places.div(x.size, rounding_mode="floor") + 1
+    return gathered(step, [x], move(numbers), move(torch.zeros_like(numbers)), name)
+
+
+def gathered(step: Step, tensors: list[Traced], numbered: torch.Tensor, filled: torch.Tensor, name: str) -> Traced:
+    """The tensor whose elements come from the given places.
+
+    ``numbered`` counts from 1 through the first image of all tensors, leaves a number out, and goes on with the next
+    image; ``filled`` is what constants are.
+    """
+    total = sum(x.size for x in tensors) + 1
+    if not numbered.numel():
+        raise step.fail("gives nothing that depends on the image")
+    numbers = numbered.double() - filled.double()
+    if (numbers % 1 != 0).any():
+        raise step.fail("mixes elements; only moving, dropping and repeating them is supported")
+    numbers = numbers.long()
+    images, locals_ = numbers.div(total, rounding_mode="floor"), numbers % total
+    if len(tensors) == 1 and numbers.numel() == tensors[0].places.numel():
+        places = images * tensors[0].size + locals_ - 1
+        if bool(locals_.all()) and torch.equal(places.reshape(-1).sort()[0], plain_places((places.numel(),))):
+            return Traced(tensors[0].signal, places)
+    return _picked(step, tensors, images, locals_, filled.double(), name)
+
+
+def _picked(
+    step: Step, tensors: list[Traced], images: torch.Tensor, locals_: torch.Tensor, filled: torch.Tensor, name: str
+) -> Traced:
+    """A signal of its own, of elements that are given by image and number; 0 for constants."""
+    axis = _axis_of_images(step, images, locals_ != 0)
+    places, constants = (_apart(values, axis, step.batch) for values in (locals_, filled))
+    if not ((places == places[:1]).all() and (constants == constants[:1]).all()):
+        raise step.fail(f"does something else with every image of a batch of {step.batch}; keep the first axis")
+    signal = _signal_of(step, tensors, places[0].numpy(), constants[0].numpy(), name)
+    return Traced(signal, plain_places(tuple(places.shape)).movedim(0, axis).reshape(images.shape))
+
+
+def _axis_of_images(step: Step, images: torch.Tensor, known: torch.Tensor) -> int:
+    for axis, size in enumerate(images.shape):
+        if size % step.batch == 0 and size:
+            expected = torch.arange(size).div(size // step.batch, rounding_mode="floor")
+            column = expected.reshape(-1, *[1] * (images.ndim - axis - 1))
+            if bool((images == column)[known].all()):
+                return axis
+    raise step.fail(f"{MIXES}: shape {tuple(images.shape)} for a batch of {step.batch}; keep the first axis")
+
+
+def _apart(values: torch.Tensor, axis: int, batch: int) -> torch.Tensor:
+    """Images as a first axis of their own."""
+    if values.shape[axis] == batch:
+        return values.movedim(axis, 0)
+    shape = tuple(values.shape)
+    return values.reshape(*shape[:axis], batch, shape[axis] // batch, *shape[axis + 1 :]).movedim(axis, 0)
+
+
+def _signal_of(step: Step, tensors: list[Traced], places: NDArray[Any], constants: NDArray[Any], name: str) -> Signal:
+    view: Shape = places.shape
+    flat, parts, start = places.reshape(-1), list[Signal](), 1
+    for x in tensors:
+        stop = start + x.size
+        if np.array_equal(flat, np.arange(start, stop)):
+            return dataclasses.replace(x.signal, view=view)  # nothing moves
+        rows = np.flatnonzero((flat >= start) & (flat < stop))
+        if len(rows):
+            columns = flat[rows].astype(np.int64) - start
+            synapse = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=view or (1,))
+            made = step.lowering.linear(x.signal, synapse, name, step.node)
+            parts.append(dataclasses.replace(made, view=view))
+        start = stop
+    signal = parts[0] if len(parts) == 1 else step.lowering.added(parts, name, step.node)
+    return step.lowering.shifted(signal, constants, signal.name, step.node) if constants.any() else signal
+
+
+# Several tensors, and constants
+
+
+def constant(step: Step, value: Any, x: Traced) -> Any:
+    """A number, or a constant as an array for the elements of a signal; it must be the same for all images."""
+    if not isinstance(value, torch.Tensor) or value.numel() == 1:
+        return float(value)
+    full = value.detach().double().expand(x.places.shape).numpy().reshape(-1)
+    order = np.argsort(x.places.numpy().reshape(-1), kind="stable").reshape(-1, x.size)
+    values = full[order]
+    if (values != values[:1]).any():
+        raise step.fail(f"a constant of shape {tuple(value.shape)} differs between images")
+    return values[0].reshape(x.signal.view)
+
+
+def expanded(step: Step, x: Traced, shape: tuple[int, ...]) -> Traced:
+    """A tensor repeated along axes, as PyTorch broadcasts it."""
+    if tuple(x.places.shape) == shape:
+        return x
+    return moved(step, x, lambda values: values.expand(shape), f"{step.name}.expand")
+
+
+def aligned(step: Step, tensors: list[Traced]) -> tuple[list[Signal], torch.Tensor]:
+    """Signals of the same elements in the same order, and where these lie in the broadcast tensor."""
+    shape = np.broadcast_shapes(*(tuple(x.places.shape) for x in tensors))
+    first = next((x for x in tensors if tuple(x.places.shape) == shape), None)
+    base = expanded(step, tensors[0], shape) if first is None else first
+    return [base.signal if x is first else _like(step, x, base, shape) for x in tensors], base.places
+
+
+def _like(step: Step, x: Traced, base: Traced, shape: tuple[int, ...]) -> Signal:
+    """The elements of a tensor in the order of another."""
+    wide = x.places.expand(shape)
+    if torch.equal(wide, base.places):
+        return dataclasses.replace(x.signal, view=base.signal.view)
+    order = np.argsort(base.places.numpy().reshape(-1), kind="stable").reshape(-1, base.size)
+    columns = wide.numpy().reshape(-1)[order] - np.arange(len(order))[:, None] * x.size
+    if (columns != columns[:1]).any() or columns.min() < 0 or columns.max() >= x.size:
+        raise step.fail(f"{MIXES}: shape {shape} for a batch of {step.batch}; keep the first axis")
+    rows, target = np.arange(base.size), base.signal.view or (1,)
+    synapse = Sparse(weight=np.ones(base.size, np.int8), rows=rows, columns=columns[0], shape=target)
+    made = step.lowering.linear(x.signal, synapse, f"{step.name}.expand", step.node)
+    return dataclasses.replace(made, view=base.signal.view)
+
+
+# Operations
 
 
 @converts(
-    *(nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle),
-    *(nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d),
-    *(nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d),
-    *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten),
-    *(torch.permute, torch.transpose, torch.swapaxes, torch.movedim, torch.flip, torch.roll),
-    *(torch.stack, torch.chunk, torch.split, torch.unbind, torch.narrow, torch.select),
-    *(torch.index_select, torch.repeat_interleave, torch.tile, torch.broadcast_to),
-    *(F.pad, F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle),
-    *("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "view_as"),
-    *("permute", "transpose", "swapaxes", "movedim", "flip", "roll", "t"),
-    *("chunk", "split", "unbind", "narrow", "select", "index_select"),
-    *("expand", "repeat", "repeat_interleave", "tile"),
+    *(aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze, aten.unsqueeze, aten.flatten),
+    *(aten.permute, aten.transpose, aten.t, aten.numpy_T, aten.flip, aten.roll, aten.rot90, aten.movedim),
+    *(aten.select, aten.slice, aten.narrow, aten.unbind, aten.split, aten.split_with_sizes, aten.chunk),
+    *(aten.index, aten.index_select, aten.gather, aten.take_along_dim, aten.diagonal, aten.unfold, aten.im2col),
+    *(aten.expand, aten.repeat, aten.repeat_interleave, aten.stack, aten.tril, aten.triu),
+    *(aten.constant_pad_nd, aten.reflection_pad1d, aten.reflection_pad2d, aten.reflection_pad3d),
+    *(aten.replication_pad1d, aten.replication_pad2d, aten.replication_pad3d),
+    *(aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle, aten.native_channel_shuffle),
+    *(aten.upsample_nearest1d, aten.upsample_nearest2d, aten._upsample_nearest_exact1d),
+    *(aten._upsample_nearest_exact2d, aten.upsample_nearest3d),
+    *(aten.copy, aten.fill, aten.zero, aten.slice_scatter, aten.select_scatter, aten.index_put, aten.index_copy),
+    *(aten.masked_fill, aten.where, overwritten),
 )
 def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     """Any operation that moves, drops or repeats elements of each image, or puts constants between them.
@@ -38,139 +212,43 @@ def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     It is run on numbers that say where each element comes from, so that every spelling of it is right, and on zeros,
     which leave the constants.
     """
-    signals = [operand for operand in step.arguments.values() if isinstance(operand, Signal)]
-    numbers = dict(zip(map(id, signals), _places(signals, step.batch), strict=True))
-    numbered = step.evaluate(lambda signal: numbers[id(signal)])
-    filled = step.evaluate(lambda signal: torch.zeros_like(numbers[id(signal)]))
+    tensors = list(dict.fromkeys(x for x in step.given.values() if isinstance(x, Traced)))
+    if not tensors:
+        return step.value
+    starts = np.cumsum([1, *(x.size for x in tensors)])
+    numbers = {
+        id(x): (x.places % x.size + int(start) + x.places.div(x.size, rounding_mode="floor") * int(starts[-1])).double()
+        for x, start in zip(tensors, starts, strict=False)
+    }
+    numbered = step.evaluate(lambda x: numbers[id(x)])
+    filled = step.evaluate(lambda x: torch.zeros_like(numbers[id(x)]))
     if is_sequence(numbered):
         pairs = enumerate(zip(numbered, filled, strict=True))
-        return tuple(_gathered(step, signals, *pair, f"{step.name}.{index}") for index, pair in pairs)
-    return _gathered(step, signals, numbered, filled, step.name)
+        return tuple(gathered(step, tensors, *pair, f"{step.name}.{index}") for index, pair in pairs)
+    if numbered.numel() and not numbered.any():
+        return step.value  # all of it has been replaced by constants
+    return gathered(step, tensors, numbered, filled, step.name)
 
 
-def rearranged(step: Step, signal: Signal, move: Callable[[torch.Tensor], torch.Tensor], name: str) -> Signal:
-    """A signal whose elements are moved by a function of a batch."""
-    (places,) = _places([signal], step.batch)
-    return _gathered(step, [signal], move(places), move(torch.zeros_like(places)), name)
-
-
-def _starts(signals: list[Signal]) -> list[int]:
-    """Number of the first element of each signal, from 1; the last one is the first that there is not."""
-    return np.cumsum([1, *(math.prod(signal.view) for signal in signals)]).tolist()
-
-
-def _places(signals: list[Signal], batch: int) -> list[torch.Tensor]:
-    """Numbers for the elements of all signals; those of the next image go on where those of one end."""
-    starts = _starts(signals)
-    return [
-        torch.stack(
-            [torch.arange(start, stop, dtype=torch.float64) + image * starts[-1] for image in range(batch)]
-        ).reshape(batch, *signal.view)
-        for signal, start, stop in zip(signals, starts, starts[1:], strict=False)
-    ]
-
-
-def _gathered(step: Step, signals: list[Signal], numbered: torch.Tensor, filled: torch.Tensor, name: str) -> Signal:
-    """The signal whose elements come from the given places, and constants elsewhere."""
-    places, constants = _of_one_image(step, numbered.double(), filled.double(), _starts(signals)[-1])
-    view = places.shape
-    parts: list[Signal] = []
-    for signal, start, stop in zip(signals, _starts(signals), _starts(signals)[1:], strict=False):
-        if np.array_equal(places.reshape(-1), np.arange(start, stop)):
-            return dataclasses.replace(signal, view=view)  # nothing moves
-        rows = np.flatnonzero((places.reshape(-1) >= start) & (places.reshape(-1) < stop))
-        if len(rows):
-            columns = places.reshape(-1)[rows].astype(np.int64) - start
-            synapse = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=view or (1,))
-            moved = step.lowering.linear(signal, synapse, name, step.node.name)
-            parts.append(dataclasses.replace(moved, view=view))
-    if not parts:
-        raise step.fail("gives nothing that depends on the image")
-    signal = parts[0] if len(parts) == 1 else step.lowering.added(parts, name, step.node.name)
-    return step.lowering.shifted(signal, constants, signal.name, step.node.name) if constants.any() else signal
-
-
-def _of_one_image(
-    step: Step, numbered: torch.Tensor, filled: torch.Tensor, count: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Places, 0 where there is none, and constants, for one image; an error if they are not the same for all."""
-    if numbered.ndim >= 1 and numbered.shape[0] == step.batch:
-        images = torch.arange(step.batch).reshape(-1, *[1] * (numbered.ndim - 1))
-        places = numbered - filled
-        places = torch.where(places == 0, places, places - images * count)
-        if (places % 1 != 0).any():
-            raise step.fail("mixes elements; only moving, dropping and repeating them is supported")
-        if (places == places[:1]).all() and (filled == filled[:1]).all():
-            return np.asarray(places[0]), np.asarray(filled[0])
-    raise step.fail(f"mixes images: shape {tuple(numbered.shape)} for a batch of {step.batch}; keep the first axis")
-
-
-@converts(torch.cat, torch.concat, torch.concatenate)
-def concatenate(step: Step, tensors: Any = None, dim: int = 0, **options: Any) -> Signal:
+@converts(aten.cat)
+def concatenate(step: Step, tensors: Any, dim: int = 0) -> Any:
     """Channels one after the other: no synapse is needed where the next operation has weights."""
-    dim = options.get("axis", dim)
-    signals = list(options.get("tensors", tensors))
-    plain = all(isinstance(x, Signal) and x.view == x.shape for x in signals)
-    if not plain or dim not in (1, -len(signals[0].view)):
+    plains = [x for x in tensors if isinstance(x, Traced) and is_plain(x) and x.signal.view == x.signal.shape]
+    if len(plains) < len(tensors) or dim not in (1, -len(plains[0].signal.view)):
         return rearrange(step)
+    signals = [x.signal for x in plains]
     *starts, channels = itertools.accumulate((x.shape[0] for x in signals), initial=0)
     scales = [
         Scale(weight=np.ones(x.shape[0]), offset=start, channels=channels)
         for x, start in zip(signals, starts, strict=True)
     ]
-    return step.lowering.added([*map(step.linear, signals, scales)], step.name, step.node.name)
+    parts = [*map(step.linear, signals, scales)]
+    return plain(step.lowering.added(parts, step.name, step.node), step.batch)
 
 
-@converts(F.interpolate)  # pyright: ignore[reportUnknownMemberType]: torch's
-@converts_modules(nn.Upsample, nn.UpsamplingNearest2d, takes=("mode",))
-def interpolate(
-    step: Step, x: Signal, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
-) -> Signal:
-    """Nearest neighbours only."""
-    del size, scale_factor
-    if mode not in ("nearest", "nearest-exact"):
-        raise step.fail(f"mode={mode!r} is not supported; use mode='nearest'")
-    return rearrange(step, x)
-
-
-@converts(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity)
-@converts("contiguous", "clone", "detach", "cpu", "cuda")
-def identity(step: Step, *arguments: Any, **__: Any) -> Signal:
-    """Nothing happens at inference."""
-    del step
-    return next(a for a in arguments if isinstance(a, Signal))
-
-
-@converts("float", "double", "half", "bfloat16", "to", "type", "type_as")
-def cast(step: Step, x: Signal, *_: Any, **__: Any) -> Signal:
+@converts(aten.clone, aten.detach, aten.alias, aten.lift_fresh, aten.contiguous, aten._to_copy, aten.to, aten.dropout)
+def identity(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
     """Nothing happens, as long as numbers stay floating point."""
     if not step.value.is_floating_point():
         raise step.fail(f"makes {step.value.dtype} of it, and spikes add up to any number; use floating point")
     return x
-
-
-@converts(F.dropout, F.dropout1d, F.dropout2d)
-def dropout(step: Step, x: Signal, p: float = 0.5, training: bool = True, *_: Any, **__: Any) -> Signal:
-    """Nothing happens at inference, if the function is told when that is."""
-    if training and p:
-        raise step.fail("drops at random in evaluation too; pass training=self.training, or use nn.Dropout")
-    return x
-
-
-@converts(operator.getitem)
-def item(step: Step, x: Any, index: Any) -> Any:
-    """One of several results, or a part of a tensor."""
-    return x[index] if is_sequence(x) else rearrange(step)
-
-
-PARTS = ("values", "indices")
-
-
-@converts(getattr)
-def attribute(step: Step, x: Any, name: str) -> Any:
-    """``x.T`` and its like; ``x.data``; the parts of what max() gives."""
-    if is_sequence(x) and name in PARTS:
-        return x[PARTS.index(name)]
-    if name not in ("data", "T", "mT"):
-        raise step.fail(f"asks for .{name}, which is not supported")
-    return rearrange(step)

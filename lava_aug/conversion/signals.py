@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lava_aug.core.layers import Shape, Synapse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
 
@@ -43,7 +45,7 @@ class Term:
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """What a node of the traced model stands for: ``sum of terms + bias``.
+    """What a tensor of the model stands for: ``sum of terms + bias``.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ class Signal:
     name : str
         Name that a layer made of it gets.
     node : str
-        Name of the fx node whose output it is.
+        Name of the operation whose output it is.
     """
 
     terms: tuple[Term, ...]
@@ -77,8 +79,24 @@ class Signal:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pointwise:
+    """A function of one value.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    apply : callable
+        From tensors to tensors of the same shape.
+    """
+
+    name: str
+    apply: "Callable[[torch.Tensor], torch.Tensor]"
+
+
+@dataclasses.dataclass(frozen=True)
 class Activation:
-    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, nothing, or pooling by maximum.
+    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, a function, nothing, or pooling by maximum.
 
     Attributes
     ----------
@@ -88,11 +106,14 @@ class Activation:
         Upper limit (ReLU6).
     max_pool : dict or None
         Parameters of the pooling, as `lava_aug.core.neurons.MaxPoolNeuron` takes them.
+    function : Pointwise or None
+        Any other function.
     """
 
     relu: bool = False
     ceiling: float | None = None
     max_pool: dict[str, Any] | None = None
+    function: Pointwise | None = None
 
 
 SIGNED = Activation()
@@ -136,6 +157,8 @@ class FloatLayer:
 
     def activate(self, x: "torch.Tensor") -> "torch.Tensor":
         """What the layer gives for ``x = sum of terms + bias``, ``(B, *current_shape)``."""
+        if self.activation.function is not None:
+            return self.activation.function.apply(x)
         x = x.clamp(min=0) if self.activation.relu else x
         x = x if self.activation.ceiling is None else x.clamp(max=self.activation.ceiling)
         options = self.activation.max_pool

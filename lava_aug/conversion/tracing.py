@@ -4,32 +4,26 @@ The model itself is never touched: copies in evaluation mode are run. Everything
 once, and the recorded operations are checked against the model.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.fx
-import torch.nn.functional as F
 from torch import nn
 
 from lava_aug.conversion import elementwise, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.methods import Needs
 from lava_aug.conversion.models import difference, evaluation_copy, second_copy
-from lava_aug.conversion.noting import Notes
-from lava_aug.conversion.operations import (
-    OPERATIONS,
-    Step,
-    arguments,
-    class_name,
-    first_line,
-    is_sequence,
-    mapped,
-    where,
-)
+from lava_aug.conversion.operations import OPERATIONS, Refused, Step, Traced
+from lava_aug.conversion.rearrangement import MIXES, leading, plain
+from lava_aug.conversion.recording import Operation, Recording, Value
 from lava_aug.conversion.signals import FloatLayer, Signal
+from lava_aug.conversion.user_code import class_name, first_line, is_sequence, mapped
+from lava_aug.conversion.weighted_operations import is_affine, probed
 from lava_aug.core.errors import ConversionError, SpecError
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT
@@ -70,21 +64,21 @@ def trace(
     module = evaluation_copy(model)
     graph = FloatGraph(tuple(example.shape[1:]), [], second_copy(module), normalize)
     wanted = graph.answers(example)
-    notes = Notes(second_copy(module), example if normalize is None else normalize(example))
+    recording = Recording(second_copy(module), example if normalize is None else normalize(example))
     lowering = Lowering(graph.input_shape, needs or Needs())
-    layers, heads = _Builder(notes, lowering, normalize).build()
-    _check_noted(notes, wanted)
-    return FloatGraph(graph.input_shape, layers, graph.module, normalize, heads, (example, noted_outputs(notes)))
+    layers, heads = _Builder(recording, lowering, normalize).build()
+    _check_recorded(recording, wanted)
+    return FloatGraph(graph.input_shape, layers, graph.module, normalize, heads, (example, recorded_outputs(recording)))
 
 
-def noted_outputs(notes: Notes) -> dict[str, Any]:
-    """The outputs for the example, as the noted operations gave them."""
-    return {name: notes.values.get(node, node) for name, node in notes.outputs.items()}
+def recorded_outputs(recording: Recording) -> dict[str, Any]:
+    """The outputs for the example, as the recorded operations gave them."""
+    return {name: value.tensor if isinstance(value, Value) else value for name, value in recording.outputs.items()}
 
 
-def _check_noted(notes: Notes, wanted: dict[str, Any]) -> None:
-    """Whether the model does, when it is asked as users ask it, what was noted."""
-    noted = noted_outputs(notes)
+def _check_recorded(recording: Recording, wanted: dict[str, Any]) -> None:
+    """Whether the model does, when it is asked as users ask it, what was recorded."""
+    noted = recorded_outputs(recording)
     if list(wanted) != list(noted):
         raise ConversionError(f"{UNLIKE}: outputs {list(wanted)} instead of {list(noted)}; {REASONS}")
     tensors = {name: value for name, value in wanted.items() if isinstance(value, torch.Tensor)}
@@ -95,32 +89,26 @@ def _check_noted(notes: Notes, wanted: dict[str, Any]) -> None:
 
 UNLIKE = "forward() behaves differently on the images than when its operations were recorded"
 REASONS = (
-    "likely reasons are code that checks the type of its input (type(x), isinstance, torch.is_tensor), random "
-    "numbers, and modules or hooks that change from call to call; write it without"
+    "likely reasons are modules or hooks that change from call to call, and code that does something else for other "
+    "images or another number of them; write it without"
 )
-
-
-class _Failed:
-    """Stands for what an operation that cannot be converted would have given."""
 
 
 class _Builder:
     """Walks the operations once and makes the layers."""
 
-    def __init__(self, notes: Notes, lowering: Lowering, normalize: Normalization | None) -> None:
-        self.notes, self.lowering, self.normalize = notes, lowering, normalize
-        self.values, self.batch = notes.values, len(notes.example)
-        self.needed = set(notes.nodes)
-        self.signals: dict[str, Any] = {}
+    def __init__(self, recording: Recording, lowering: Lowering, normalize: Normalization | None) -> None:
+        self.recording, self.lowering, self.normalize = recording, lowering, normalize
+        self.batch = len(recording.images.tensor)
+        self.given: dict[Value, Any] = {}
+        self.guessed: set[Value] = set()
         self.refusals = Refusals()
 
     def build(self) -> tuple[list[FloatLayer], tuple[tuple[str, Shape], ...]]:
         """The layers, and names and shapes of the outputs, if there are several."""
-        for node in self.notes.nodes:
-            if node.op == "placeholder":
-                self.signals[node.name] = self._images(node.name)
-            else:
-                self._enter(node)
+        self.given[self.recording.images] = plain(self._images("x"), self.batch)
+        for operation in self.recording.operations:
+            self._enter(operation)
         if self.refusals.found:
             raise ConversionError(str(self.refusals))
         try:
@@ -139,65 +127,82 @@ class _Builder:
         scaled = self.lowering.scaled(signal, factors.reshape(column), "normalize", node)
         return self.lowering.shifted(scaled, offset.reshape(column), "normalize", node)
 
-    def _enter(self, node: torch.fx.Node) -> None:
-        """The signal of one operation; after a refusal something of its shape, so that all are found."""
-        known = not any(isinstance(self.signals[a.name], _Failed) for a in node.all_input_nodes)
+    def _enter(self, operation: Operation) -> None:
+        """What an operation gives; after a refusal something of its shape, so that all are found."""
         try:
-            self._handler(node, where(node))
-            signal: Any = self._signal(node) if known else _Failed()
-            shared = isinstance(signal, Signal) and self._num_users(node) > 1 and not self.lowering.is_light(signal)
-            self.signals[node.name] = self.lowering.settled(signal) if shared else signal
+            made = self._made(operation)
+            several = is_sequence(operation.result)
+            pairs = zip(operation.result if several else (operation.result,), made if several else (made,), strict=True)
+            pairs = [(value, part) for value, part in pairs if isinstance(value, Value)]
         except ConversionError as error:
-            self.refusals.add(node, str(error))
-            self.signals[node.name] = self._instead(self.values[node], node.name)
+            guessed = self.guessed.intersection(operation.operands)
+            if not (guessed and MIXES in str(error)):  # in which order elements lie behind a refusal is a guess
+                self.refusals.add(operation, str(error))
+            self.guessed.update(operation.results)
+            pairs = [(value, self._instead(value, operation.name)) for value in operation.results]
+        if self.guessed.intersection(operation.operands):
+            self.guessed.update(operation.results)
+        for value, part in pairs:
+            self.given[value] = self._settled(part) if value.users > 1 and isinstance(part, Traced) else part
 
-    def _instead(self, value: Any, node: str) -> Any:
-        if is_sequence(value):
-            return tuple(self._instead(part, node) for part in value)
-        known = isinstance(value, torch.Tensor) and value.is_floating_point() and value.shape[:1] == (self.batch,)
-        return self.lowering.unknown(tuple(value.shape[1:]), node) if known else _Failed()
+    def _settled(self, traced: Traced) -> Traced:
+        if self.lowering.is_light(traced.signal):
+            return traced
+        return dataclasses.replace(traced, signal=self.lowering.settled(traced.signal))
 
-    def _num_users(self, node: torch.fx.Node) -> int:
-        return sum(user.op == "output" or user in self.needed for user in node.users)
+    def _instead(self, value: Value, node: str) -> Any:
+        tensor = value.tensor
+        if not tensor.is_floating_point() or not tensor.numel() or len(tensor) % self.batch:
+            return Refused()
+        view = tuple(tensor.reshape(self.batch, -1, *tensor.shape[1:]).shape[1:])
+        view = view[1:] if len(tensor) == self.batch else view
+        made = plain(self.lowering.unknown(view, node), self.batch)
+        return dataclasses.replace(made, places=made.places.reshape(tensor.shape))
 
-    def _signal(self, node: torch.fx.Node) -> Any:
-        place = where(node)
-        handler, module = self._handler(node, place)
-        given, options = (mapped(part, self._standing_for) for part in arguments(node))
-        options = dict(options)
-        given = (options.pop("input"), *given) if "input" in options else given
-        taken = {a.name: self.signals[a.name] for a in node.all_input_nodes}
-        step = Step(self.lowering, node, place, self._name(node), self.values[node], self.batch, taken)
+    def _made(self, operation: Operation) -> Any:
+        given = {value: self.given[value] for value in operation.operands}
+        refused = [part for part in given.values() if isinstance(part, Refused)]
+        if refused:
+            message = next((part.message for part in refused if part.message), "")
+            if message:
+                raise ConversionError(f"{operation.where}: {message}")
+            return tuple(Refused() for _ in operation.result) if is_sequence(operation.result) else Refused()
+        values = mapped(operation.result, lambda part: part.tensor if isinstance(part, Value) else part)
+        step = Step(self.lowering, operation, values, self.batch, given)
+        args, kwargs = mapped((operation.args, operation.kwargs), self._standing_for)
         try:
-            return handler(step, *module, *given, **options)
+            return self._handler(step)(step, *args, **kwargs)
         except ConversionError as error:
+            place = operation.where
             raise ConversionError(str(error) if str(error).startswith(place) else f"{place}: {error}") from None
         except Exception as error:  # of arguments that the handler does not know
-            raise ConversionError(f"{place}: {first_line(error)}") from error
+            raise ConversionError(f"{operation.where}: {first_line(error)}") from error
 
     def _standing_for(self, argument: Any) -> Any:
-        return self.signals[argument.name] if isinstance(argument, torch.fx.Node) else argument
+        return self.given[argument] if isinstance(argument, Value) else argument
 
-    def _handler(self, node: torch.fx.Node, place: str) -> tuple[Callable[..., Any], list[Any]]:
-        module: list[Any] = [node.meta["module"]] if node.op == "call_module" else []
-        key = module[0].__class__ if module else node.target
-        if key not in OPERATIONS:
-            raise ConversionError(f"{place} is not supported; {advice(node, key)}")
-        return OPERATIONS[key], module
-
-    def _name(self, node: torch.fx.Node) -> str:
-        if node.op == "call_module":
-            return str(node.target)
-        inside = node.meta["inside"]
-        return f"{inside}.{node.name}" if inside else node.name
+    def _handler(self, step: Step) -> Callable[..., Any]:
+        operation = step.operation
+        if not any(isinstance(part, Traced) for part in step.given.values()):
+            return _constant  # all that was of the images has been overwritten
+        if operation.packet in OPERATIONS:
+            return OPERATIONS[operation.packet]
+        if is_affine(step):
+            return probed
+        if is_pointwise(step):
+            return pointwise
+        last = all(value in self.recording.outputs.values() for value in operation.results)
+        raise ConversionError(f"{operation.where} is not supported; {advice(operation.packet, last)}")
 
     def _finish(self) -> tuple[tuple[str, Shape], ...]:
         """The readout: of one tensor, or with all elements of several."""
-        given = self.notes.outputs
-        signals = {name: self.signals.get(getattr(node, "name", "")) for name, node in given.items()}
-        heads = {name: signal for name, signal in signals.items() if isinstance(signal, Signal)}
+        given = self.recording.outputs
+        parts = {name: self.given.get(value) for name, value in given.items() if isinstance(value, Value)}
+        heads = {name: self._head(name, part) for name, part in parts.items() if isinstance(part, Traced)}
+        for message in (part.message for part in parts.values() if isinstance(part, Refused)):
+            raise ConversionError(f"output: {message}")
         if len(heads) < len(given) or not heads:
-            raise ConversionError(f"output: expected tensors that depend on the images, found {_told(given)}")
+            raise ConversionError(f"output: expected tensors that depend on the images, found {_told(self.recording)}")
         first = heads.get("")
         if first is None:
             self.lowering.heads(list(heads.values()), READOUT)
@@ -207,63 +212,58 @@ class _Builder:
         self.lowering.readout(first, READOUT)
         return ()
 
+    def _head(self, name: str, part: Traced) -> Signal:
+        value = self.recording.outputs[name]
+        operation = next((o for o in self.recording.operations if value in o.results), None)
+        if operation is None:
+            return part.signal
+        step = Step(self.lowering, operation, value.tensor, self.batch, {})
+        return leading(step, part)
 
-def _told(given: dict[str, Any]) -> str:
+
+def _told(recording: Recording) -> str:
     """Outputs, as far as they are tensors by what makes them."""
-    told = {name: _told_one(value) for name, value in given.items()}
+    makers = {value: operation.name for operation in recording.operations for value in operation.results}
+    told = {name: _told_one(makers.get(value, value)) for name, value in recording.outputs.items()}
     return told[""] if "" in told else ", ".join(f"{name}: {text}" for name, text in told.items()) or "nothing"
 
 
 def _told_one(value: Any) -> str:
-    constant = isinstance(value, torch.Tensor)
-    told = f"a constant of shape {tuple(value.shape)}" if constant else brief(value)
-    return str(value) if isinstance(value, torch.fx.Node) else told
+    if isinstance(value, torch.Tensor):
+        return f"a constant of shape {tuple(value.shape)}"
+    return value if isinstance(value, str) else brief(value)
+
+
+def _constant(step: Step, *_: Any, **__: Any) -> Any:
+    return step.value
 
 
 # What is said of operations that cannot be converted
 
 GENERAL_ADVICE = "docs/conversion.md lists what is"
 
-_USE_RELU = "train the network with ReLU instead"
 _NO_SOFTMAX = (
     "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
 )
 _USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
-_NO_ATTENTION = (
-    "attention multiplies values that depend on the image, and spikes only add up; use a convolutional network"
-)
-_NO_TIME = "the network must be feed-forward"
 
-_functional: Any = F  # of tanh torch leaves the types open
+aten: Any = torch.ops.aten
 
 ADVICE: dict[Any, str] = {
-    **dict.fromkeys((nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.CELU), _USE_RELU),
-    **dict.fromkeys((nn.Softplus, nn.Softsign, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid, nn.GLU), _USE_RELU),
-    **dict.fromkeys((F.gelu, F.silu, F.mish, F.sigmoid, _functional.tanh, F.elu, F.selu, F.softplus), _USE_RELU),
-    **dict.fromkeys((F.hardswish, F.hardsigmoid, torch.sigmoid, torch.tanh, "sigmoid", "tanh"), _USE_RELU),
-    **dict.fromkeys((nn.Softmax, nn.LogSoftmax, nn.Softmax2d, F.softmax, F.log_softmax), _NO_SOFTMAX),
-    **dict.fromkeys((torch.softmax, torch.log_softmax, "softmax", "log_softmax"), _NO_SOFTMAX),
-    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d), _USE_BATCH_NORM),
-    **dict.fromkeys((F.layer_norm, F.group_norm, F.instance_norm, F.normalize), _USE_BATCH_NORM),
-    **dict.fromkeys((nn.MultiheadAttention, F.scaled_dot_product_attention), _NO_ATTENTION),
-    torch.bmm: _NO_ATTENTION,
-    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _NO_TIME),
+    **dict.fromkeys((aten._softmax, aten._log_softmax), _NO_SOFTMAX),
+    **dict.fromkeys((aten.native_layer_norm, aten.native_group_norm), _USE_BATCH_NORM),
+    **dict.fromkeys((aten.lstm, aten.gru, aten.mkldnn_rnn_layer), "the network must be feed-forward"),
 }
 
-_SOFTMAX = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, F.softmax, F.log_softmax, torch.softmax, torch.log_softmax)
-_SIGMOID = (nn.Sigmoid, F.sigmoid, torch.sigmoid, "sigmoid", nn.LogSigmoid, F.logsigmoid)
-
-AT_THE_END: dict[Any, str] = {
-    **dict.fromkeys((*_SOFTMAX, "softmax", "log_softmax"), "remove it: the argmax of the logits is the same"),
-    **dict.fromkeys(_SIGMOID, "remove it: the order of the logits is the same, and 1/2 becomes 0"),
-}
+AT_THE_END: dict[Any, str] = dict.fromkeys(
+    (aten._softmax, aten._log_softmax), "remove it: the argmax of the logits is the same"
+)
 """For the last operation before an output."""
 
 
-def advice(node: torch.fx.Node, key: Any) -> str:
-    """What to do about an operation that is in none of the tables."""
-    last = all(user.op == "output" for user in node.users)
-    return (AT_THE_END.get(key) if last else None) or ADVICE.get(key, GENERAL_ADVICE)
+def advice(packet: Any, last: bool) -> str:
+    """What to do about an operation that has no handler."""
+    return (AT_THE_END.get(packet) if last else None) or ADVICE.get(packet, GENERAL_ADVICE)
 
 
 class Refusals:
@@ -272,11 +272,10 @@ class Refusals:
     def __init__(self) -> None:
         self.found: dict[str, list[tuple[str, str]]] = {}
 
-    def add(self, node: torch.fx.Node, message: str) -> None:
-        """What is wrong with an operation, in a sentence that begins with `where` it is."""
-        module: Any = node.meta.get("module")
-        kind = class_name(module) if module is not None else str(node.target)
-        place = where(node)
+    def add(self, operation: Operation, message: str) -> None:
+        """What is wrong with an operation, in a sentence that begins with where it is."""
+        kind = operation.name.rstrip("0123456789_") if operation.module is None else class_name(operation.module)
+        place = operation.where
         self.found.setdefault(kind + message.removeprefix(place), []).append((place, message.removeprefix(place)))
 
     def __str__(self) -> str:

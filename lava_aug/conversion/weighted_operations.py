@@ -1,197 +1,286 @@
-"""Operations with trained weights: linear layers, convolutions, batch normalisation."""
+"""Operations with constant weights: linear layers, convolutions, batch normalisation, and all else that is linear."""
 
 import dataclasses
-import operator
+import math
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.composition import along_channels
-from lava_aug.conversion.operations import Step, converts, converts_modules, is_sequence, is_signal, kept_name, numpy_of
-from lava_aug.conversion.rearrangement import rearranged
-from lava_aug.conversion.signals import Signal
-from lava_aug.core.layers import Conv, ConvTranspose, Dense, Shape
+from lava_aug.conversion.operations import Step, Traced, converts
+from lava_aug.conversion.rearrangement import MIXES, constant, leading, ordered, plain
+from lava_aug.core.layers import Conv, ConvTranspose, Dense, Sparse
 
-python: Any = operator  # of some of its functions the types are left open
-
-
-@converts(F.linear)
-@converts_modules(nn.Linear, takes=("weight", "bias"))
-def linear(step: Step, x: Signal, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Signal:
-    """Dense, over all features or along the last axis."""
-    _check_constant(step, "multiplies", weight, bias)
-    features, dense = weight.shape[1], Dense(weight=numpy_of(weight))
-    if x.view == (features,):
-        return step.linear(x, dense, numpy_of(bias))
-    if x.view[-1:] != (features,):
-        raise step.fail(f"expected {features} features along the last axis, found shape {x.view}")
-    made = step.linear(step.lowering.as_seen(x), dense, numpy_of(bias))
-    return dataclasses.replace(made, view=step.shape)  # (1, n) counts as (n,)
+aten: Any = torch.ops.aten
 
 
-@converts(torch.matmul, python.matmul, "matmul")
-def matmul(step: Step, x: Any, other: Any) -> Signal:
-    """`linear` with a constant matrix from the right."""
-    if is_signal(x) and is_signal(other):
-        raise step.fail(
-            "multiplies two values that depend on the image, as attention does, and spikes only add up; use a "
-            "convolutional network"
-        )
-    if not is_signal(x) or other.ndim != 2:
-        raise step.fail("only matrices of shape (in, out) from the right are supported; transpose, or use nn.Linear")
-    return linear(step, x, other.T)
+def numpy_of(tensor: torch.Tensor | None) -> Any:
+    """A parameter in float64; None if there is none."""
+    return None if tensor is None else tensor.detach().double().numpy()
 
 
-CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
+# Linear layers
 
 
-@converts(F.conv1d, F.conv2d)
-@converts_modules(nn.Conv1d, nn.Conv2d, takes=(*CONVOLUTION, "padding_mode"))
+@converts(aten.mm)
+def mm(step: Step, x: Any, other: Any) -> Traced:
+    """A constant matrix from the right, or from the left."""
+    if not isinstance(x, Traced):
+        return _turned(step, mm(step, _turned(step, other), x.T))
+    if isinstance(other, Traced):
+        raise step.fail(NO_PRODUCT)
+    return _along_last(step, x, numpy_of(other).T, None)
+
+
+@converts(aten.addmm)
+def addmm(step: Step, bias: Any, x: Any, other: Any, *, beta: float = 1, alpha: float = 1) -> Traced:
+    """``beta * bias + alpha * x @ other``."""
+    if isinstance(bias, Traced) or not isinstance(x, Traced) or isinstance(other, Traced):
+        raise step.fail(NO_PRODUCT)
+    offset = beta * numpy_of(bias)
+    if offset.ndim > 1 and len(offset) > 1:
+        raise step.fail(f"adds a bias of shape {offset.shape}; use one for each feature")
+    return _along_last(step, x, alpha * numpy_of(other).T, np.broadcast_to(offset.reshape(-1), (other.shape[1],)))
+
+
+@converts(aten.linear)
+def linear(step: Step, x: Traced, weight: Any, bias: Any = None) -> Traced:
+    """``x @ weight.T + bias`` along the last axis."""
+    if isinstance(weight, Traced) or isinstance(bias, Traced):
+        raise step.fail(NO_PRODUCT)
+    return _along_last(step, x, numpy_of(weight), numpy_of(bias))
+
+
+@converts(aten.bmm)
+def bmm(step: Step, x: Any, other: Any) -> Traced:
+    """A constant matrix, the same for all."""
+    if not isinstance(x, Traced):
+        return _turned(step, bmm(step, _turned(step, other), x.mT))
+    if isinstance(other, Traced):
+        raise step.fail(NO_PRODUCT)
+    if (other != other[:1]).any():
+        return probed(step)
+    return _along_last(step, x, numpy_of(other[0]).T, None)
+
+
+NO_PRODUCT = (
+    "multiplies two values that depend on the image, as attention does, and spikes only add up; use a convolutional "
+    "network"
+)
+
+
+def _turned(step: Step, x: Traced) -> Traced:
+    del step
+    return dataclasses.replace(x, places=x.places.mT)
+
+
+def _along_last(step: Step, x: Traced, weight: NDArray[Any], bias: NDArray[Any] | None) -> Traced:
+    """A dense layer for every place: a convolution of window 1 where channels lead in the signal."""
+    features, dense = weight.shape[1], Dense(weight=weight)
+    rows = x.size // features
+    if x.places.shape[-1] != features or rows * features != x.size:
+        raise step.fail(f"expected {features} features along the last axis, found shape {tuple(x.places.shape)}")
+    if rows == 1:
+        made = step.linear(ordered(step, x).signal, dense, bias)
+        return Traced(made, _with_last(x, rows, len(weight), False))
+    rest = x.places.reshape(-1, features)
+    locals_ = rest % x.size
+    if torch.equal(locals_, locals_[:, :1] + rows * torch.arange(features)) and bool((locals_[:, 0] < rows).all()):
+        return _for_every_place(step, x, weight, bias, rows)
+    x = ordered(step, x)
+    view = (rows, features)
+    signal = step.lowering.as_seen(dataclasses.replace(x.signal, view=view))
+    made = step.linear(signal, dense, bias)
+    return Traced(made, _with_last(x, rows, len(weight), False))
+
+
+def _for_every_place(step: Step, x: Traced, weight: NDArray[Any], bias: NDArray[Any] | None, rows: int) -> Traced:
+    signal, features = x.signal, weight.shape[1]
+    if not (len(signal.shape) == 3 and signal.shape[0] == features):
+        signal = step.lowering.as_seen(dataclasses.replace(signal, view=(features, 1, rows)))
+    synapse = Conv(weight=weight[:, :, None, None])
+    made = step.linear(signal, synapse, None if bias is None else along_channels(bias, (len(weight), 1, 1)))
+    return Traced(made, _with_last(x, rows, len(weight), True))
+
+
+def _with_last(x: Traced, rows: int, features: int, channels_lead: bool) -> torch.Tensor:
+    """Places of a tensor with another last axis."""
+    first = x.places[..., :1]
+    images, locals_ = first.div(x.size, rounding_mode="floor"), first % x.size
+    if channels_lead:
+        return images * rows * features + locals_ + rows * torch.arange(features)
+    return (
+        images * rows * features
+        + locals_.div(x.size // rows, rounding_mode="floor") * features
+        + torch.arange(features)
+    )
+
+
+# Convolutions
+
+
+@converts(aten.convolution, aten._convolution)
 def convolution(
     step: Step,
-    x: Signal,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-) -> Signal:
-    """A convolution; what its zero padding cannot say is padding of its own in front of it."""
-    _check_constant(step, "convolves", weight, bias)
-    axes, kernel = weight.ndim - 2, _map_kernel(weight)
-    steps = _on_map(dilation, axes, 1)
-    margins = _margins(padding, axes, kernel.shape[2:], steps)
-    x = step.lowering.as_seen(x)
-    if padding_mode != "zeros":
-        x = _padded(step, x, margins, padding_mode)
-        margins = [(0, 0), (0, 0)]
-    kernel, symmetric, steps = _symmetric(kernel, margins, steps)
-    synapse = Conv(weight=kernel, stride=_on_map(stride, axes, 1), padding=symmetric, dilation=steps, groups=groups)
-    return step.linear(x, synapse, _column(numpy_of(bias), synapse.output_shape(x.shape)))
-
-
-@converts(F.conv_transpose1d, F.conv_transpose2d)
-@converts_modules(nn.ConvTranspose1d, nn.ConvTranspose2d, takes=(*CONVOLUTION, "output_padding"))
-def conv_transpose(
-    step: Step,
-    x: Signal,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Signal:
-    """Transposed convolution."""
-    _check_constant(step, "convolves", weight, bias)
+    x: Traced,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    *_: Any,
+) -> Traced:
+    """A convolution, or a transposed one."""
+    if isinstance(weight, Traced) or isinstance(bias, Traced):
+        raise step.fail("convolves with weights that depend on the image")
     axes = weight.ndim - 2
-    synapse = ConvTranspose(
-        weight=_map_kernel(weight),
-        stride=_on_map(stride, axes, 1),
-        padding=_on_map(padding, axes, 0),
-        output_padding=_on_map(output_padding, axes, 0),
-        dilation=_on_map(dilation, axes, 1),
-        groups=groups,
-    )
-    x = step.lowering.as_seen(x)
-    return step.linear(x, synapse, _column(numpy_of(bias), synapse.output_shape(x.shape)))
-
-
-def _check_constant(step: Step, does: str, *weights: Any) -> None:
-    if any(map(is_signal, weights)):
-        raise step.fail(f"{does} with weights that depend on the image")
-
-
-def _map_kernel(weight: torch.Tensor) -> NDArray[Any]:
-    """Weights in float64; those for rows as for maps of height 1."""
+    if axes > 2:
+        return probed(step)
     kernel = numpy_of(weight)
-    return kernel[:, :, None] if weight.ndim == 3 else kernel
+    kernel = kernel[:, :, None] if axes == 1 else kernel
+    options: dict[str, Any] = {"stride": _on_map(stride, axes, 1), "padding": _on_map(padding, axes, 0)}
+    options |= {"dilation": _on_map(dilation, axes, 1), "groups": groups}
+    if transposed:
+        synapse: Any = ConvTranspose(weight=kernel, output_padding=_on_map(output_padding, axes, 0), **options)
+    else:
+        synapse = Conv(weight=kernel, **options)
+    signal = step.lowering.as_seen(leading(step, x))
+    offset = None if bias is None else along_channels(numpy_of(bias), synapse.output_shape(signal.shape))
+    return plain(step.linear(signal, synapse, offset), step.batch, step.shape[1:])
 
 
 def _on_map(value: Any, axes: int, filler: int) -> Any:
-    """An option of a convolution along so many axes as (height, width); functions take one number for all, too."""
-    along = tuple(value) if is_sequence(value) else (value,) * axes
+    """An option of a convolution along so many axes as (height, width)."""
+    along = tuple(value) * axes if len(value) == 1 else tuple(value)
     return along if axes == 2 else (filler, *along)
 
 
-def _column(bias: NDArray[Any] | None, shape: Shape) -> NDArray[Any] | None:
-    return None if bias is None else along_channels(bias, shape)
+# Batch normalisation
 
-
-def _margins(padding: Any, axes: int, window: Any, dilation: Any) -> list[tuple[int, int]]:
-    """(before, after) along height and width; torch puts the odd one of padding="same" behind."""
-    if padding == "valid":
-        return [(0, 0), (0, 0)]
-    if padding == "same":
-        totals = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    return [(p, p) for p in _on_map(padding, axes, 0)]
-
-
-def _symmetric(weight: NDArray[Any], padding: list[tuple[int, int]], dilation: Any) -> tuple[NDArray[Any], Any, Any]:
-    """Weight, padding and dilation of the same convolution, with as much padding before as behind.
-
-    Zeros are put in front of the kernel instead. Each of them moves the window's start by the dilation; where that is
-    too much, the kernel is dilated with zeros first.
-    """
-    steps = list(dilation)
-    for axis, (before, after) in enumerate(padding):
-        if (after - before) % steps[axis]:
-            weight, steps[axis] = _dilated(weight, axis + 2, steps[axis]), 1
-        margins = [(0, 0)] * weight.ndim
-        margins[axis + 2] = ((after - before) // steps[axis], 0)
-        weight = np.pad(weight, margins)
-    return weight, tuple(after for _, after in padding), tuple(steps)
-
-
-def _dilated(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
-    """A kernel with ``dilation - 1`` zeros between the elements of an axis."""
-    shape = list(weight.shape)
-    shape[axis] = dilation * (shape[axis] - 1) + 1
-    wide = np.zeros(shape)
-    np.moveaxis(wide, axis, 0)[::dilation] = np.moveaxis(weight, axis, 0)
-    return wide
-
-
-def _padded(step: Step, x: Signal, padding: list[tuple[int, int]], mode: str) -> Signal:
-    """Padding that repeats elements of the map."""
-    margins = padding[-(len(x.view) - 1) :]
-    flat = [size for before_after in reversed(margins) for size in before_after]
-    return rearranged(step, x, lambda images: F.pad(images, flat, mode=mode), f"{step.name}.pad")
-
-
-@converts(F.batch_norm)
-@converts_modules(
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm), takes=("running_mean", "running_var", "weight", "bias", "eps")
+TAKES_BATCH = (
+    "takes the statistics of the batch in evaluation too; pass training=self.training, and keep modules where eval() "
+    "reaches them: as attributes, or in a torch.nn.ModuleList or ModuleDict"
 )
+
+
+@converts(aten.native_batch_norm, aten._native_batch_norm_legit, aten.cudnn_batch_norm)
 def batch_norm(
-    step: Step,
-    x: Signal,
-    running_mean: torch.Tensor | None,
-    running_var: torch.Tensor | None,
-    weight: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Signal:
+    step: Step, x: Traced, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, momentum: float, eps: float
+) -> tuple[Any, ...]:
     """``x * scale + (shift - mean * scale)`` with ``scale = gamma / sqrt(var + eps)``, wherever it stands."""
     del momentum
-    if training:
-        raise step.fail("takes the statistics of the batch in evaluation too; pass training=self.training")
-    mean, variance, gamma, beta = map(numpy_of, (running_mean, running_var, weight, bias))
     if mean is None or variance is None:
         raise step.fail("has no running statistics; train it with track_running_stats=True")
+    if training:
+        raise step.fail(TAKES_BATCH)
+    gamma, beta, mean, variance = map(numpy_of, (weight, bias, mean, variance))
     scale = 1 / np.sqrt(variance + eps)
     scale = scale if gamma is None else scale * gamma
     shift = (0 if beta is None else beta) - mean * scale
-    column = (-1, *[1] * (len(x.view) - 1))
-    x = step.lowering.scaled(x, scale.reshape(column), kept_name(x, step), step.node.name)
-    return step.lowering.shifted(x, shift.reshape(column), x.name, step.node.name)
+    column = (-1, *[1] * (x.places.ndim - 2))
+    factors, offset = (constant(step, torch.tensor(v).reshape(column), x) for v in (scale, shift))
+    made = step.lowering.scaled(x.signal, factors, step.kept_name(x.signal), step.node)
+    made = step.lowering.shifted(made, offset, made.name, step.node)
+    return dataclasses.replace(x, signal=made), None, None
+
+
+@converts(aten._native_batch_norm_legit_no_training)
+def batch_norm_in_evaluation(step: Step, x: Traced, *given: Any) -> tuple[Any, ...]:
+    """The same, under another name."""
+    weight, bias, mean, variance, momentum, eps = given
+    return batch_norm(step, x, weight, bias, mean, variance, False, momentum, eps)
+
+
+# All that is linear
+
+PROBED = 1 << 16
+"""Largest number of elements of an image for which the matrix of an unknown operation is found by trying."""
+
+
+def probed(step: Step, *_: Any, **__: Any) -> Any:
+    """An operation that is affine in one tensor, as a sparse matrix, which is found by trying each element."""
+    (x,) = dict.fromkeys(v for v in step.given.values() if isinstance(v, Traced))
+    order = np.argsort(x.places.numpy().reshape(-1), kind="stable").reshape(-1, x.size)
+    if x.size > PROBED:
+        raise step.fail(f"is linear, but images of {x.size} elements are too large to find its matrix; shrink them")
+
+    def of(values: torch.Tensor) -> torch.Tensor:
+        """For ``(B, size)``, in the signal's order."""
+        flat = torch.zeros(x.places.numel(), dtype=torch.float64)
+        flat[torch.as_tensor(order.reshape(-1))] = values.reshape(-1)
+        given = flat.reshape(x.places.shape)
+        return _leads(step, step.evaluate(lambda _: given))
+
+    offset = of(torch.zeros(step.batch, x.size, dtype=torch.float64))
+    rows: list[NDArray[Any]] = []
+    columns: list[NDArray[Any]] = []
+    weights: list[NDArray[Any]] = []
+    for start in range(0, x.size, step.batch):
+        basis = torch.zeros(step.batch, x.size, dtype=torch.float64)
+        count = min(step.batch, x.size - start)
+        basis[torch.arange(count), start + torch.arange(count)] = 1
+        for image, column in enumerate((of(basis) - offset)[:count].numpy()):
+            (kept,) = np.nonzero(np.abs(column) > 1e-12)
+            rows.append(kept)
+            columns.append(np.full(len(kept), start + image))
+            weights.append(column[kept])
+    view = (offset.shape[1],) if step.shape[0] > step.batch else step.shape[1:]
+    shape: Any = (offset.shape[1], x.size)
+    where = np.concatenate(rows), np.concatenate(columns)
+    matrix = scipy.sparse.csr_matrix((np.concatenate(weights), where), shape=shape)
+    bias = offset[0].numpy().reshape(view or (1,))
+    made = step.linear(x.signal, Sparse.from_scipy(matrix, view or (1,)), bias if bias.any() else None)
+    made = plain(made, step.batch, view)
+    return dataclasses.replace(made, places=made.places.reshape(step.shape))
+
+
+def _leads(step: Step, value: torch.Tensor) -> torch.Tensor:
+    if not value.ndim or len(value) % step.batch:
+        raise step.fail(f"{MIXES}: shape {tuple(value.shape)} for a batch of {step.batch}; keep the first axis")
+    return value.reshape(step.batch, -1)
+
+
+def is_affine(step: Step) -> bool:
+    """Whether an operation of one tensor is affine in every image for itself, as far as random numbers show."""
+    tensors = dict.fromkeys(v for v in step.given.values() if isinstance(v, Traced))
+    if len(tensors) != 1 or not isinstance(step.value, torch.Tensor) or not step.value.is_floating_point():
+        return False
+    (x,) = tensors
+    generator = torch.Generator().manual_seed(0)
+    one, other = (3 * torch.randn(x.places.shape, dtype=torch.float64, generator=generator) for _ in range(2))
+    mixed = torch.where(x.places < x.size, one, other)  # the first image of the one, the others of the other
+    try:
+        zero, *parts = (
+            _leads(step, step.evaluate(lambda _, values=values: values))
+            for values in (torch.zeros_like(one), one, other, one - 2 * other, mixed)
+        )
+    except Exception:  # whatever an operation says of float64, or of other values
+        return False
+    first, second, combined, apart = (part - zero for part in parts)
+    wrong = torch.cat([combined - first + 2 * second, apart[:1] - first[:1], apart[1:] - second[1:]])
+    return bool(wrong.abs().max() <= 1e-9 * max(float(first.abs().max()), float(second.abs().max())))
+
+
+@converts(
+    *(aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, aten._upsample_bilinear2d_aa),
+    *(aten._upsample_bicubic2d_aa,),
+)
+def interpolate(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
+    """The same sparse matrix for every channel."""
+    signal = leading(step, x)
+    channels, *size = signal.view
+    count = math.prod(size)
+    basis = torch.eye(count, dtype=torch.float64).reshape(count, 1, *size)
+    rows = step.operation.function(basis, *step.operation.args[1:], **step.operation.kwargs)
+    sparse: Any = scipy.sparse
+    along = sparse.csr_matrix(rows.reshape(count, -1).T.numpy())
+    along.data[np.abs(along.data) < 1e-12] = 0
+    along.eliminate_zeros()
+    weights = sparse.kron(sparse.identity(channels), along, format="csr")
+    return plain(step.linear(signal, Sparse.from_scipy(weights, step.shape[1:])), step.batch, step.shape[1:])

@@ -113,7 +113,7 @@ def extremes(x: Array) -> tuple[float, float]:
 
 
 def cast_like(mask: Array, like: Array) -> Array:
-    """A boolean mask as zeros and ones in the number format of ``like``."""
+    """Booleans, as zeros and ones, or other numbers in the number format of ``like``."""
     return mask.astype(like.dtype) if is_numpy(mask) else mask.to(like.dtype)
 
 

@@ -12,7 +12,7 @@ from lava_aug.core import fixed_point, summaries
 from lava_aug.core.errors import NetworkError, SpecError
 from lava_aug.core.fixed_point import is_array
 from lava_aug.core.layers import INPUT, INPUT_LEVELS, Shape, Synapse
-from lava_aug.core.neurons import Neuron, broadcasts
+from lava_aug.core.neuron import MAX_STEPS, Neuron, broadcasts
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.spec import (
     Numbers,
@@ -35,10 +35,6 @@ from lava_aug.core.texts import brief, counted
 
 MAX_NEURONS = 1 << 25
 """Most neurons of a layer. Larger ones are mistakes, or files that claim what no machine has room for."""
-
-
-MAX_STEPS = 1 << 16
-"""Most time steps per image. Of so many, the sum of a pixel is exact in float32 (255 * 2**16 < 2**24)."""
 
 
 def is_steps(value: Any) -> bool:

@@ -28,6 +28,9 @@ from lava_aug.core.spec import Numbers, Spec, is_number
 
 Shape = tuple[int, ...]
 
+MAX_STEPS = 1 << 16
+"""Most time steps per image. Of so many, the sum of a pixel is exact in float32 (255 * 2**16 < 2**24)."""
+
 NEURONS: dict[str, type["Neuron"]] = {}
 """Every neuron by the name of its type in files."""
 
@@ -110,10 +113,15 @@ class Doubt(NamedTuple):
     change: str
 
 
-COSTS = {"integrate": "integrate_cost", "fire": "fire_cost", "_rest": "event_cost"}
+COSTS = {"integrate": "integrate_cost", "fire": "fire_cost", "due": "fire_cost", "_rest": "event_cost"}
 """Where the cost of each part of a step is declared: whoever writes the part anew has to say what it costs."""
 
-CONSEQUENCES = {"integrate": ("no_total", "mean"), "step": ("no_total", "mean"), "fire": ("no_total",)}
+CONSEQUENCES = {
+    "integrate": ("no_total", "mean"),
+    "step": ("no_total", "mean"),
+    "fire": ("no_total",),
+    "due": ("no_total", "mean"),
+}
 """What follows from each part of a step, so that it is not inherited by whoever writes the part anew."""
 
 
@@ -133,10 +141,12 @@ class Neuron(Spec):
     """False for neurons whose coefficients are never below 0."""
     settable: ClassVar[tuple[str, ...]] = ()
     """Parameters that may be changed between steps: Vars on Lava."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are arrays, but belong to all neurons of a layer together, such as the table of a function."""
     integrate_cost: ClassVar[Cost] = Cost(additions=1)
     """What `integrate` takes for each input current, in every step: the bias; the currents' sums are the synapses'."""
     fire_cost: ClassVar[Cost]
-    """What `fire` takes for each input current in every step, for instance a comparison for each threshold."""
+    """What `fire`, or `due`, takes for each input current in every step, such as a comparison for each threshold."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         own = set(vars(cls))
@@ -164,8 +174,7 @@ class Neuron(Spec):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of what is sent, for input current of a shape; SpecError if the parameters do not broadcast to it."""
-        for name, _ in self.declarations():
-            value = getattr(self, name)
+        for name, value in self._own().items():
             if is_array(value) and not broadcasts(value.shape, shape):
                 raise SpecError(
                     f"{type(self).__name__}.{name}: expected a shape that broadcasts to {shape}, found {value.shape}"
@@ -248,10 +257,13 @@ class Neuron(Spec):
         return next(iter(self.thresholds.values()), None)
 
     def numbers(self) -> dict[str, Numbers]:
-        """All parameters that are numbers, or arrays of them, and are given: thresholds first."""
-        parameters = {name: getattr(self, name) for name, _ in self.declarations()}
-        given = {name: value for name, value in parameters.items() if is_number(value) or is_array(value)}
+        """All parameters that are numbers, or arrays with one for each neuron, and are given: thresholds first."""
+        given = {name: value for name, value in self._own().items() if is_number(value) or is_array(value)}
         return {**self.thresholds, **given}
+
+    def _own(self) -> dict[str, Any]:
+        """The parameters of which each neuron has its own, or the same as all others."""
+        return {name: getattr(self, name) for name, _ in self.declarations() if name not in self.shared}
 
     def describe(self) -> str:
         """One short text for the summary."""
@@ -326,6 +338,10 @@ class Neuron(Spec):
         """The spike coefficient before the bound on ``n`` and the payload's limit."""
         raise NotImplementedError
 
+    def due(self, v: Array, n: Array, t: int) -> Array:
+        """The spike coefficient in step ``t`` of the window, from 1, before the payload's limit: `fire`, bounded."""
+        return self._bounded(self.fire(v, n), n, t)
+
     def step(self, state: State, a: Array, bias: Array) -> Step:
         """One time step.
 
@@ -346,7 +362,7 @@ class Neuron(Spec):
         raw = self.integrate(state.v, a, bias)
         v = raw if self.is_float else saturate(raw)
         t = state.t + 1
-        s, capped = self._limit(self._bounded(self.fire(v, state.n), state.n, t))
+        s, capped = self._limit(self.due(v, state.n, t))
         return Step(State(self._rest(v, s), state.n + s, t), s, raw != v, capped)
 
     def _bounded(self, s: Array, n: Array, t: int) -> Array:

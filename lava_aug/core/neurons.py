@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import Array, carried, cast_like, extremes, floor_div, is_array
+from lava_aug.core.functions import FunctionNeuron
 from lava_aug.core.neuron import NEURONS, Cost, Doubt, Neuron, Shape, State, Step, Variable, broadcasts, initial_state
 from lava_aug.core.sliding import Window, window_counts, window_maxima
 from lava_aug.core.spec import Numbers, boolean, every, frozen, integer, numbers, offending, pair, registered
@@ -28,6 +29,7 @@ __all__ = [
     "Cost",
     "DoubleThresholdNeuron",
     "Doubt",
+    "FunctionNeuron",
     "MaxPoolNeuron",
     "Neuron",
     "RateNeuron",

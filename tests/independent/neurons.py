@@ -119,10 +119,30 @@ class MaxPooling(Neurons):
         return [largest[k] - n for k, n in enumerate(self.n)]
 
 
+class Functions(Neurons):
+    def __init__(self, group: Any, shape: Shape, bias: Any) -> None:
+        super().__init__(group, shape, bias)
+        self.vth, self.table = spread(read(group, "vThMant"), shape), list(read(group, "table").flat)
+        self.low, self.distance = read(group, "low"), 2 ** read(group, "stepBits")
+        self.fraction, self.unit = 2 ** read(group, "fractionBits", 0), 2 ** read(group, "shift", 0)
+
+    def fire(self) -> list[int]:
+        means = [v * self.fraction // (self.t * vth) for v, vth in zip(self.v, self.vth, strict=True)]
+        sums = [(self.t * self.curve(m) + self.unit // 2) // self.unit for m in means]
+        return [total - n for total, n in zip(sums, self.n, strict=True)]
+
+    def curve(self, m: int) -> int:
+        """The function of a mean input, on the line that belongs to it."""
+        i = min(max((m - self.low) // self.distance, 0), len(self.table) - 2)
+        r = m - self.low - i * self.distance
+        return self.table[i] + (self.table[i + 1] - self.table[i]) * r // self.distance
+
+
 NEURONS: dict[str, type[Neurons]] = {
     "IF": Thresholds,
     "DTIF": DoubleThresholds,
     "AUGIF": Augmented,
+    "FUNCTION": Functions,
     "MAXPOOL": MaxPooling,
     "READOUT": Neurons,
 }

@@ -1,7 +1,9 @@
 """What real models have, on Lava: every layer, step and neuron as in the simulator."""
 
 import pytest
+import torch
 from test_heads import IMAGES, converted
+from torch import nn
 
 import lava_aug as la
 
@@ -12,6 +14,16 @@ def test_several_heads(fused: bool) -> None:
     found = la.run(net, IMAGES[:3], record=True, fused=fused)
     assert la.simulate(net, IMAGES[:3], record=True).differences(found) == []
     assert list(found.heads) == ["logits", "map", "pooled", "active"]
+
+
+def test_functions() -> None:
+    """Of which the neurons divide by the number of the step."""
+    torch.manual_seed(0)
+    parts = (nn.Conv2d(2, 4, 3), nn.GELU(), nn.Conv2d(4, 3, 3), nn.SiLU(), nn.Conv2d(3, 3, 2), nn.Sigmoid())
+    model, images = nn.Sequential(*parts), torch.randint(0, 256, (8, 2, 9, 8), dtype=torch.uint8)
+    net = la.convert(model, images, resolution=1 / 64, weight_scales="channel", num_steps=3)
+    assert [layer.neuron.type_name for layer in net] == ["FUNCTION"] * 3 + ["READOUT"]
+    assert la.verify(net, images[:2]).ok
 
 
 @pytest.mark.slow
