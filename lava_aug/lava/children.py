@@ -6,6 +6,7 @@
 import contextlib
 import ctypes
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -164,7 +165,8 @@ def prepare_child(parent: int, tied: bool) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != parent:  # it was killed before we asked
             os._exit(1)
-    if "torch" in sys.modules:  # its pool of threads did not survive the fork
+    gc.freeze()  # looking through what it inherited would copy all of the parent's memory
+    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() > 1:  # they did not survive the fork
         sys.modules["torch"].set_num_threads(1)
 
 
