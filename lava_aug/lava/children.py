@@ -55,6 +55,7 @@ class Children(MultiProcessing):
 
     def start(self) -> None:
         """Start the manager of the shared memory."""
+        _shrink()
         self._smm = SharedMemoryManager()
         manager: Any = self._smm._manager
         manager.start(prepare_child, (os.getpid(), _tied_to_parent()))
@@ -108,6 +109,12 @@ class Children(MultiProcessing):
         self._smm._manager = None
         for name in names:
             (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+def _shrink() -> None:
+    """Give back free memory, as after the work of a large model: every fork would map all of it once more."""
+    with contextlib.suppress(AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc's only
 
 
 def _detach(port: Any, end: Callable[[], None]) -> None:
