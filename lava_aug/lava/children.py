@@ -9,6 +9,7 @@ What is checked would otherwise hang, crash, or compute something else. `lava_au
 import contextlib
 import ctypes
 import functools
+import gc
 import math
 import multiprocessing
 import os
@@ -62,6 +63,7 @@ class Children(MultiProcessing):
 
     def start(self) -> None:
         """Start the manager of the shared memory."""
+        _shrink()
         self._smm = SharedMemoryManager()
         manager: Any = self._smm._manager
         manager.start(prepare_child, (os.getpid(), _tied_to_parent()))
@@ -115,6 +117,12 @@ class Children(MultiProcessing):
         self._smm._manager = None
         for name in names:
             (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+def _shrink() -> None:
+    """Give back free memory, as after the work of a large model: every fork would map all of it once more."""
+    with contextlib.suppress(AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc's only
 
 
 def _detach(port: Any, end: Callable[[], None]) -> None:
@@ -172,7 +180,8 @@ def prepare_child(parent: int, tied: bool) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != parent:  # it was killed before we asked
             os._exit(1)
-    if "torch" in sys.modules:  # its pool of threads did not survive the fork
+    gc.freeze()  # looking through what it inherited would copy all of the parent's memory
+    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() > 1:  # they did not survive the fork
         sys.modules["torch"].set_num_threads(1)
 
 

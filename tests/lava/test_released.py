@@ -158,14 +158,14 @@ def test_many_calls_need_few_file_descriptors() -> None:
         from lava.proc.lif.process import LIF
         from lava_aug.testing import run_process
 
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
         passed = 0
-        for _ in range(60):
+        for _ in range(28):
             trace = run_process(LIF(shape=(2,), vth=10, dv=0, du=4095), a_in=[[10, 11], [1, 0]])
             passed += trace.s_out.tolist() == [[0, 1], [1, 0]]
         print(passed)
     """)
-    assert (done.returncode, done.stdout) == (0, "60\n"), done.stderr[-2000:]
+    assert (done.returncode, done.stdout) == (0, "28\n"), done.stderr[-2000:]
 
 
 def test_the_end_of_a_forked_process_leaves_the_network_alone() -> None:

@@ -3,6 +3,8 @@
 What ends the interpreter is tried in one of its own; the marker `lava` looks for leftovers after every test here.
 """
 
+import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -27,6 +29,7 @@ from nets import images_for, small_net
 
 from lava_aug.core.errors import BackendError, BackendWarning, InputError, RunInterruptedError
 from lava_aug.lava import children, deploy
+from lava_aug.lava.children import prepare_child
 from lava_aug.lava.supervision import supervise
 from lava_aug.processes import AugmentedIF, IntegrateFire, Readout
 from lava_aug.simulation.simulator import simulate
@@ -260,6 +263,14 @@ def test_ctrl_c_ends_everything_quietly() -> None:
     )
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_children_do_not_look_through_what_they_inherit() -> None:
+    """Counting the references to an object copies the page it is on, in every child."""
+    inherited = [[] for _ in range(100_000)]
+    before = gc.get_freeze_count()
+    with multiprocessing.get_context("fork").Pool(1, prepare_child, (os.getpid(), False)) as pool:
+        assert pool.apply(gc.get_freeze_count) - before >= len(inherited)
 
 
 def test_torchs_threads_of_before_do_not_matter() -> None:
