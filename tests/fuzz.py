@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import h5py
 import nir
 import numpy as np
+from examples import table
 from nets import SKIPS, layer, skip_net
 
 from lava_aug.core.errors import ExportWarning, LavaAugError
@@ -94,7 +95,7 @@ def network() -> Network:
             layer("conv", INPUT, Conv(weight=kernel, padding=(1, 1)), AugmentedNeuron(vth=np.array([[[9]], [[7]]]))),
             layer("up", "conv", ConvTranspose(weight=kernel, stride=(2, 2)), AugmentedNeuron(vth=3, n_max=7)),
             layer("max", "up", Scale(weight=np.ones(1, int), offset=1, channels=2), MaxPoolNeuron(kernel_size=(2, 2))),
-            layer("pick", "max", Sparse(**entries, shape=(2, 2)), AugmentedNeuron(vth=2)),
+            layer("pick", "max", Sparse(**entries, shape=(2, 2)), table([-2, 0, 9], low=-1, function="bend")),
             layer("out", "pick", Dense(weight=np.arange(12).reshape(3, 4)), bias=np.array([1, 2, 3])),
         ),
     )

@@ -16,6 +16,7 @@ from lava_aug.core.neurons import (
     NEURONS,
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
     RateNeuron,
@@ -133,9 +134,50 @@ def test_max_pooling_in_floating_point_has_no_limits() -> None:
     assert fast.n.tolist() == [[32767.0, -3.25]]
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    vth=maybe_each(st.sampled_from([1, 3, 40, 5000, 2**23 - 1])),
+    entries=st.lists(st.integers(-900, 900) | st.integers(-(2**30), 2**30), min_size=2, max_size=6),
+    low=st.integers(-(2**12), 2**12),
+    bits=st.tuples(st.integers(0, 12), st.integers(0, 7), st.integers(0, 12)),
+    message_bits=st.integers(2, 16),
+    scale=st.sampled_from([5, 300, 10**6, 2**24, 2**31]),
+    seed=st.integers(0, 10**6),
+)
+def test_compiled_functions_are_functions(
+    vth: Any, entries: list[int], low: int, bits: tuple[int, int, int], message_bits: int, scale: int, seed: int
+) -> None:
+    step_bits, fraction_bits, shift = bits
+    try:
+        neuron = FunctionNeuron(
+            vth=vth,
+            table=np.array(entries),
+            low=low,
+            step_bits=step_bits,
+            fraction_bits=fraction_bits,
+            shift=shift,
+            message_bits=message_bits,
+        )
+    except SpecError:
+        assume(False)
+        return
+    courses(neuron, scale, 9, seed)
+
+
+def test_compiled_functions_in_floating_point() -> None:
+    """Of numbers that float32 holds exactly."""
+    neuron = FunctionNeuron(vth=0.5, table=np.array([-40, 0, 40, 56]), low=-16, step_bits=4, fraction_bits=2, shift=3)
+    fast, state = compiled_population(neuron, (5,), 1, None), initial_state(neuron, (5,))
+    for t in (1, 2, 4):
+        a = np.array([[-3.25, 0.5, 2.0**20, 7.75, -0.25]]) * t
+        state = neuron.step(state._replace(t=t - 1), a[0], 0).state
+        fast.step(a.astype(np.float32), t)
+        assert (fast.v[0].tolist(), fast.n[0].tolist()) == (state.v.tolist(), state.n.tolist())
+
+
 def test_what_may_be_compiled() -> None:
     assert set(COMPILED) <= set(NEURONS.values())
-    assert {RateNeuron, DoubleThresholdNeuron, AugmentedNeuron, MaxPoolNeuron} < set(COMPILED)
+    assert {RateNeuron, DoubleThresholdNeuron, AugmentedNeuron, MaxPoolNeuron, FunctionNeuron} < set(COMPILED)
 
 
 def test_long_windows_are_left_to_the_step() -> None:

@@ -140,7 +140,8 @@ def test_totals_in_floats_are_as_exact_as_in_integers() -> None:
         ({"vth": 0}, "vth: expected an integer from 1 to 8388607 or a positive float, found 0"),
         ({"vth": np.array([3, 2**23])}, "vth: expected an integer from 1 to 8388607 .* found 8388608 at"),
         ({"vth": -0.5}, "vth: expected .* a positive float, found -0.5"),
-        ({"table": [3]}, "table: expected at least 2 entries, found 1"),
+        ({"table": [3]}, "table: expected 2 to 65537 entries, found 1"),
+        ({"table": np.zeros(65538, int)}, "table: expected 2 to 65537 entries, found 65538"),
         ({"table": [3, 0.5]}, "table: expected whole numbers, found 0.5"),
         (
             {"table": [0, 2**45]},

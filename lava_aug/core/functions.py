@@ -19,6 +19,9 @@ from lava_aug.core.spec import Numbers, array, every, integer, numbers, offendin
 
 MAX_VTH = fixed_point.signed_range(fixed_point.STATE_BITS)[1]
 
+MAX_ENTRIES = (1 << 16) + 1
+"""Most entries of a table. Larger ones are mistakes, or files that claim what no chip has room for."""
+
 MAX_PRODUCT = 1 << 62
 """Largest magnitude that a product may have on the way: whatever is added to it, the sum is within 64 bits."""
 
@@ -61,7 +64,7 @@ class FunctionNeuron(Neuron):
         ndim=1,
         whole=True,
         stored_as="table",
-        doc="the function at its nodes, two or more, in units of 2**-shift of a coefficient per step",
+        doc="the function at its nodes, 2 to 65537, in units of 2**-shift of a coefficient per step",
     )
     low: int = integer(
         low=-(1 << 40),
@@ -96,8 +99,8 @@ class FunctionNeuron(Neuron):
         if not every(possible, self.vth):
             expected = f"an integer from 1 to {MAX_VTH} or a positive float"
             raise SpecError(f"FunctionNeuron.vth: expected {expected}, found {offending(possible, self.vth)}")
-        if len(self.table) < 2:
-            raise SpecError(f"FunctionNeuron.table: expected at least 2 entries, found {len(self.table)}")
+        if not 2 <= len(self.table) <= MAX_ENTRIES:
+            raise SpecError(f"FunctionNeuron.table: expected 2 to {MAX_ENTRIES} entries, found {len(self.table)}")
         if not self.is_float and max(self._products()) > MAX_PRODUCT:
             raise SpecError(
                 f"FunctionNeuron.table: expected products below 2**62 in windows of up to {MAX_STEPS:,} steps, found "

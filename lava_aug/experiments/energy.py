@@ -22,7 +22,7 @@ What is counted:
   other than -1, 0 and 1: input intensities, and everything that augmented neurons send. It has the widths of payload
   and weight, whatever the single payload is.
 - *Neurons*, in every step, whether they fire or not: an addition for the bias, and a comparison, priced as an addition,
-  for each threshold.
+  for each threshold. Functions by a table take three products, one of them for a division by the number of steps.
 - *Events*: an addition that resets the potential; for augmented spikes two products as well, 24 by 24 bits, for the
   division and for ``s * vth``, unless ``vth`` is a power of two.
 

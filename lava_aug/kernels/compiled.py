@@ -1,7 +1,7 @@
 """A time step of whole populations in one pass over memory: the neurons of `lava_aug.core.neurons`, compiled by numba.
 
 This is a second implementation of the same specification, for speed; the conformance tests check it against the first,
-bit for bit. The three threshold neurons are one function::
+bit for bit. Functions are in `lava_aug.kernels.compiled_functions`; the three threshold neurons are one function::
 
     x    = min(max(v + a + b, low), high)
     up   = clip(floor(x / vth), 0, up_cap)
@@ -31,12 +31,14 @@ from lava_aug.core.layers import Shape
 from lava_aug.core.neurons import (
     AugmentedNeuron,
     DoubleThresholdNeuron,
+    FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
     RateNeuron,
     ReadoutNeuron,
 )
 from lava_aug.core.spec import Numbers
+from lava_aug.kernels import compiled_functions
 from lava_aug.kernels.counting import CAPPED, EVENTS, LARGEST, SATURATED, SPIKE_SUM, weighted_events
 
 NO_LIMIT = float(1 << 30)
@@ -340,9 +342,30 @@ class CompiledMaxPool(Compiled):
         )
 
 
+class CompiledFunction(Compiled):
+    """Functions by a table."""
+
+    def __init__(self, neuron: FunctionNeuron, shape: Shape, batch: int, bias: NDArray[Any] | None) -> None:
+        super().__init__(neuron, shape, batch, bias)
+        number = np.float64 if neuron.is_float else np.int64
+        self.vth = np.broadcast_to(neuron.vth, shape).astype(number).reshape(-1)
+        exponents = (neuron.fraction_bits, neuron.step_bits, neuron.shift)
+        fraction, step, unit = (number(2.0**bits if neuron.is_float else bits) for bits in exponents)
+        half = number((1 << neuron.shift) >> 1)
+        self.curve = compiled_functions.Curve(
+            neuron.table.astype(number), number(neuron.low), fraction, step, unit, half
+        )
+        self.limits = (number(neuron.coefficient_limit), *map(np.float32, _range(neuron)))
+
+    def step(self, a: NDArray[Any], t: int, rows: slice = slice(None)) -> None:
+        arrays = (self.v[rows], self.n[rows], a[rows], self.bias, self.s[rows], self.counts[rows])
+        compiled_functions.fire(*arrays, t, self.vth, self.curve, *self.limits)
+
+
 COMPILED: dict[type[Neuron], Callable[[Any, Shape, int, NDArray[Any] | None], Compiled]] = {
     **dict.fromkeys(PARAMETERS, CompiledPopulation),
     MaxPoolNeuron: CompiledMaxPool,
+    FunctionNeuron: CompiledFunction,
 }
 """What runs each neuron that has a compiled form; the others take `Neuron.step`."""
 
@@ -359,8 +382,9 @@ def is_compiled(neuron: Neuron, num_steps: int) -> bool:
 
 def warm_up() -> None:
     """Compile, or read from numba's cache, what Lava's processes need: call it before they are forked."""
-    neurons = [AugmentedNeuron(vth=2), AugmentedNeuron(vth=np.array([2])), MaxPoolNeuron(kernel_size=(1, 1))]
-    for neuron in neurons:
+    function = FunctionNeuron(vth=1, table=np.array([0, 1]), low=0, step_bits=0)
+    thresholds = [AugmentedNeuron(vth=2), AugmentedNeuron(vth=np.array([2]))]
+    for neuron in (*thresholds, MaxPoolNeuron(kernel_size=(1, 1)), function, function.replace(vth=1.0)):
         population = compiled_population(neuron, (1, 1), 1, None)
         for dtype in (np.float32, np.float64):
             population.step(np.zeros((1, 1), dtype), 1)

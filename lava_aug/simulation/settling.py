@@ -3,7 +3,8 @@
 With ``vth_lo = -1``, without saturation and without caps, an augmented neuron's sum of spike coefficients after T steps
 is ``n = max(0, floor((v0 + sum of (a + b)) / vth))``, whatever the order of its inputs (docs/arithmetic.md has the
 proof). So the total that a layer has sent follows from the total that the previous layer has sent, and the images count
-T times. Signed neurons omit the maximum, and ``n_max * T`` adds a minimum. Max pooling takes maxima of sums.
+T times. Signed neurons omit the maximum, and ``n_max * T`` adds a minimum. Max pooling takes maxima of sums,
+and functions by a table are those of the mean.
 """
 
 import dataclasses
@@ -95,7 +96,7 @@ def settle(
     Parameters
     ----------
     net : Network
-        Augmented neurons with ``vth_lo = -1``, and max pooling, throughout; in fixed point.
+        Augmented neurons with ``vth_lo = -1``, max pooling and functions throughout; in fixed point.
     images : Images
         As for `simulate`.
     num_steps : int, optional

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, weights
+from examples import EXAMPLE_POPULATIONS, EXAMPLE_SYNAPSES, channels, name_of, table, weights
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from nets import METHODS, SKIPS, images_for, layer, skip_net, three_methods
@@ -192,6 +192,7 @@ def test_a_residual_sum_through_a_relay_of_equal_depth(tmp_path: Path) -> None:
         RateNeuron(vth=channels(90, 900, 4000)),
         DoubleThresholdNeuron(vth=channels(90, 900, 4000), vth_lo=channels(-90, -1, -500), v0=0),
         AugmentedNeuron(vth=channels(90, 900, 4000), v0=channels(0, 1, 2), signed=True, n_max=channels(4, 100, 1)),
+        table([-9, 0, 70, 99], vth=channels(900, 9000, 40), low=-8, step_bits=4, shift=2, function="bend"),
     ],
     ids=name_of,
 )
