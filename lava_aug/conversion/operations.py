@@ -54,10 +54,14 @@ class Traced:
         What it consists of, for one image; its elements are counted in C order.
     places : tensor of int, of the tensor's own shape, images included
         ``image * size + element``; every element of every image is there once.
+    inner : (Traced, list of (int, int)) or None
+        What it is with zeros around it, and how many before and behind each axis of a map: a convolution can take that
+        instead.
     """
 
     signal: Signal
     places: torch.Tensor
+    inner: "tuple[Traced, list[tuple[int, int]]] | None" = None
 
     @property
     def size(self) -> int:

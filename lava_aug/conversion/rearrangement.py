@@ -198,7 +198,7 @@ def _like(step: Step, x: Traced, base: Traced, shape: tuple[int, ...]) -> Signal
     *(aten.select, aten.slice, aten.narrow, aten.unbind, aten.split, aten.split_with_sizes, aten.chunk),
     *(aten.index, aten.index_select, aten.gather, aten.take_along_dim, aten.diagonal, aten.unfold, aten.im2col),
     *(aten.expand, aten.repeat, aten.repeat_interleave, aten.stack, aten.tril, aten.triu),
-    *(aten.constant_pad_nd, aten.reflection_pad1d, aten.reflection_pad2d, aten.reflection_pad3d),
+    *(aten.reflection_pad1d, aten.reflection_pad2d, aten.reflection_pad3d),
     *(aten.replication_pad1d, aten.replication_pad2d, aten.replication_pad3d),
     *(aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle, aten.native_channel_shuffle),
     *(aten.upsample_nearest1d, aten.upsample_nearest2d, aten._upsample_nearest_exact1d),
@@ -228,6 +228,17 @@ def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     if numbered.numel() and not numbered.any():
         return step.value  # all of it has been replaced by constants
     return gathered(step, tensors, numbered, filled, step.name)
+
+
+@converts(aten.constant_pad_nd)
+def padding(step: Step, x: Traced, pad: Any, value: float = 0) -> Traced:
+    """Constants around each image; a convolution behind zeros takes them as its own padding."""
+    made: Traced = rearrange(step)
+    axes = x.places.ndim - 2
+    if value != 0 or min(pad) < 0 or not 0 < len(pad) // 2 <= axes:
+        return made
+    margins = [(before, after) for before, after in zip(pad[::2], pad[1::2], strict=True)][::-1]
+    return dataclasses.replace(made, inner=(x, [(0, 0)] * (axes - len(margins)) + margins))
 
 
 @converts(aten.cat)

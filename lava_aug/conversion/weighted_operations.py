@@ -144,12 +144,17 @@ def convolution(
         return probed(step)
     kernel = numpy_of(weight)
     kernel = kernel[:, :, None] if axes == 1 else kernel
-    options: dict[str, Any] = {"stride": _on_map(stride, axes, 1), "padding": _on_map(padding, axes, 0)}
-    options |= {"dilation": _on_map(dilation, axes, 1), "groups": groups}
+    margins, dilated = _on_map(padding, axes, 0), _on_map(dilation, axes, 1)
+    options: dict[str, Any] = {"stride": _on_map(stride, axes, 1), "groups": groups}
     if transposed:
-        synapse: Any = ConvTranspose(weight=kernel, output_padding=_on_map(output_padding, axes, 0), **options)
+        options |= {"padding": margins, "dilation": dilated, "output_padding": _on_map(output_padding, axes, 0)}
+        synapse: Any = ConvTranspose(weight=kernel, **options)
     else:
-        synapse = Conv(weight=kernel, **options)
+        if x.inner is not None and x.places.ndim == axes + 2:
+            x, around = x.inner
+            around = [(p + before, p + after) for p, (before, after) in zip(margins[-axes:], around, strict=True)]
+            kernel, margins, dilated = _symmetric(kernel, [(0, 0)] * (2 - axes) + around, dilated)
+        synapse = Conv(weight=kernel, padding=margins, dilation=dilated, **options)
     signal = step.lowering.as_seen(leading(step, x))
     offset = None if bias is None else along_channels(numpy_of(bias), synapse.output_shape(signal.shape))
     return plain(step.linear(signal, synapse, offset), step.batch, step.shape[1:])
@@ -159,6 +164,32 @@ def _on_map(value: Any, axes: int, filler: int) -> Any:
     """An option of a convolution along so many axes as (height, width)."""
     along = tuple(value) * axes if len(value) == 1 else tuple(value)
     return along if axes == 2 else (filler, *along)
+
+
+def _symmetric(weight: NDArray[Any], padding: list[tuple[int, int]], dilation: Any) -> tuple[NDArray[Any], Any, Any]:
+    """Weight, padding and dilation of the same convolution, with as much padding before as behind.
+
+    Zeros are put around the kernel instead. Each of them moves a border of the window by the dilation; where that is too
+    much, the kernel is dilated with zeros first.
+    """
+    steps = list(dilation)
+    for axis, (before, after) in enumerate(padding):
+        if (after - before) % steps[axis]:
+            weight, steps[axis] = _dilated(weight, axis + 2, steps[axis]), 1
+        zeros = (after - before) // steps[axis]
+        margins = [(0, 0)] * weight.ndim
+        margins[axis + 2] = (max(zeros, 0), max(-zeros, 0))
+        weight = np.pad(weight, margins)
+    return weight, tuple(map(max, padding)), tuple(steps)
+
+
+def _dilated(weight: NDArray[Any], axis: int, dilation: int) -> NDArray[Any]:
+    """A kernel with ``dilation - 1`` zeros between the elements of an axis."""
+    shape = list(weight.shape)
+    shape[axis] = dilation * (shape[axis] - 1) + 1
+    wide = np.zeros(shape)
+    np.moveaxis(wide, axis, 0)[::dilation] = np.moveaxis(weight, axis, 0)
+    return wide
 
 
 # Batch normalisation
