@@ -29,19 +29,17 @@ class Curve(NamedTuple):
     half: Any
 
 
-def total(x: Any, t: Any, vth: Any, curve: Curve) -> Any:
+def total(x: Any, t: Any, vth: Any, curve: Any) -> Any:
     """The sum of the coefficients after ``t`` steps in which ``x`` came in."""
     raise NotImplementedError("only compiled code calls it")
 
 
-@overload(total, inline="always")
-def _total(x, t, vth, curve):  # pyright: ignore  # numba compares the names of the arguments
-    if isinstance(vth, numba.types.Float):
-        return _total_of_floats
-    return _total_of_integers
+@overload(total)
+def _total(x: Any, t: Any, vth: Any, curve: Any) -> Any:
+    return _total_of_floats if isinstance(vth, numba.types.Float) else _total_of_integers
 
 
-def _total_of_integers(x, t, vth, curve):  # pyright: ignore
+def _total_of_integers(x: Any, t: Any, vth: Any, curve: Any) -> Any:
     m = (np.int64(x) << curve.fraction) // (t * vth) - curve.low
     i = min(max(m >> curve.step, 0), curve.table.shape[0] - 2)
     left = curve.table[i]
@@ -49,7 +47,7 @@ def _total_of_integers(x, t, vth, curve):  # pyright: ignore
     return (t * value + curve.half) >> curve.unit
 
 
-def _total_of_floats(x, t, vth, curve):  # pyright: ignore
+def _total_of_floats(x: Any, t: Any, vth: Any, curve: Any) -> Any:
     m = (np.float64(x) * curve.fraction / (t * vth) - curve.low) / curve.step
     i = int(min(max(np.floor(m), 0), curve.table.shape[0] - 2))
     left = curve.table[i]
