@@ -292,6 +292,15 @@ def test_the_bound_holds(
     assert made.error == made.lasting + quantum_out / 2
 
 
+@pytest.mark.parametrize("vth", [1.5, np.array([1.5, 40.0])])
+def test_the_bound_holds_in_floating_point_too(vth: Any) -> None:
+    made = function_table(mish, vth, quantum_in=0.2, quantum_out=0.01, low=-6, high=6)
+    mean = np.linspace(-6, 6, 999).reshape(-1, 1)
+    for t in (1, 5, 64):
+        n = made.neuron.settled(mean / 0.2 * t * vth, t)
+        assert np.abs(0.01 * n / t - mish(mean)).max() <= made.lasting + 0.01 / (2 * t)
+
+
 @pytest.mark.parametrize("name", sorted(set(REAL) - {"sqrt", "reciprocal"}))
 def test_little_is_lost_beside_the_rounding_of_coefficients(name: str) -> None:
     function, low, high = REAL[name]

@@ -169,8 +169,8 @@ def _on_map(value: Any, axes: int, filler: int) -> Any:
 def _symmetric(weight: NDArray[Any], padding: list[tuple[int, int]], dilation: Any) -> tuple[NDArray[Any], Any, Any]:
     """Weight, padding and dilation of the same convolution, with as much padding before as behind.
 
-    Zeros are put around the kernel instead. Each of them moves a border of the window by the dilation; where that is too
-    much, the kernel is dilated with zeros first.
+    Zeros are put around the kernel instead. Each of them moves a border of the window by the dilation; where that is
+    too much, the kernel is dilated with zeros first.
     """
     steps = list(dilation)
     for axis, (before, after) in enumerate(padding):

@@ -29,16 +29,14 @@ class Curve(NamedTuple):
     half: Any
 
 
-def total(x: Any, t: Any, vth: Any, curve: Curve) -> Any:
+def total(x: Any, t: Any, vth: Any, curve: Any) -> Any:
     """The sum of the coefficients after ``t`` steps in which ``x`` came in."""
     raise NotImplementedError("only compiled code calls it")
 
 
-@overload(total, inline="always")
-def _total(x: Any, t: Any, vth: Any, curve: Any) -> Any:  # numba compares the names of the arguments
-    if isinstance(vth, numba.types.Float):
-        return _total_of_floats
-    return _total_of_integers
+@overload(total)
+def _total(x: Any, t: Any, vth: Any, curve: Any) -> Any:
+    return _total_of_floats if isinstance(vth, numba.types.Float) else _total_of_integers
 
 
 def _total_of_integers(x: Any, t: Any, vth: Any, curve: Any) -> Any:

@@ -88,6 +88,7 @@ NOT_PUBLIC = (
     "how many axons a core has: the first Loihi's number is used instead",
     "which instructions microcode has, beyond arithmetic, comparison and control flow: a division may need a loop",
     "how a neuron could keep its inputs separate, which max pooling needs",
+    "how wide integers of microcode may be: functions by a table need up to 63 bits on the way",
 )
 """What is not public, and what the estimates do instead."""
 
