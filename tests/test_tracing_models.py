@@ -153,7 +153,7 @@ def test_zeros_in_front_of_a_convolution_are_its_own_padding(
     pad: tuple[int, ...], stride: int, dilation: Any, padding: Any
 ) -> None:
     conv = nn.Conv2d(3, 4, (2, 3), stride, padding, dilation)
-    model = lively(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.ZeroPad2d(pad + (0,) * (4 - len(pad))), conv))
+    model = lively(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.ZeroPad2d((*pad, 0, 0)[:4]), conv))
     graph = traced(model, (2, 8, 9))
     assert [layer.name for layer in graph.layers] == ["0", "3"]
 
