@@ -36,6 +36,9 @@ RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
 lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
 
+SEGMENTS = (256, 1024, 4096, 16384)
+"""Numbers of lines that the table of a function may have."""
+
 BEYOND = 0.25
 """How much more than the inputs' range on calibration images the table of a function covers on either side."""
 
@@ -220,7 +223,7 @@ class Builder:
 
         for bounds in ((low - more, high + more), (low, high + more), (low - more, high), (low, max(high, low + unit))):
             try:
-                return function_table(values, vth, low=bounds[0], high=bounds[1], **options).neuron
+                return _fine_table(values, vth, bounds, quantum, options)
             except SpecError as error:
                 failed = error
         raise ConversionError(f"{function.name}: {failed}")
@@ -315,6 +318,17 @@ class Builder:
         rounding.note_rows(layer, terms, scale)
         connections, bias = rounding.rounded(layer, terms, bias, scale, by_rows=scale > plain)
         return connections, bias, unit / scale
+
+
+def _fine_table(
+    values: Callable[[NDArray[Any]], NDArray[Any]], vth: Any, bounds: tuple[float, float], quantum: float, options: Any
+) -> FunctionNeuron:
+    """With as many lines as it takes to be much nearer than a quantum, up to the last of `SEGMENTS`."""
+    for segments in SEGMENTS:
+        made = function_table(values, vth, low=bounds[0], high=bounds[1], segments=segments, **options)
+        if made.lasting <= quantum / 8:
+            break
+    return made.neuron
 
 
 def _is_whole(synapse: Synapse) -> bool:

@@ -8,6 +8,7 @@ import torch
 
 from lava_aug.conversion.lowering import NEGATIVE
 from lava_aug.conversion.operations import Step, Traced, converts
+from lava_aug.conversion.products import product
 from lava_aug.conversion.rearrangement import aligned, constant, expanded
 from lava_aug.conversion.signals import RELU, Activation, Pointwise, Signal
 from lava_aug.core.layers import Shape
@@ -66,10 +67,7 @@ def _scaled(step: Step, x: Traced, factors: Any) -> Traced:
 def multiply(step: Step, x: Any, other: Any) -> Traced:
     """A signal times a constant."""
     if isinstance(x, Traced) and isinstance(other, Traced):
-        raise step.fail(
-            "multiplies two values that depend on the image (attention, gates), and spikes only add up; "
-            "use a network without them"
-        )
+        return product(step, x, other)
     signal, value = (x, other) if isinstance(x, Traced) else (other, x)
     signal = _broadcast(step, signal, value)
     return _scaled(step, signal, constant(step, value, signal))
@@ -79,7 +77,7 @@ def multiply(step: Step, x: Any, other: Any) -> Traced:
 def divide(step: Step, x: Any, other: Any, *, rounding_mode: str | None = None) -> Traced:
     """A signal divided by a constant."""
     if isinstance(other, Traced):
-        raise step.fail("divides by a value that depends on the image, and spikes only add up")
+        raise step.fail("divides with rounding; divide without")
     if rounding_mode is not None:
         raise step.fail(f"rounding_mode={rounding_mode!r} is not supported; divide without rounding")
     signal = _broadcast(step, x, other)

@@ -100,30 +100,31 @@ def _picked(
     step: Step, tensors: list[Traced], images: torch.Tensor, locals_: torch.Tensor, filled: torch.Tensor, name: str
 ) -> Traced:
     """A signal of its own, of elements that are given by image and number; 0 for constants."""
-    axis = _axis_of_images(step, images, locals_ != 0)
-    places, constants = (_apart(values, axis, step.batch) for values in (locals_, filled))
+    split, axis = _axis_of_images(step, images, locals_ != 0)
+    shape = tuple(images.shape)
+    view = [size for place, size in enumerate(split) if place != axis]  # with what is left of the axis as two
+    view[axis - 1 : axis + 1] = [view[axis - 1] * view[axis]] if shape[axis - 1] > step.batch else []
+    places, constants = (
+        values.reshape(split).movedim(axis, 0).reshape(step.batch, *view) for values in (locals_, filled)
+    )
     if not ((places == places[:1]).all() and (constants == constants[:1]).all()):
         raise step.fail(f"does something else with every image of a batch of {step.batch}; keep the first axis")
     signal = _signal_of(step, tensors, places[0].numpy(), constants[0].numpy(), name)
-    return Traced(signal, plain_places(tuple(places.shape)).movedim(0, axis).reshape(images.shape))
+    apart = plain_places(tuple(places.shape)).reshape(step.batch, *split[:axis], *split[axis + 1 :])
+    return Traced(signal, apart.movedim(0, axis).reshape(shape))
 
 
-def _axis_of_images(step: Step, images: torch.Tensor, known: torch.Tensor) -> int:
-    for axis, size in enumerate(images.shape):
-        if size % step.batch == 0 and size:
-            expected = torch.arange(size).div(size // step.batch, rounding_mode="floor")
-            column = expected.reshape(-1, *[1] * (images.ndim - axis - 1))
+def _axis_of_images(step: Step, images: torch.Tensor, known: torch.Tensor) -> tuple[tuple[int, ...], int]:
+    """A shape in which the images are an axis of their own, one of the tensor's being three, and which that is."""
+    shape = tuple(images.shape)
+    for axis, size in enumerate(shape):
+        for inner in (n for n in range(size, 0, -1) if size and size % (n * step.batch) == 0):
+            expected = torch.arange(size).div(inner, rounding_mode="floor") % step.batch
+            column = expected.reshape(-1, *[1] * (len(shape) - axis - 1))
             if bool((images == column)[known].all()):
-                return axis
-    raise step.fail(f"{MIXES}: shape {tuple(images.shape)} for a batch of {step.batch}; keep the first axis")
-
-
-def _apart(values: torch.Tensor, axis: int, batch: int) -> torch.Tensor:
-    """Images as a first axis of their own."""
-    if values.shape[axis] == batch:
-        return values.movedim(axis, 0)
-    shape = tuple(values.shape)
-    return values.reshape(*shape[:axis], batch, shape[axis] // batch, *shape[axis + 1 :]).movedim(axis, 0)
+                outer = size // (inner * step.batch)
+                return (*shape[:axis], outer, step.batch, inner, *shape[axis + 1 :]), axis + 1
+    raise step.fail(f"{MIXES}: shape {shape} for a batch of {step.batch}; keep the first axis")
 
 
 def _signal_of(step: Step, tensors: list[Traced], places: NDArray[Any], constants: NDArray[Any], name: str) -> Signal:

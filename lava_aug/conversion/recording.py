@@ -20,6 +20,7 @@ from torch.nn import attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT
 from lava_aug.conversion.models import outputs
 from lava_aug.conversion.user_code import first_line, line_of_error, mapped, named_modules, users_line, where_of
 from lava_aug.core.errors import ConversionError
@@ -224,12 +225,25 @@ class Recording:
             return result.zero_() if "empty" in name else result  # what nobody has set says nothing of the images
         if name in ("_local_scalar_dense", "is_nonzero"):
             raise ConversionError(f"{self._place(name)}: {DECIDES}")
+        made = self._decomposed(function, args, kwargs, reads)
+        if made is not NotImplemented:
+            return made
         given = mapped((args, kwargs), lambda part: self._argument(part, reads))
         if not function._schema.is_mutable:
             result = function(*args, **kwargs)
             self._note(function, function, given, mapped(result, self._entered))
             return result
         return self._in_place(function, args, kwargs, given)
+
+    def _decomposed(self, function: Any, args: Any, kwargs: Any, reads: dict[int, Value]) -> Any:
+        """What an operation gives as several others, which are recorded in its place."""
+        packet = function.overloadpacket
+        known = all(id(args[place]) in reads for place in DEPENDENT.get(packet, ()))
+        decomposition = DECOMPOSITIONS.get(packet) if known else None
+        if decomposition is None:
+            return NotImplemented
+        with _Dispatched(self):
+            return decomposition(*args, **kwargs)
 
     def _argument(self, part: Any, reads: dict[int, Value]) -> Any:
         """Values for tensors that depend on the images; other tensors as they are now."""

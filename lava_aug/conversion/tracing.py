@@ -191,8 +191,7 @@ class _Builder:
             return probed
         if is_pointwise(step):
             return pointwise
-        last = all(value in self.recording.outputs.values() for value in operation.results)
-        raise ConversionError(f"{operation.where} is not supported; {advice(operation.packet, last)}")
+        raise ConversionError(f"{operation.where} is not supported; {ADVICE.get(operation.packet, GENERAL_ADVICE)}")
 
     def _finish(self) -> tuple[tuple[str, Shape], ...]:
         """The readout: of one tensor, or with all elements of several."""
@@ -242,28 +241,11 @@ def _constant(step: Step, *_: Any, **__: Any) -> Any:
 
 GENERAL_ADVICE = "docs/conversion.md lists what is"
 
-_NO_SOFTMAX = (
-    "it divides by a sum that depends on the image, and spikes only add up; it can only be left out as the last step"
-)
-_USE_BATCH_NORM = "its statistics depend on the image; use BatchNorm"
-
 aten: Any = torch.ops.aten
 
 ADVICE: dict[Any, str] = {
-    **dict.fromkeys((aten._softmax, aten._log_softmax), _NO_SOFTMAX),
-    **dict.fromkeys((aten.native_layer_norm, aten.native_group_norm), _USE_BATCH_NORM),
     **dict.fromkeys((aten.lstm, aten.gru, aten.mkldnn_rnn_layer), "the network must be feed-forward"),
 }
-
-AT_THE_END: dict[Any, str] = dict.fromkeys(
-    (aten._softmax, aten._log_softmax), "remove it: the argmax of the logits is the same"
-)
-"""For the last operation before an output."""
-
-
-def advice(packet: Any, last: bool) -> str:
-    """What to do about an operation that has no handler."""
-    return (AT_THE_END.get(packet) if last else None) or ADVICE.get(packet, GENERAL_ADVICE)
 
 
 class Refusals:

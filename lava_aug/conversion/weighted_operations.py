@@ -66,10 +66,7 @@ def bmm(step: Step, x: Any, other: Any) -> Traced:
     return _along_last(step, x, numpy_of(other[0]).T, None)
 
 
-NO_PRODUCT = (
-    "multiplies two values that depend on the image, as attention does, and spikes only add up; use a convolutional "
-    "network"
-)
+NO_PRODUCT = "multiplies matrices that depend on the image, in too many products; use fewer places, or smaller images"
 
 
 def _turned(step: Step, x: Traced) -> Traced:

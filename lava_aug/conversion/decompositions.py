@@ -1,0 +1,171 @@
+"""Operations of ATen as others of which handlers know all: sums, functions of one value, products, maxima over axes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+aten: Any = torch.ops.aten
+
+Decomposition = Callable[..., Any]
+
+DECOMPOSITIONS: dict[Any, Decomposition] = {}
+"""Functions of tensors by the operation whose arguments they take, and whose results they give."""
+
+
+def stands_for(*operations: Any) -> Callable[[Decomposition], Decomposition]:
+    """Enter a function for operations of ATen; it may give `NotImplemented`, and the operation is recorded as it is."""
+
+    def enter(function: Decomposition) -> Decomposition:
+        DECOMPOSITIONS.update(dict.fromkeys(operations, function))
+        return function
+
+    return enter
+
+
+def _normalised(x: torch.Tensor, dims: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """``(x - mean) / sqrt(variance + eps)``, the mean, and what it was multiplied by."""
+    mean = x.mean(dims, keepdim=True)
+    centred = x - mean
+    factor = ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
+    return centred * factor, mean, factor
+
+
+@stands_for(aten.native_layer_norm)
+def layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Over the last axes."""
+    made, mean, factor = _normalised(x, list(range(-len(shape), 0)), eps)
+    made = made if weight is None else made * weight
+    return made if bias is None else made + bias, mean, factor
+
+
+@stands_for(aten.native_group_norm)
+def group_norm(
+    x: torch.Tensor, weight: Any, bias: Any, images: int, channels: int, places: int, groups: int, eps: float
+) -> Any:
+    """Over the channels of each group and all places."""
+    del places
+    made, mean, factor = _normalised(x.reshape(images, groups, -1), [2], eps)
+    made, column = made.reshape(x.shape), (channels, *[1] * (x.ndim - 2))
+    made = made if weight is None else made * weight.reshape(column)
+    return made if bias is None else made + bias.reshape(column), mean.reshape(images, -1), factor.reshape(images, -1)
+
+
+@stands_for(aten.native_batch_norm)
+def instance_norm(
+    x: torch.Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float, eps: float
+) -> Any:
+    """Instance normalisation is batch normalisation of one image whose channels are those of all images."""
+    del mean, variance, momentum
+    if not training or x.shape[0] != 1:
+        return NotImplemented
+    made, middle, factor = _normalised(x, [0, *range(2, x.ndim)], eps)
+    column = (-1, *[1] * (x.ndim - 2))
+    made = made if weight is None else made * weight.reshape(column)
+    return made if bias is None else made + bias.reshape(column), middle.reshape(-1), factor.reshape(-1)
+
+
+@stands_for(aten._softmax)
+def softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> torch.Tensor:
+    """``exp(x - max) / sum``, so that no exponential is large."""
+    del half_to_float
+    shares = (x - x.amax(dim, keepdim=True)).exp()
+    return shares * shares.sum(dim, keepdim=True).reciprocal()
+
+
+@stands_for(aten._log_softmax)
+def log_softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> torch.Tensor:
+    """``x - max - log(sum of exp(x - max))``."""
+    del half_to_float
+    below = x - x.amax(dim, keepdim=True)
+    return below - below.exp().sum(dim, keepdim=True).log()
+
+
+@stands_for(aten.logsumexp)
+def logsumexp(x: torch.Tensor, dim: Any, keepdim: bool = False) -> torch.Tensor:
+    """``max + log(sum of exp(x - max))``."""
+    largest = x.amax(dim, keepdim=True)
+    made = (x - largest).exp().sum(dim, keepdim=True).log() + largest
+    return made if keepdim else made.squeeze(dim)
+
+
+@stands_for(aten.var)
+def variance(x: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> torch.Tensor:
+    """The mean square of what is centred; divided by one less than the number, or by ``correction`` less."""
+    dims = list(range(x.ndim)) if dim is None else list(dim)
+    centred = x - x.mean(dims, keepdim=True)
+    squares = centred * centred
+    count = squares[..., 0].numel() if not dims else torch.Size([x.shape[d] for d in dims]).numel()
+    total = squares.sum(dims, keepdim=keepdim)
+    return total / (count - (1 if correction is None else correction))
+
+
+@stands_for(aten.std)
+def standard_deviation(
+    x: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> torch.Tensor:
+    """The square root of the variance."""
+    return variance(x, dim, correction=correction, keepdim=keepdim).sqrt()
+
+
+@stands_for(aten.linalg_vector_norm)
+def vector_norm(x: torch.Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Of order 1 or 2."""
+    del dtype
+    dims = list(range(x.ndim)) if dim is None else dim
+    if ord == 1:
+        return x.abs().sum(dims, keepdim=keepdim)
+    return (x * x).sum(dims, keepdim=keepdim).sqrt() if ord == 2 else NotImplemented
+
+
+@stands_for(aten.glu)
+def gated(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """One half times the sigmoid of the other."""
+    value, gate = x.chunk(2, dim)
+    return value * gate.sigmoid()
+
+
+@stands_for(aten.addcmul)
+def added_product(x: torch.Tensor, one: torch.Tensor, other: torch.Tensor, *, value: float = 1) -> torch.Tensor:
+    """``x + value * one * other``."""
+    return x + one * other * value
+
+
+@stands_for(aten.addcdiv)
+def added_quotient(x: torch.Tensor, one: torch.Tensor, other: torch.Tensor, *, value: float = 1) -> torch.Tensor:
+    """``x + value * one / other``."""
+    return x + one / other * value
+
+
+@stands_for(aten.lerp)
+def between(x: torch.Tensor, end: torch.Tensor, weight: Any) -> torch.Tensor:
+    """``x + weight * (end - x)``."""
+    return x + weight * (end - x)
+
+
+@stands_for(aten.baddbmm)
+def added_products(x: torch.Tensor, one: torch.Tensor, other: torch.Tensor, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """``beta * x + alpha * one @ other``."""
+    made = torch.bmm(one, other) * alpha
+    return made + x * beta if beta else made
+
+
+DEPENDENT = {aten.bmm: (0, 1), aten.div: (1,)}
+"""Which arguments must depend on the images; if they do not, handlers know the operation."""
+
+MOST_PRODUCTS = 1 << 20
+"""Largest number of products of signals that one operation may take, for one image of two."""
+
+
+@stands_for(aten.bmm)
+def matrix_products(x: torch.Tensor, y: torch.Tensor) -> Any:
+    """Sums of products, of two matrices that both depend on the images, if they are not too many."""
+    batch, rows, inner = x.shape
+    count = batch * rows * inner * y.shape[2]
+    return NotImplemented if count > 2 * MOST_PRODUCTS else (x[..., None] * y[:, None]).sum(2)
+
+
+@stands_for(aten.div)
+def quotient(x: torch.Tensor, y: torch.Tensor, *, rounding_mode: Any = None) -> Any:
+    """A product with the reciprocal."""
+    return NotImplemented if rounding_mode else x * y.reciprocal()
