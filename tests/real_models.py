@@ -7,6 +7,7 @@ and `head` with something between.
 import collections
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -335,7 +336,9 @@ class Scripted(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem: Any = torch.jit.trace(conv_norm_relu().eval(), torch.rand(1, *SHAPE))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # newer versions would rather have torch.compile
+            self.stem: Any = torch.jit.trace(conv_norm_relu().eval(), torch.rand(1, *SHAPE))
         self.head = head()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
