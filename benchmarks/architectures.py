@@ -1,6 +1,6 @@
 """Which architectures of torchvision and timm convert, and how near the converted network is.
 
-    uv run --with timm python benchmarks/architectures.py -o docs/coverage.md
+    uv run --with timm python benchmarks/architectures.py -o coverage.md
 
 Weights are random, batch statistics as training would leave them: what counts is whether the converted network
 computes what the model does. Every result is kept in a file of lines (``--keep``), where an interrupted run goes on.

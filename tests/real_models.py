@@ -446,4 +446,65 @@ FUNCTIONS: Table = {
     }.items()
 }
 
-GROUPS = {"functions": FUNCTIONS, "python": PYTHON, "hooks": HOOKS, "modules": MODULES, "below Python": BELOW_PYTHON}
+
+class Tokens(nn.Module):
+    """Attention, by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.q, self.k, self.v = conv_norm_relu(), nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        t = self.stem(x).flatten(2).transpose(1, 2)
+        a = (self.q(t) @ self.k(t).transpose(-2, -1)).softmax(-1)
+        return self.last((a @ self.v(t)).mean(1))
+
+
+def squeezed(m: Any, y: Any) -> Any:
+    return y * torch.sigmoid(m.up(F.relu(m.down(y.mean((2, 3), keepdim=True)))))
+
+
+def attended(m: Any, y: Any) -> Any:
+    tokens = F.avg_pool2d(y, 4).flatten(2).mT
+    return m.it(tokens, tokens, tokens)[0].mT[..., None]
+
+
+def product(of: Callable[[Any, Any], Any], classes: int = 6, **modules: nn.Module) -> Callable[[], nn.Module]:
+    return between(lambda m, y: of(m, m.it(y)), classes, it=nn.Conv2d(6, 6, 3), **modules)
+
+
+PRODUCTS: Table = {
+    "attention by hand": (Tokens, SHAPE),
+    "gate": (product(lambda m, y: y * torch.sigmoid(m.gate(y)), gate=nn.Conv2d(6, 6, 1)), SHAPE),
+    "swish by hand": (product(lambda m, y: y * torch.sigmoid(y)), SHAPE),
+    "square": (product(lambda m, y: y * y), SHAPE),
+    "squeeze and excitation": (between(squeezed, down=nn.Conv2d(6, 3, 1), up=nn.Conv2d(3, 6, 1)), SHAPE),
+    "quotient": (product(lambda m, y: y / (1 + y.abs().mean(1, keepdim=True))), SHAPE),
+    "quotient of a constant": (product(lambda m, y: torch.ones(6, 1, 1) / (1 + y.abs())), SHAPE),
+    "LayerNorm": (
+        between(lambda m, y: m.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), norm=nn.LayerNorm(6)),
+        SHAPE,
+    ),
+    "GroupNorm": (product(lambda m, y: m.norm(y), norm=nn.GroupNorm(2, 6)), SHAPE),
+    "InstanceNorm": (product(lambda m, y: F.relu(m.norm(y)), norm=nn.InstanceNorm2d(6, affine=True)), SHAPE),
+    "softmax": (product(lambda m, y: 3 * y.softmax(1)), SHAPE),
+    "GLU": (product(lambda m, y: F.glu(y, 1), 3), SHAPE),
+    "standard deviations": (product(lambda m, y: y.std((2, 3), keepdim=True)), SHAPE),
+    "normalize": (product(lambda m, y: F.normalize(y, dim=1)), SHAPE),
+    "local response": (product(lambda m, y: F.local_response_norm(y, 3, 0.1)), SHAPE),
+    "MultiheadAttention": (between(attended, it=nn.MultiheadAttention(6, 2, batch_first=True)), SHAPE),
+    "transformer": (
+        between(
+            lambda m, y: m.it(F.avg_pool2d(y, 4).flatten(2).mT).mT[..., None],
+            it=nn.TransformerEncoderLayer(6, 2, 16, batch_first=True),
+        ),
+        SHAPE,
+    ),
+    "log softmax at the end": (lambda: nn.Sequential(network(), nn.LogSoftmax(1)), SHAPE),
+}
+
+GROUPS = {
+    **{"products": PRODUCTS, "functions": FUNCTIONS, "python": PYTHON, "hooks": HOOKS, "modules": MODULES},
+    "below Python": BELOW_PYTHON,
+}

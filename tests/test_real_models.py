@@ -58,6 +58,7 @@ def test_it_converts_into_itself(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:layer .* its weights for what 'input' sends lie within")  # means of whole images
+@pytest.mark.filterwarnings("ignore:layer .* its weights for what '.*minus' sends lie within")  # products of shares
 @pytest.mark.parametrize("name", CONVERTED)
 def test_in_integers_it_settles_where_it_runs(name: str) -> None:
     make, shape = CONVERTED[name]

@@ -324,10 +324,12 @@ def _fine_table(
     values: Callable[[NDArray[Any]], NDArray[Any]], vth: Any, bounds: tuple[float, float], quantum: float, options: Any
 ) -> FunctionNeuron:
     """With as many lines as it takes to be much nearer than a quantum, up to the last of `SEGMENTS`."""
+    made = None
     for segments in SEGMENTS:
         made = function_table(values, vth, low=bounds[0], high=bounds[1], segments=segments, **options)
         if made.lasting <= quantum / 8:
             break
+    assert made is not None  # since there are numbers of segments
     return made.neuron
 
 
