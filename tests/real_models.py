@@ -359,6 +359,7 @@ BELOW_PYTHON: Table = {
     "kind of x": (around(lambda m, x: m.net((x - 0.5) / 0.25 if type(x) is torch.Tensor else x)), SHAPE),
     "isinstance": (around(lambda m, x: m.net(2 * x if isinstance(x, torch.Tensor) else x)), SHAPE),
     "is_tensor": (around(lambda m, x: m.net(2 * x) if torch.is_tensor(x) else m.net(x)), SHAPE),
+    "shows what it does": (around(lambda m, x: m.net(x) if f"{x} {x.mean():.2f}" + repr(x) else x), SHAPE),
     "a loop over channels": (lambda: Model(by_channels, stem=conv_norm_relu(), head=head()), SHAPE),
     "places first": (
         lambda: Model(time_first, stem=conv_norm_relu(), up=nn.Linear(6, 8), down=nn.Linear(8, 3)),

@@ -1,5 +1,6 @@
 """Operations of ATen as others of which handlers know all: sums, functions of one value, products, maxima over axes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,10 +66,10 @@ def instance_norm(
     return made if bias is None else made + bias.reshape(column), middle.reshape(-1), factor.reshape(-1)
 
 
-@stands_for(aten._softmax)
-def softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> torch.Tensor:
+@stands_for(aten._softmax, *([aten._safe_softmax] if hasattr(aten, "_safe_softmax") else []))  # of newer versions
+def softmax(x: torch.Tensor, dim: int, kind: Any = None) -> torch.Tensor:
     """``exp(x - max) / sum``, so that no exponential is large."""
-    del half_to_float
+    del kind
     shares = (x - x.amax(dim, keepdim=True)).exp()
     return shares * shares.sum(dim, keepdim=True).reciprocal()
 
@@ -95,9 +96,8 @@ def variance(x: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdi
     dims = list(range(x.ndim)) if dim is None else list(dim)
     centred = x - x.mean(dims, keepdim=True)
     squares = centred * centred
-    count = squares[..., 0].numel() if not dims else torch.Size([x.shape[d] for d in dims]).numel()
-    total = squares.sum(dims, keepdim=keepdim)
-    return total / (count - (1 if correction is None else correction))
+    count = math.prod(x.shape[d] for d in dims)
+    return squares.sum(dims, keepdim=keepdim) / (count - (1 if correction is None else correction))
 
 
 @stands_for(aten.std)

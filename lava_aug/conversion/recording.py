@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import attention
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT
 from lava_aug.conversion.models import outputs
@@ -31,6 +31,9 @@ ASKS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_
 
 LEAVES = {"numpy", "tolist", "__array__", "__dlpack__"}
 """Methods that take values out of PyTorch."""
+
+SHOWN = {"__repr__", "__format__"}
+"""Methods that show values to people, which decides nothing."""
 
 DECIDES = "asks for a value that depends on the image; remove control flow that depends on the data"
 RANDOM = "draws random numbers in evaluation too; pass training=self.training, or use a module, such as nn.Dropout"
@@ -401,6 +404,9 @@ class _Leaving(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
+        if name in SHOWN:
+            with _disable_current_modes():
+                return func(*args, **(kwargs or {}))
         if name in LEAVES and isinstance(args[0], torch.Tensor):
             self.recording.leaves(args[0], name)
         return func(*args, **(kwargs or {}))
