@@ -482,6 +482,7 @@ PRODUCTS: Table = {
     "square": (product(lambda m, y: y * y), SHAPE),
     "squeeze and excitation": (between(squeezed, down=nn.Conv2d(6, 3, 1), up=nn.Conv2d(3, 6, 1)), SHAPE),
     "quotient": (product(lambda m, y: y / (1 + y.abs().mean(1, keepdim=True))), SHAPE),
+    "quotient in place": (product(lambda m, y: y.clone().div_(y.abs() + 1)), SHAPE),
     "quotient of a constant": (product(lambda m, y: torch.ones(6, 1, 1) / (1 + y.abs())), SHAPE),
     "LayerNorm": (
         between(lambda m, y: m.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), norm=nn.LayerNorm(6)),

@@ -44,15 +44,15 @@ class Constant(nn.Module):
         return self.net(x), self.scale
 
 
-class Doubling(nn.Module):
-    """Of an operation that is not supported."""
+class Cumulative(nn.Module):
+    """Products of all channels so far."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.cumprod(1)
 
 
 def many_products() -> nn.Module:
-    blocks = [nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), Doubling()) for _ in range(30)]
+    blocks = [nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), Cumulative()) for _ in range(30)]
     return nn.Sequential(conv_norm_relu(), *blocks, head())
 
 

@@ -164,3 +164,8 @@ def test_zeros_in_front_of_a_convolution_of_rows_are_its_own_padding() -> None:
     assert [layer.name for layer in traced(model, (2, 11)).layers] == ["0", "3"]
     model = lively(nn.Sequential(nn.Conv2d(2, 3, 4, padding="same"), nn.ReLU(), nn.Conv2d(3, 2, 2, padding="same")))
     assert [layer.name for layer in traced(model, (2, 6, 7)).layers] == ["0", "2"]
+
+
+@pytest.mark.parametrize("between", [nn.ReLU(), nn.BatchNorm2d(3), nn.Hardtanh(-0.1, 0.3), nn.SiLU(), nn.LeakyReLU()])
+def test_what_comes_between_zeros_and_a_convolution_is_not_left_out(between: nn.Module) -> None:
+    traced(lively(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ZeroPad2d(1), between, nn.Conv2d(3, 4, 3))), (2, 8, 9))

@@ -24,6 +24,12 @@ def stands_for(*operations: Any) -> Callable[[Decomposition], Decomposition]:
     return enter
 
 
+def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Any) -> torch.Tensor:
+    """``weight * x + bias``, of which there may be none, in a shape that broadcasts to that of ``x``."""
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
 def _normalised(x: torch.Tensor, dims: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``(x - mean) / sqrt(variance + eps)``, the mean, and what it was multiplied by."""
     mean = x.mean(dims, keepdim=True)
@@ -36,8 +42,7 @@ def _normalised(x: torch.Tensor, dims: Any, eps: float) -> tuple[torch.Tensor, t
 def layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     """Over the last axes."""
     made, mean, factor = _normalised(x, list(range(-len(shape), 0)), eps)
-    made = made if weight is None else made * weight
-    return made if bias is None else made + bias, mean, factor
+    return _affine(made, weight, bias, shape), mean, factor
 
 
 @stands_for(aten.native_group_norm)
@@ -47,9 +52,8 @@ def group_norm(
     """Over the channels of each group and all places."""
     del places
     made, mean, factor = _normalised(x.reshape(images, groups, -1), [2], eps)
-    made, column = made.reshape(x.shape), (channels, *[1] * (x.ndim - 2))
-    made = made if weight is None else made * weight.reshape(column)
-    return made if bias is None else made + bias.reshape(column), mean.reshape(images, -1), factor.reshape(images, -1)
+    made = _affine(made.reshape(x.shape), weight, bias, (channels, *[1] * (x.ndim - 2)))
+    return made, mean.reshape(images, -1), factor.reshape(images, -1)
 
 
 @stands_for(aten.native_batch_norm)
@@ -61,9 +65,7 @@ def instance_norm(
     if not training or x.shape[0] != 1:
         return NotImplemented
     made, middle, factor = _normalised(x, [0, *range(2, x.ndim)], eps)
-    column = (-1, *[1] * (x.ndim - 2))
-    made = made if weight is None else made * weight.reshape(column)
-    return made if bias is None else made + bias.reshape(column), middle.reshape(-1), factor.reshape(-1)
+    return _affine(made, weight, bias, (-1, *[1] * (x.ndim - 2))), middle.reshape(-1), factor.reshape(-1)
 
 
 @stands_for(aten._softmax, *([aten._safe_softmax] if hasattr(aten, "_safe_softmax") else []))  # of newer versions
@@ -116,6 +118,13 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Any = None, keepdim: bool 
     if ord == 1:
         return x.abs().sum(dims, keepdim=keepdim)
     return (x * x).sum(dims, keepdim=keepdim).sqrt() if ord == 2 else NotImplemented
+
+
+@stands_for(aten.rrelu_with_noise)
+def leaky(x: torch.Tensor, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, *_: Any, **__: Any) -> torch.Tensor:
+    """With the mean slope, in evaluation; newer versions say that the noise is written, which it is in training."""
+    del noise
+    return torch.nn.functional.leaky_relu(x, (lower + upper) / 2)
 
 
 @stands_for(aten.glu)

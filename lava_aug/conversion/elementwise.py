@@ -48,8 +48,8 @@ def _linear_sum(step: Step, parts: list[tuple[Any, float]]) -> Traced:
         total = _broadcast(step, total, value)
         offset = gain * constant(step, value, total)
         made = lowering.shifted(total.signal, offset, step.kept_name(total.signal), node)
-        total = dataclasses.replace(total, signal=made)
-    return dataclasses.replace(total, signal=dataclasses.replace(total.signal, node=node))
+        total = total.of(made)
+    return total.of(dataclasses.replace(total.signal, node=node))
 
 
 def _broadcast(step: Step, x: Traced, value: Any) -> Traced:
@@ -60,7 +60,7 @@ def _broadcast(step: Step, x: Traced, value: Any) -> Traced:
 
 def _scaled(step: Step, x: Traced, factors: Any) -> Traced:
     made = step.lowering.scaled(x.signal, factors, step.kept_name(x.signal), step.node)
-    return dataclasses.replace(x, signal=made)
+    return x.of(made)
 
 
 @converts(aten.mul)
@@ -96,12 +96,12 @@ def negative(step: Step, x: Traced) -> Traced:
 def _rectified(step: Step, x: Traced, activation: Activation = RELU, shift: float = 0.0, sign: float = 1.0) -> Traced:
     name = step.kept_name(x.signal)
     made = step.lowering.activated(x.signal, activation, name, step.node, sign=sign, shift=shift)
-    return dataclasses.replace(x, signal=made)
+    return x.of(made)
 
 
 def _shifted(step: Step, x: Traced, offset: float) -> Traced:
     made = step.lowering.shifted(x.signal, offset, step.name, step.node)
-    return dataclasses.replace(x, signal=made)
+    return x.of(made)
 
 
 @converts(aten.relu)
@@ -125,7 +125,7 @@ def clamp(step: Step, x: Traced, min: Any = None, max: Any = None) -> Traced:
     if low is None:  # min(x, high) = high - relu(high - x)
         made = _rectified(step, x, shift=float(high), sign=-1.0)
         opposite = step.lowering.scaled(made.signal, -1.0, step.name, step.node)
-        return _shifted(step, dataclasses.replace(made, signal=opposite), float(high))
+        return _shifted(step, made.of(opposite), float(high))
     ceiling = None if high is None else float(high) - float(low)
     if ceiling is not None and ceiling <= 0:
         raise step.fail(f"expected min < max, found {low} and {high}")
@@ -148,7 +148,7 @@ def clamp_max(step: Step, x: Traced, max: Any) -> Traced:
 @converts(aten.leaky_relu)
 def leaky_relu(step: Step, x: Traced, negative_slope: Any = 0.01) -> Traced:
     """``relu(x) - slope * relu(-x)``: a layer for each sign, exact for any slope."""
-    return dataclasses.replace(x, signal=_leaky(step, x.signal, negative_slope))
+    return x.of(_leaky(step, x.signal, negative_slope))
 
 
 def _leaky(step: Step, x: Signal, slope: Any) -> Signal:
@@ -167,13 +167,6 @@ def prelu(step: Step, x: Traced, weight: torch.Tensor) -> Traced:
     if weight.ndim == 1 and weight.numel() > 1:
         weight = weight.reshape(-1, *[1] * (x.places.ndim - 2))
     return leaky_relu(step, x, constant(step, weight, x))
-
-
-@converts(aten.rrelu_with_noise)
-def rrelu(step: Step, x: Traced, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, *_: Any) -> Traced:
-    """`leaky_relu` with the mean slope, which it has in evaluation."""
-    del noise
-    return leaky_relu(step, x, (lower + upper) / 2)
 
 
 @converts(aten.abs)
@@ -206,7 +199,7 @@ def minimum(step: Step, x: Any, other: Any) -> Traced:
 
 def _once(step: Step, x: Any) -> Any:
     """What is used twice, as the output of a layer."""
-    return dataclasses.replace(x, signal=step.lowering.settled(x.signal)) if isinstance(x, Traced) else x
+    return x.of(step.lowering.settled(x.signal)) if isinstance(x, Traced) else x
 
 
 # Any other function of one value
@@ -215,8 +208,7 @@ def _once(step: Step, x: Any) -> Any:
 def is_pointwise(step: Step) -> bool:
     """Whether an operation of one tensor is one function of its elements: where these lie does not matter."""
     value = step.value
-    tensors = [part for part in step.given.values() if isinstance(part, Traced)]
-    if len(tensors) != 1 or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+    if len(step.tensors) != 1 or not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return False
     (operand,) = step.operation.operands
     if value.shape != operand.tensor.shape:
@@ -235,7 +227,7 @@ def is_pointwise(step: Step) -> bool:
 
 def pointwise(step: Step, *_: Any, **__: Any) -> Traced:
     """A layer of neurons that compute a function by a table."""
-    (x,) = (part for part in step.given.values() if isinstance(part, Traced))
+    (x,) = step.tensors
     if not step.lowering.needs.graded:
         raise step.fail("is a function that only graded spikes can carry; use method='augmapping'")
     name = step.operation.name.rstrip("0123456789").rstrip("_") if step.operation.module is None else None

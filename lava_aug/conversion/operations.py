@@ -69,9 +69,23 @@ class Traced:
         return math.prod(self.signal.view)
 
     @property
+    def images(self) -> torch.Tensor:
+        """The image that each place is of."""
+        return self.places.div(self.size, rounding_mode="floor")
+
+    @property
+    def elements(self) -> torch.Tensor:
+        """The element of the signal that is at each place."""
+        return self.places % self.size
+
+    @property
     def positions(self) -> NDArray[Any]:
-        """Where each element of the first image lies, in C order of the tensor."""
-        return np.argsort(self.places.numpy().reshape(-1), kind="stable")[: self.size]
+        """Where each element of each image lies, in C order of the tensor: ``(B, size)``."""
+        return np.argsort(self.places.numpy().reshape(-1), kind="stable").reshape(-1, self.size)
+
+    def of(self, signal: Signal) -> "Traced":
+        """Another signal in the same order; what padding was around is no longer known."""
+        return Traced(signal, self.places)
 
 
 class Refused:
@@ -110,6 +124,11 @@ class Step:
     value: Any
     batch: int
     given: dict[Any, Any]
+
+    @property
+    def tensors(self) -> list[Traced]:
+        """What it takes that depends on the images, each once."""
+        return list(dict.fromkeys(part for part in self.given.values() if isinstance(part, Traced)))
 
     @property
     def name(self) -> str:

@@ -1,6 +1,5 @@
 """Products of two signals: neurons only add up, and compute functions of one value."""
 
-import dataclasses
 import math
 
 import torch
@@ -22,7 +21,7 @@ def product(step: Step, x: Traced, y: Traced) -> Traced:
     lowering, node = step.lowering, step.node
     if x is y:
         made = lowering.activated(x.signal, SQUARE, step.kept_name(x.signal), node)
-        return dataclasses.replace(x, signal=made, inner=None)
+        return x.of(made)
     (one, other), places = aligned(step, [_settled(step, x), _settled(step, y)])
     ratio = math.sqrt(_largest(step, x) / _largest(step, y))
     one, other = (lowering.scaled(s, f, s.name, node) for s, f in ((one, 1 / ratio), (other, ratio)))
@@ -45,8 +44,7 @@ def holds_squares(step: Step, signal: Signal) -> bool:
 
 def _settled(step: Step, x: Traced) -> Traced:
     """As the output of a layer, since it goes into two."""
-    signal: Signal = x.signal if step.lowering.is_light(x.signal) else step.lowering.settled(x.signal)
-    return dataclasses.replace(x, signal=signal, inner=None)
+    return x if step.lowering.is_light(x.signal) else x.of(step.lowering.settled(x.signal))
 
 
 def _largest(step: Step, x: Traced) -> float:

@@ -59,19 +59,17 @@ def leading(step: Step, x: Traced) -> Signal:
 
 def _in_order(step: Step, x: Traced) -> Traced:
     """The elements in C order of the tensor."""
-    images, locals_ = x.places.div(x.size, rounding_mode="floor"), x.places % x.size
-    return _picked(step, [x], images, locals_ + 1, torch.zeros_like(locals_, dtype=torch.float64), step.name)
+    return _picked(step, [x], x.images, x.elements + 1, torch.zeros_like(x.places, dtype=torch.float64), step.name)
 
 
 def ordered(step: Step, x: Traced) -> Traced:
     """The same tensor, whose elements lie in C order within each image, wherever the axis of images is."""
-    positions = x.positions
-    return x if (np.diff(positions) > 0).all() else _in_order(step, x)
+    return x if (np.diff(x.positions) > 0).all() else _in_order(step, x)
 
 
 def moved(step: Step, x: Traced, move: Callable[[torch.Tensor], torch.Tensor], name: str) -> Traced:
     """A tensor whose elements are moved, dropped or repeated by a function."""
-    numbers = x.places.double() + x.places.div(x.size, rounding_mode="floor") + 1
+    numbers = x.places.double() + x.images + 1
     return gathered(step, [x], move(numbers), move(torch.zeros_like(numbers)), name)
 
 
@@ -153,8 +151,7 @@ def constant(step: Step, value: Any, x: Traced) -> Any:
     if not isinstance(value, torch.Tensor) or value.numel() == 1:
         return float(value)
     full = value.detach().double().expand(x.places.shape).numpy().reshape(-1)
-    order = np.argsort(x.places.numpy().reshape(-1), kind="stable").reshape(-1, x.size)
-    values = full[order]
+    values = full[x.positions]
     if (values != values[:1]).any():
         raise step.fail(f"a constant of shape {tuple(value.shape)} differs between images")
     return values[0].reshape(x.signal.view)
@@ -180,8 +177,7 @@ def _like(step: Step, x: Traced, base: Traced, shape: tuple[int, ...]) -> Signal
     wide = x.places.expand(shape)
     if torch.equal(wide, base.places):
         return dataclasses.replace(x.signal, view=base.signal.view)
-    order = np.argsort(base.places.numpy().reshape(-1), kind="stable").reshape(-1, base.size)
-    columns = wide.numpy().reshape(-1)[order] - np.arange(len(order))[:, None] * x.size
+    columns = wide.numpy().reshape(-1)[base.positions] - np.arange(step.batch)[:, None] * x.size
     if (columns != columns[:1]).any() or columns.min() < 0 or columns.max() >= x.size:
         raise step.fail(f"{MIXES}: shape {shape} for a batch of {step.batch}; keep the first axis")
     rows, target = np.arange(base.size), base.signal.view or (1,)
@@ -213,12 +209,10 @@ def rearrange(step: Step, *_: Any, **__: Any) -> Any:
     It is run on numbers that say where each element comes from, so that every spelling of it is right, and on zeros,
     which leave the constants.
     """
-    tensors = list(dict.fromkeys(x for x in step.given.values() if isinstance(x, Traced)))
-    if not tensors:
-        return step.value
+    tensors = step.tensors
     starts = np.cumsum([1, *(x.size for x in tensors)])
     numbers = {
-        id(x): (x.places % x.size + int(start) + x.places.div(x.size, rounding_mode="floor") * int(starts[-1])).double()
+        id(x): (x.elements + int(start) + x.images * int(starts[-1])).double()
         for x, start in zip(tensors, starts, strict=False)
     }
     numbered = step.evaluate(lambda x: numbers[id(x)])

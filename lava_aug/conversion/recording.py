@@ -180,10 +180,9 @@ class Recording:
                 raise ConversionError(f"{operation.where}: forward() changes its weights after it; write it without")
 
     def _record(self, model: nn.Module, example: torch.Tensor) -> None:
-        wrapped = [module for _, module in named_modules(model) if not isinstance(module, torch.jit.ScriptModule)]
-        paths = {id(module): path for path, module in named_modules(model)}
-        for module in wrapped:
-            vars(module)["forward"] = self._followed(module, paths[id(module)], module.forward)
+        for path, module in named_modules(model):
+            if not isinstance(module, torch.jit.ScriptModule):
+                vars(module)["forward"] = self._followed(module, path, module.forward)
         try:
             with _Leaving(self), _Dispatched(self):
                 returned = call_the_model(model, example)
@@ -231,12 +230,12 @@ class Recording:
         made = self._decomposed(function, args, kwargs, reads)
         if made is not NotImplemented:
             return made
+        if function._schema.is_mutable:
+            return self._in_place(function, args, kwargs)
         given = mapped((args, kwargs), lambda part: self._argument(part, reads))
-        if not function._schema.is_mutable:
-            result = function(*args, **kwargs)
-            self._note(function, function, given, mapped(result, self._entered))
-            return result
-        return self._in_place(function, args, kwargs, given)
+        result = function(*args, **kwargs)
+        self._note(function, given, mapped(result, self._entered))
+        return result
 
     def _decomposed(self, function: Any, args: Any, kwargs: Any, reads: dict[int, Value]) -> Any:
         """What an operation gives as several others, which are recorded in its place."""
@@ -265,8 +264,8 @@ class Recording:
         self.known[id(tensor)] = tensor, value, len(self.memories[memory].writes) if memory in self.memories else 0
         return value
 
-    def _in_place(self, function: Any, args: Any, kwargs: Any, given: Any) -> Any:
-        """What it writes is a value of its own; what else lies in that memory finds it when it is read."""
+    def _in_place(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """What it writes is what the operation that does not write gives; others in that memory find it when read."""
         written = [
             args[place] if place < len(args) else kwargs[argument.name]
             for place, argument in enumerate(function._schema.arguments)
@@ -276,12 +275,12 @@ class Recording:
         if len(written) != 1 or packet is None or function.overloadpacket is packet:
             raise ConversionError(f"{self._place(function.__name__)} writes into a tensor; write it without")
         (target,) = written
-        memory = self._remembered(target)
-        result = function(*args, **kwargs)
-        value = Value(target.clone())
-        self._note(getattr(packet, function._overloadname, packet), packet, given, value)
-        memory.writes.append((value, _addresses(target)))
-        return result
+        with _Dispatched(self):
+            new = getattr(packet, function._overloadname, packet)(*args, **kwargs)
+        value = self._read(new)
+        assert value is not None  # since it has read some
+        self._remembered(target).writes.append((value, _addresses(target)))
+        return function(*args, **kwargs)
 
     def _remembered(self, target: torch.Tensor) -> _Memory:
         """The memory of a tensor that is about to be written; values there keep what they were."""
@@ -320,12 +319,12 @@ class Recording:
         before = memory.before[own] if value is None else value
         parts = (before, new, into, order[found[into]])
         made = Value(overwritten(*(part.tensor if isinstance(part, Value) else part for part in parts)))
-        self._note(overwritten, overwritten, (parts, {}), made)
+        self._note(overwritten, (parts, {}), made)
         return made
 
-    def _note(self, function: Any, packet: Any, given: Any, result: Any) -> None:
+    def _note(self, function: Any, given: Any, result: Any) -> None:
         path, module = self._module()
-        packet = getattr(packet, "overloadpacket", packet)
+        packet = getattr(function, "overloadpacket", function)
         name = self._name(packet.__name__ if module is None or not path else path.replace(".", "_"))
         args, kwargs = given
         operation = Operation(packet, function, args, kwargs, result, name, path, module, users_line())

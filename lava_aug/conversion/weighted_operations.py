@@ -1,7 +1,6 @@
 """Operations with constant weights: linear layers, convolutions, batch normalisation, and all else that is linear."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def numpy_of(tensor: torch.Tensor | None) -> Any:
 def mm(step: Step, x: Any, other: Any) -> Traced:
     """A constant matrix from the right, or from the left."""
     if not isinstance(x, Traced):
-        return _turned(step, mm(step, _turned(step, other), x.T))
+        return _turned(mm(step, _turned(other), x.T))
     if isinstance(other, Traced):
         raise step.fail(NO_PRODUCT)
     return _along_last(step, x, numpy_of(other).T, None)
@@ -58,7 +57,7 @@ def linear(step: Step, x: Traced, weight: Any, bias: Any = None) -> Traced:
 def bmm(step: Step, x: Any, other: Any) -> Traced:
     """A constant matrix, the same for all."""
     if not isinstance(x, Traced):
-        return _turned(step, bmm(step, _turned(step, other), x.mT))
+        return _turned(bmm(step, _turned(other), x.mT))
     if isinstance(other, Traced):
         raise step.fail(NO_PRODUCT)
     if (other != other[:1]).any():
@@ -69,9 +68,8 @@ def bmm(step: Step, x: Any, other: Any) -> Traced:
 NO_PRODUCT = "multiplies matrices that depend on the image, in too many products; use fewer places, or smaller images"
 
 
-def _turned(step: Step, x: Traced) -> Traced:
-    del step
-    return dataclasses.replace(x, places=x.places.mT)
+def _turned(x: Traced) -> Traced:
+    return Traced(x.signal, x.places.mT)
 
 
 def _along_last(step: Step, x: Traced, weight: NDArray[Any], bias: NDArray[Any] | None) -> Traced:
@@ -83,8 +81,7 @@ def _along_last(step: Step, x: Traced, weight: NDArray[Any], bias: NDArray[Any] 
     if rows == 1:
         made = step.linear(ordered(step, x).signal, dense, bias)
         return Traced(made, _with_last(x, rows, len(weight), False))
-    rest = x.places.reshape(-1, features)
-    locals_ = rest % x.size
+    locals_ = x.elements.reshape(-1, features)
     if torch.equal(locals_, locals_[:, :1] + rows * torch.arange(features)) and bool((locals_[:, 0] < rows).all()):
         return _for_every_place(step, x, weight, bias, rows)
     x = ordered(step, x)
@@ -105,15 +102,10 @@ def _for_every_place(step: Step, x: Traced, weight: NDArray[Any], bias: NDArray[
 
 def _with_last(x: Traced, rows: int, features: int, channels_lead: bool) -> torch.Tensor:
     """Places of a tensor with another last axis."""
-    first = x.places[..., :1]
-    images, locals_ = first.div(x.size, rounding_mode="floor"), first % x.size
+    before, place, channels = x.images[..., :1] * rows * features, x.elements[..., :1], torch.arange(features)
     if channels_lead:
-        return images * rows * features + locals_ + rows * torch.arange(features)
-    return (
-        images * rows * features
-        + locals_.div(x.size // rows, rounding_mode="floor") * features
-        + torch.arange(features)
-    )
+        return before + place + rows * channels
+    return before + place.div(x.size // rows, rounding_mode="floor") * features + channels
 
 
 # Convolutions
@@ -215,7 +207,7 @@ def batch_norm(
     factors, offset = (constant(step, torch.tensor(v).reshape(column), x) for v in (scale, shift))
     made = step.lowering.scaled(x.signal, factors, step.kept_name(x.signal), step.node)
     made = step.lowering.shifted(made, offset, made.name, step.node)
-    return dataclasses.replace(x, signal=made), None, None
+    return x.of(made), None, None
 
 
 @converts(aten._native_batch_norm_legit_no_training)
@@ -233,15 +225,15 @@ PROBED = 1 << 16
 
 def probed(step: Step, *_: Any, **__: Any) -> Any:
     """An operation that is affine in one tensor, as a sparse matrix, which is found by trying each element."""
-    (x,) = dict.fromkeys(v for v in step.given.values() if isinstance(v, Traced))
-    order = np.argsort(x.places.numpy().reshape(-1), kind="stable").reshape(-1, x.size)
+    (x,) = step.tensors
+    positions = torch.as_tensor(x.positions.reshape(-1))
     if x.size > PROBED:
         raise step.fail(f"is linear, but images of {x.size} elements are too large to find its matrix; shrink them")
 
     def of(values: torch.Tensor) -> torch.Tensor:
         """For ``(B, size)``, in the signal's order."""
         flat = torch.zeros(x.places.numel(), dtype=torch.float64)
-        flat[torch.as_tensor(order.reshape(-1))] = values.reshape(-1)
+        flat[positions] = values.reshape(-1)
         given = flat.reshape(x.places.shape)
         return _leads(step, step.evaluate(lambda _: given))
 
@@ -276,10 +268,9 @@ def _leads(step: Step, value: torch.Tensor) -> torch.Tensor:
 
 def is_affine(step: Step) -> bool:
     """Whether an operation of one tensor is affine in every image for itself, as far as random numbers show."""
-    tensors = dict.fromkeys(v for v in step.given.values() if isinstance(v, Traced))
-    if len(tensors) != 1 or not isinstance(step.value, torch.Tensor) or not step.value.is_floating_point():
+    if len(step.tensors) != 1 or not isinstance(step.value, torch.Tensor) or not step.value.is_floating_point():
         return False
-    (x,) = tensors
+    (x,) = step.tensors
     generator = torch.Generator().manual_seed(0)
     one, other = (3 * torch.randn(x.places.shape, dtype=torch.float64, generator=generator) for _ in range(2))
     mixed = torch.where(x.places < x.size, one, other)  # the first image of the one, the others of the other
@@ -303,12 +294,12 @@ def interpolate(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
     """The same sparse matrix for every channel."""
     signal = leading(step, x)
     channels, *size = signal.view
-    count = math.prod(size)
-    basis = torch.eye(count, dtype=torch.float64).reshape(count, 1, *size)
-    rows = step.operation.function(basis, *step.operation.args[1:], **step.operation.kwargs)
     sparse: Any = scipy.sparse
-    along = sparse.csr_matrix(rows.reshape(count, -1).T.numpy())
-    along.data[np.abs(along.data) < 1e-12] = 0
-    along.eliminate_zeros()
-    weights = sparse.kron(sparse.identity(channels), along, format="csr")
+    weights = sparse.identity(channels)
+    for axis, count in enumerate(size):  # each by itself, of maps that are the same along the other
+        column = (count, 1, *(count if other == axis else 1 for other in range(len(size))))
+        basis = torch.eye(count, dtype=torch.float64).reshape(column).expand(count, 1, *size)
+        made = step.operation.function(basis, *step.operation.args[1:], **step.operation.kwargs)
+        along = made.movedim(axis + 2, 1).reshape(count, step.shape[axis + 2], -1)[..., 0].T.numpy()
+        weights = sparse.kron(weights, sparse.csr_matrix(np.where(np.abs(along) < 1e-12, 0, along)), format="csr")
     return plain(step.linear(signal, Sparse.from_scipy(weights, step.shape[1:])), step.batch, step.shape[1:])

@@ -7,7 +7,7 @@ operation is PyTorch's cross-correlation.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,10 +28,6 @@ from lava_aug.core.synapse import (
     one_to_one,
     widened,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_WINDOW = 1 << 12
 """Longest side of a window: far more than a map has, and little enough for tables of its places."""
