@@ -6,6 +6,7 @@ from lava_aug.core.neurons import (
     FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
+    ProductNeuron,
     RateNeuron,
     ReadoutNeuron,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "FunctionNeuron",
     "MaxPoolNeuron",
     "Neuron",
+    "ProductNeuron",
     "RateNeuron",
     "ReadoutNeuron",
 ]

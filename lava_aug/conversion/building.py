@@ -21,7 +21,8 @@ from lava_aug.core.function_tables import function_table
 from lava_aug.core.functions import FunctionNeuron
 from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
-from lava_aug.core.neurons import MaxPoolNeuron, ReadoutNeuron
+from lava_aug.core.neurons import MaxPoolNeuron, ProductNeuron, ReadoutNeuron
+from lava_aug.core.products import MAX_SHIFT, most_factor
 from lava_aug.core.synapse import per_channel
 
 FINEST_CHANNEL = 16
@@ -81,6 +82,8 @@ class Builder:
         """A layer that is not the last one."""
         if layer.activation.max_pool is not None:
             made = self._max_pool(layer)
+        elif layer.activation.product is not None:
+            made = self._product(layer, layer.activation.product)
         elif layer.activation.function is not None:
             made = self._function(layer, layer.activation.function)
         else:
@@ -98,6 +101,32 @@ class Builder:
         )
         connections = (Connection(term.source, Relay()),)
         return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=self.quanta[term.source])
+
+    def _product(self, layer: FloatLayer, options: dict[str, Any]) -> Layer:
+        """Exact products of exact sums, whose quantum is widened to what a whole factor and a shift make of them."""
+        unit = math.prod(self._operand_unit(layer, term) for term in layer.terms)
+        asked = self.options.resolution_of(layer.name) * float(self._threshold(layer).max())
+        most = most_factor(options["inner"])
+        shift = max(0, min(MAX_SHIFT, math.floor(math.log2(most * asked / unit))))
+        factor = max(1, min(most, math.floor(unit / asked * 2.0**shift)))
+        neuron = ProductNeuron(
+            **options,
+            factor=factor,
+            shift=shift,
+            message_bits=self.options.message_bits,
+            floating=self.options.is_float,
+        )
+        connections, quantum = self._whole(layer), unit * 2.0**shift / factor
+        return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=quantum, note=_note(layer))
+
+    def _operand_unit(self, layer: FloatLayer, term: Term) -> float:
+        quantum = self.quanta[term.source]
+        if np.ndim(quantum):
+            raise ConversionError(
+                f"layer {layer.name!r}: takes products of what {term.source!r} sends, whose quantum differs between "
+                "channels; use thresholds='layer'"
+            )
+        return float(quantum) * term.gain
 
     def _relay(self, layer: FloatLayer) -> Layer | None:
         """Exact sums: a graded relay, or the method's own neuron, whose threshold is the largest sum."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from lava_aug.conversion.user_code import is_sequence
+
 aten: Any = torch.ops.aten
 
 Decomposition = Callable[..., Any]
@@ -30,11 +32,22 @@ def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Any) -> torch.Tensor
     return x if bias is None else x + bias.reshape(shape)
 
 
+def _squares(x: torch.Tensor, dims: Any, keepdim: bool) -> torch.Tensor:
+    """Sums of squares over some axes, as products of rows and columns: no single square needs a neuron."""
+    axes = sorted(d % x.ndim for d in (dims if is_sequence(dims) else [dims]))
+    last = x.movedim(axes, list(range(x.ndim - len(axes), x.ndim)))
+    kept = last.shape[: x.ndim - len(axes)]
+    rows = last.reshape(math.prod(kept), 1, -1)
+    sums = torch.bmm(rows, rows.mT).reshape(kept)
+    return sums.reshape([1 if d in axes else size for d, size in enumerate(x.shape)]) if keepdim else sums
+
+
 def _normalised(x: torch.Tensor, dims: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``(x - mean) / sqrt(variance + eps)``, the mean, and what it was multiplied by."""
     mean = x.mean(dims, keepdim=True)
     centred = x - mean
-    factor = ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
+    count = math.prod(x.shape[d] for d in dims)
+    factor = (_squares(centred, dims, True) / count + eps).rsqrt()
     return centred * factor, mean, factor
 
 
@@ -97,9 +110,8 @@ def variance(x: torch.Tensor, dim: Any = None, *, correction: Any = None, keepdi
     """The mean square of what is centred; divided by one less than the number, or by ``correction`` less."""
     dims = list(range(x.ndim)) if dim is None else list(dim)
     centred = x - x.mean(dims, keepdim=True)
-    squares = centred * centred
     count = math.prod(x.shape[d] for d in dims)
-    return squares.sum(dims, keepdim=keepdim) / (count - (1 if correction is None else correction))
+    return _squares(centred, dims, keepdim) / (count - (1 if correction is None else correction))
 
 
 @stands_for(aten.std)
@@ -117,7 +129,7 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Any = None, keepdim: bool 
     dims = list(range(x.ndim)) if dim is None else dim
     if ord == 1:
         return x.abs().sum(dims, keepdim=keepdim)
-    return (x * x).sum(dims, keepdim=keepdim).sqrt() if ord == 2 else NotImplemented
+    return _squares(x, dims, keepdim).sqrt() if ord == 2 else NotImplemented
 
 
 @stands_for(aten.rrelu_with_noise)
@@ -159,19 +171,8 @@ def added_products(x: torch.Tensor, one: torch.Tensor, other: torch.Tensor, *, b
     return made + x * beta if beta else made
 
 
-DEPENDENT = {aten.bmm: (0, 1), aten.div: (1,)}
+DEPENDENT = {aten.div: (1,)}
 """Which arguments must depend on the images; if they do not, handlers know the operation."""
-
-MOST_PRODUCTS = 1 << 20
-"""Largest number of products of signals that one operation may take, for one image of two."""
-
-
-@stands_for(aten.bmm)
-def matrix_products(x: torch.Tensor, y: torch.Tensor) -> Any:
-    """Sums of products, of two matrices that both depend on the images, if they are not too many."""
-    batch, rows, inner = x.shape
-    count = batch * rows * inner * y.shape[2]
-    return NotImplemented if count > 2 * MOST_PRODUCTS else (x[..., None] * y[:, None]).sum(2)
 
 
 @stands_for(aten.div)

@@ -206,6 +206,29 @@ class Lowering:
         shape = _pooled_shape(signal.shape, options)
         return Signal(tuple(terms), None, shape, shape, name, node)
 
+    def multiplied(
+        self,
+        signals: Sequence[Signal],
+        elements: Sequence[NDArray[Any]],
+        options: dict[str, Any],
+        name: str,
+        node: str,
+        view: Shape,
+    ) -> Signal:
+        """A layer of products of two signals: of some elements of each, as `ProductNeuron` takes them."""
+        *starts, total = itertools.accumulate(map(len, elements), initial=0)
+        parts: list[Term] = []
+        for signal, start, columns in zip(signals, starts, elements, strict=True):
+            exact = signal if _is_exact(signal) else self.settled(signal)
+            rows = start + np.arange(len(columns))
+            chosen = Sparse(weight=np.ones(len(rows), np.int8), rows=rows, columns=columns, shape=(total,))
+            parts += self.linear(exact, chosen, signal.name, signal.node).terms
+        sign = math.prod(math.copysign(1.0, term.gain) for term in parts)
+        positive = tuple(dataclasses.replace(term, gain=abs(term.gain)) for term in parts)
+        joined = Signal(positive, None, (total,), (total,), name, node)
+        made = self._layer(joined, Activation(product=options), name, node, options["sent"])
+        return self.scaled(dataclasses.replace(made, view=view), sign, made.name, made.node)
+
     def settled(self, signal: Signal) -> Signal:
         """The signal as the plain output of a layer; of two, if it has both signs and neurons can send only one."""
         if signal.source is not None:
@@ -315,6 +338,13 @@ def _sum(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] |
     if one is None or other is None:
         return other if one is None else one
     return one + other
+
+
+def _is_exact(signal: Signal) -> bool:
+    """Whether it is but elements of what one layer sends, times a number, and so takes no layer of its own."""
+    (term, *others), synapse = signal.terms, signal.terms[0].synapse
+    whole = not synapse.learned and synapse.weight_sum == 1 and bool((synapse.weights == 1).all())
+    return whole and not others and signal.bias is None
 
 
 def _keeps_order(term: Term) -> bool:

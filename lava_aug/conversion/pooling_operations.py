@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lava_aug.conversion.operations import Refused, Step, Traced, converts
-from lava_aug.conversion.products import holds_squares
 from lava_aug.conversion.rearrangement import MIXES, leading, moved, plain, plain_places
 from lava_aug.conversion.signals import Signal
 from lava_aug.conversion.user_code import is_sequence
@@ -156,7 +155,7 @@ def _reduced(step: Step, x: Traced, dim: Any, *, average: bool) -> Traced:
     as_seen = len(places) == step.batch and torch.equal(places, plain_places(tuple(places.shape)))
     view = tuple(places.shape[1:]) if as_seen else (outputs,)
     made = step.linear(x.signal, Sparse.from_scipy(weights, view or (1,)), gain=gain)
-    return Traced(step.lowering.settled(made) if holds_squares(step, made) else made, places)
+    return Traced(made, places)
 
 
 def _groups(step: Step, x: Traced, dim: Any) -> tuple[NDArray[Any], torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lava_aug.core.layers import Shape, Synapse
+from lava_aug.core.neurons import ProductNeuron
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,7 @@ class Pointwise:
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, a function, nothing, or pooling by maximum.
+    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, a function, nothing, pooling by maximum, or products.
 
     Attributes
     ----------
@@ -108,12 +109,15 @@ class Activation:
         Parameters of the pooling, as `lava_aug.core.neurons.MaxPoolNeuron` takes them.
     function : Pointwise or None
         Any other function.
+    product : dict or None
+        Sizes of the matrices that are multiplied, as `lava_aug.core.neurons.ProductNeuron` takes them.
     """
 
     relu: bool = False
     ceiling: float | None = None
     max_pool: dict[str, Any] | None = None
     function: Pointwise | None = None
+    product: dict[str, Any] | None = None
 
 
 SIGNED = Activation()
@@ -133,7 +137,7 @@ class FloatLayer:
     bias : numpy.ndarray or None
         Float64, broadcastable to the input current's shape.
     current_shape, shape : tuple of int
-        Of the input current and of the output; they differ for max pooling only.
+        Of the input current and of the output; they differ for max pooling and products only.
     activation : Activation
         What the neurons do.
     """
@@ -159,6 +163,8 @@ class FloatLayer:
         """What the layer gives for ``x = sum of terms + bias``, ``(B, *current_shape)``."""
         if self.activation.function is not None:
             return self.activation.function.apply(x)
+        if self.activation.product is not None:
+            return ProductNeuron(**self.activation.product, floating=True).products(x)
         x = x.clamp(min=0) if self.activation.relu else x
         x = x if self.activation.ceiling is None else x.clamp(max=self.activation.ceiling)
         options = self.activation.max_pool

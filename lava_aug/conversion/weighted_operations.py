@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.composition import along_channels
 from lava_aug.conversion.operations import Step, Traced, converts
+from lava_aug.conversion.products import matrix_product
 from lava_aug.conversion.rearrangement import MIXES, constant, leading, ordered, plain
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Sparse
 
@@ -55,17 +56,17 @@ def linear(step: Step, x: Traced, weight: Any, bias: Any = None) -> Traced:
 
 @converts(aten.bmm)
 def bmm(step: Step, x: Any, other: Any) -> Traced:
-    """A constant matrix, the same for all."""
+    """A constant matrix, the same for all, or two signals."""
+    if isinstance(x, Traced) and isinstance(other, Traced):
+        return matrix_product(step, x, other)
     if not isinstance(x, Traced):
         return _turned(bmm(step, _turned(other), x.mT))
-    if isinstance(other, Traced):
-        raise step.fail(NO_PRODUCT)
     if (other != other[:1]).any():
         return probed(step)
     return _along_last(step, x, numpy_of(other[0]).T, None)
 
 
-NO_PRODUCT = "multiplies matrices that depend on the image, in too many products; use fewer places, or smaller images"
+NO_PRODUCT = f"{MIXES}: it multiplies matrices that both depend on the images; give each image a matrix of its own"
 
 
 def _turned(x: Traced) -> Traced:

@@ -117,6 +117,21 @@ def cast_like(mask: Array, like: Array) -> Array:
     return mask.astype(like.dtype) if is_numpy(mask) else mask.to(like.dtype)
 
 
+def is_whole(x: Array) -> bool:
+    """Whether an array is of integers by its type."""
+    return x.dtype.kind in "iu" if is_numpy(x) else not x.is_floating_point()
+
+
+def integers(x: Array) -> Array:
+    """The numbers as integers of 64 bits."""
+    return x.astype(np.int64) if is_numpy(x) else x.long()
+
+
+def doubles(x: Array) -> Array:
+    """The numbers as floats of 64 bits."""
+    return x.astype(np.float64) if is_numpy(x) else x.double()
+
+
 def carried(value: Any, like: Array) -> Any:
     """A parameter as it is computed with: arrays in the number format, and on the device, of ``like``; numbers as is.
 

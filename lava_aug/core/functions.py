@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import Array, carried, cast_like, floor_div, is_array, is_numpy, saturate
+from lava_aug.core.fixed_point import (
+    Array,
+    carried,
+    cast_like,
+    doubles,
+    floor_div,
+    integers,
+    is_array,
+    is_whole,
+    saturate,
+)
 from lava_aug.core.neuron import MAX_STEPS, NEURONS, Cost, Doubt, Neuron, State
 from lava_aug.core.spec import Numbers, array, every, integer, numbers, offending, registered, text
 
@@ -147,13 +157,13 @@ class FunctionNeuron(Neuron):
     # What it computes
 
     def due(self, v: Array, n: Array, t: int) -> Array:
-        return cast_like(self._sum(v, t) - (n if self.is_float else _integers(n)), v)
+        return cast_like(self._sum(v, t) - (n if self.is_float else integers(n)), v)
 
     def _sum(self, v: Array, t: int) -> Array:
         """The sum of the coefficients after ``t`` steps in which ``v`` came in: int64, or floats of whole numbers."""
         if t > MAX_STEPS:
             raise SpecError(f"FunctionNeuron: expected windows of at most {MAX_STEPS:,} steps, found step {t:,}")
-        whole = v if self.is_float else _integers(v)
+        whole = v if self.is_float else integers(v)
         share = t * carried(self.vth, whole)
         m = whole * 2.0**self.fraction_bits / share if self.is_float else floor_div(whole << self.fraction_bits, share)
         total = t * self._curve(m) + ((1 << self.shift) >> 1)
@@ -162,7 +172,7 @@ class FunctionNeuron(Neuron):
     def _curve(self, m: Array) -> Array:
         """``F``: of integers as they are, of floats without rounding."""
         table, from_low = carried(self.table, m), m - self.low
-        i = _integers(_halved(from_low, self.step_bits).clip(0, len(self.table) - 2))
+        i = integers(_halved(from_low, self.step_bits).clip(0, len(self.table) - 2))
         r = from_low - i * (1 << self.step_bits)
         return table[i] + _halved((table[i + 1] - table[i]) * r, self.step_bits)
 
@@ -176,7 +186,7 @@ class FunctionNeuron(Neuron):
 
     def settled(self, u: Array, t: int) -> Array:
         n = self._sum(u if self.is_float else saturate(u), t)  # far beyond 24 bits products would overflow
-        return n if _is_whole(u) else _doubles(n)  # it may be more than float32 holds
+        return n if is_whole(u) else doubles(n)  # it may be more than float32 holds
 
     def wanted(self, drive: int) -> int:
         """Largest coefficient if nothing were rounded: the function's own, and what one input changes of the mean."""
@@ -208,19 +218,6 @@ class FunctionNeuron(Neuron):
         )
 
 
-def _is_whole(x: Array) -> bool:
-    return x.dtype.kind in "iu" if is_numpy(x) else not x.is_floating_point()
-
-
-def _integers(x: Array) -> Array:
-    """The numbers as integers of 64 bits."""
-    return x.astype(np.int64) if is_numpy(x) else x.long()
-
-
-def _doubles(x: Array) -> Array:
-    return x.astype(np.float64) if is_numpy(x) else x.double()
-
-
 def _halved(x: Array, times: int) -> Array:
     """``floor(x / 2**times)`` of integers, ``x / 2**times`` of floats."""
-    return x >> times if _is_whole(x) else x / 2.0**times
+    return x >> times if is_whole(x) else x / 2.0**times

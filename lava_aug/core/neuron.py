@@ -16,6 +16,7 @@ drawn, its total. Nobody outside asks for its type, but for tables of faster or 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -234,6 +235,10 @@ class Neuron(Spec):
     def step_cost(self) -> Cost:
         """What a step takes for each input current, whether the neuron fires or not."""
         return self.integrate_cost + self.fire_cost
+
+    def costs(self, shape: Shape) -> tuple[tuple[Cost, int], ...]:
+        """What a step takes in all, and how many times, for input current of a shape."""
+        return ((self.step_cost, math.prod(shape)),)
 
     @property
     def event_cost(self) -> Cost:

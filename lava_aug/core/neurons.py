@@ -20,6 +20,7 @@ from lava_aug.core.errors import SpecError
 from lava_aug.core.fixed_point import Array, carried, cast_like, extremes, floor_div, is_array
 from lava_aug.core.functions import FunctionNeuron
 from lava_aug.core.neuron import NEURONS, Cost, Doubt, Neuron, Shape, State, Step, Variable, broadcasts, initial_state
+from lava_aug.core.products import ProductNeuron
 from lava_aug.core.sliding import Window, window_counts, window_maxima
 from lava_aug.core.spec import Numbers, boolean, every, frozen, integer, numbers, offending, pair, registered
 
@@ -32,6 +33,7 @@ __all__ = [
     "FunctionNeuron",
     "MaxPoolNeuron",
     "Neuron",
+    "ProductNeuron",
     "RateNeuron",
     "ReadoutNeuron",
     "State",

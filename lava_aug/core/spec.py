@@ -216,8 +216,10 @@ def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default:
     return _field(_optional(check, optional), f"two integers of at least {low}", stored_as, doc, default)
 
 
-def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """A tuple of one or more positive integers."""
+def shape(
+    *, optional: bool = False, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
+) -> Any:
+    """A tuple of one or more positive integers (None too, if optional)."""
 
     def check(value: Any) -> tuple[int, ...]:
         values = _items(value)
@@ -225,7 +227,7 @@ def shape(*, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
             raise SpecError(f"expected a tuple of positive integers, found {brief(value)}")
         return tuple(int(item) for item in values)
 
-    return _field(check, "positive integers", stored_as, doc, default)
+    return _field(_optional(check, optional), "positive integers", stored_as, doc, default)
 
 
 def array(

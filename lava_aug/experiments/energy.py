@@ -23,6 +23,8 @@ What is counted:
   and weight, whatever the single payload is.
 - *Neurons*, in every step, whether they fire or not: an addition for the bias, and a comparison, priced as an addition,
   for each threshold. Functions by a table take three products, one of them for a division by the number of steps.
+  Products of two signals take one of 24 by 24 bits and an addition for each product of numbers, and two for each number
+  that is sent.
 - *Events*: an addition that resets the potential; for augmented spikes two products as well, 24 by 24 bits, for the
   division and for ``s * vth``, unless ``vth`` is a power of two.
 
@@ -127,7 +129,7 @@ def prices(net: Network, input_limit: int = INPUT_LEVELS) -> Prices:
     limits = payload_limits(net, input_limit)
     addition = FLOAT_ADDITION if net.is_float else ADDITION
     resets = {layer.name: layer.neuron.event_cost for layer in net if layer.neuron.event_cost != Cost()}
-    steps = [(layer.neuron.step_cost, math.prod(net.current_shapes[layer.name])) for layer in net]
+    steps = [each for layer in net for each in layer.neuron.costs(net.current_shapes[layer.name])]
     return Prices(
         operations=np.array([addition + _product(net, c, limits[c.source]) for each in net for c in each.connections]),
         events={name: addition * cost.additions + _products(net, cost) for name, cost in resets.items()},

@@ -24,7 +24,7 @@ from lava_aug.core.constant_channel import differs_by_place, with_constant_chann
 from lava_aug.core.errors import ExportError, NetworkError
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.core.network import INPUT, Layer, Network
-from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, RateNeuron
+from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, ProductNeuron, RateNeuron
 from lava_aug.core.synapse import per_channel
 
 MAX_WEIGHTS = 1 << 24
@@ -312,5 +312,8 @@ def neuron_node(neuron: Neuron, full: Shape, shape: Shape) -> Node:
 FIRING: tuple[type[Neuron], ...] = (RateNeuron, DoubleThresholdNeuron, AugmentedNeuron)
 """Neurons that become ``IF`` nodes."""
 
-INSTEAD: dict[type[Neuron], str] = {MaxPoolNeuron: "; convert the model with average pooling instead"}
+INSTEAD: dict[type[Neuron], str] = {
+    MaxPoolNeuron: "; convert the model with average pooling instead",
+    ProductNeuron: "; use a model without products of two signals, as in attention and gates",
+}
 """What to do about neurons that have no node."""
