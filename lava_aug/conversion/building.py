@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -60,6 +60,8 @@ class Builder:
         Balanced threshold of every layer: one value, or one for each channel.
     options : Options
         What was asked for.
+    bounds : mapping of str to float
+        What the quanta of some layers must not exceed (`lava_aug.conversion.fineness`).
 
     Attributes
     ----------
@@ -70,9 +72,15 @@ class Builder:
     """
 
     def __init__(
-        self, shapes: dict[str, Shape], ranges: dict[str, Range], balanced: dict[str, NDArray[Any]], options: Options
+        self,
+        shapes: dict[str, Shape],
+        ranges: dict[str, Range],
+        balanced: dict[str, NDArray[Any]],
+        options: Options,
+        bounds: Mapping[str, float],
     ) -> None:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
+        self.bounds = bounds
         self.method = METHODS[options.method]
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
         self.remarks: list[str] = []
@@ -105,7 +113,7 @@ class Builder:
     def _product(self, layer: FloatLayer, options: dict[str, Any]) -> Layer:
         """Exact products of exact sums, whose quantum is widened to what a whole factor and a shift make of them."""
         unit = math.prod(self._operand_unit(layer, term) for term in layer.terms)
-        asked = self.options.resolution_of(layer.name) * float(self._threshold(layer).max())
+        asked = self._resolution(layer) * float(self._threshold(layer).max())
         most = most_factor(options["inner"])
         shift = max(0, min(MAX_SHIFT, math.floor(math.log2(most * asked / unit))))
         factor = max(1, min(most, math.floor(unit / asked * 2.0**shift)))
@@ -157,7 +165,7 @@ class Builder:
         by_channel = cast("NDArray[Any]", per_channel(quantum, layer.shape))  # quanta never differ within a channel
         units = np.broadcast_to(np.ravel(by_channel), layer.shape[:1])
         balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], measured.maximum)
-        resolution = self.options.resolution_of(layer.name)
+        resolution = self._resolution(layer)
         finer = balanced / units * max(resolution / RELAY_FINENESS, min(resolution, 1 / RELAY_UNITS))
         payload = 2 * np.maximum(measured.highs, -measured.lows) / units / limit
         if np.ndim(quantum) == 0:  # and so it stays
@@ -220,15 +228,18 @@ class Builder:
         )
 
     def _function(self, layer: FloatLayer, function: Pointwise) -> Layer:
-        """Neurons with a table, whose unit of input is to their largest input as the quantum to the largest output."""
-        measured, resolution = self.ranges[layer.name], self.options.resolution_of(layer.name)
+        """Neurons with a table, whose unit of input is the most that one unit of a source makes.
+
+        So the largest weight is as whole as can be, and what only one layer sends comes in without rounding.
+        """
+        measured = self.ranges[layer.name]
         low, high = float(measured.lows.min()), float(measured.highs.max())
-        unit = resolution * max(high, -low, 1e-30)
+        unit = max(float(self.rounding.largest_weights(layer).max()), 1e-30)
         terms = [self.rounding.in_units(layer, term, 1 / unit) for term in layer.terms]
         bias = None if layer.bias is None else layer.bias / unit
         scale = self.rounding.scale(layer, terms, bias, self._room(layer, unit))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
-        quantum = resolution * float(self._threshold(layer).max())
+        quantum = self._resolution(layer) * float(self._threshold(layer).max())
         return Layer(
             name=layer.name,
             connections=connections,
@@ -264,9 +275,9 @@ class Builder:
         for ``num_steps`` steps of the largest input that calibration images gave. Others need so much only where it
         piles up, as in channels whose weights are next to nothing beside a bias that pushes them down in every step.
         """
-        by_step = max(1, int(MAX_SCALE * min(1.0, self.options.resolution_of(layer.name))))
+        by_step = max(1, int(MAX_SCALE * min(1.0, self._resolution(layer))))
         measured, units = self.ranges[layer.name], np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
-        if len(layer.terms) > 1:
+        if len(layer.terms) > 1 or layer.activation.function is not None:  # which keeps all of its input
             arrives = self.options.num_steps * np.maximum(measured.highs, -measured.lows).max() / units.min()
             return Room(max(1, int(min(by_step, ROOM / max(arrives, 1e-30)))))
         soft = ROOM * units / self._piles_up(layer) if self.method.needs.graded else np.inf
@@ -279,15 +290,13 @@ class Builder:
         sent, and so does what a ceiling keeps back.
         """
         measured, steps, ceiling = self.ranges[layer.name], self.options.num_steps, layer.activation.ceiling
-        if layer.activation.function is not None:  # whose neurons keep all of their input
-            return np.maximum(steps * np.maximum(-measured.lows, measured.highs), 1e-30)
         down = -measured.lows * (steps if layer.activation.relu else 1)
         up = measured.highs if ceiling is None else ceiling + steps * np.maximum(0, measured.highs - ceiling)
         return np.maximum(np.maximum(down, up), 1e-30)
 
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
-        quanta = self.options.resolution_of(layer.name) * self._threshold(layer)
+        quanta = self._resolution(layer) * self._threshold(layer)
         if quanta.size > 1:  # one for each channel
             quanta = np.maximum(quanta, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
         theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])
@@ -297,6 +306,11 @@ class Builder:
         count = np.maximum(1, np.floor(ceiling / np.asarray(theta) + 1e-9)).astype(np.int64)
         widened = ceiling / count
         return (float(widened), int(count)) if count.ndim == 0 else (widened, count)
+
+    def _resolution(self, layer: FloatLayer) -> float:
+        """Quanta relative to thresholds: as asked for, or finer where products or functions make much of them."""
+        bound = self.bounds.get(layer.name, math.inf) / float(self._threshold(layer).max())
+        return min(self.options.resolution_of(layer.name), bound)
 
     def _threshold(self, layer: FloatLayer) -> NDArray[Any]:
         """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""

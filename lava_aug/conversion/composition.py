@@ -97,9 +97,18 @@ def _dense_after_scale(outer: Dense, inner: Scale, wide: Shape) -> Dense | None:
 
 
 def _dense_after_sparse(outer: Dense, inner: Sparse, wide: Shape) -> Dense | None:
-    if outer.weight.shape[1] != math.prod(inner.shape):
-        return None
+    features = outer.weight.shape[1]
+    if features != math.prod(inner.shape):  # along the last axis
+        factors = _diagonal(inner, wide).reshape(-1, features)
+        return outer.scaled(factors[0]) if (factors == factors[:1]).all() and factors.any() else None
     return Dense(weight=(inner.to_scipy(math.prod(wide)).T @ _weight(outer).T).T)
+
+
+def _diagonal(sparse: Sparse, wide: Shape) -> NDArray[Any]:
+    """Factors of a map that scales every element, and leaves it where it is; zeros of any other map."""
+    rows, columns = sparse.indices()
+    stays = sparse.shape == wide and np.array_equal(rows, columns) and len(rows) == math.prod(wide)
+    return _weight(sparse) if stays else np.zeros(math.prod(sparse.shape))
 
 
 def _conv_after_scale(outer: Conv, inner: Scale, wide: Shape) -> Synapse | None:

@@ -16,6 +16,7 @@ from lava_aug.conversion.calibration import (
     calibration_images,
     measure,
 )
+from lava_aug.conversion.fineness import finest_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.tracing import trace
@@ -168,7 +169,7 @@ def convert(
     unknown = sorted(set(options.layer_resolutions) - set(names))
     check(not unknown, "layer_resolutions", f"names among {names}", unknown)
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    builder = Builder(shapes, ranges, balanced, options)
+    builder = Builder(shapes, ranges, balanced, options, finest_quanta(graph.layers, ranges, balanced, options))
     try:
         net = Network(
             input_shape=graph.input_shape,

@@ -36,6 +36,10 @@ SWAPPED = {(SumPool, Scale)}
 """Types (outer, inner) of which the outer one works on every channel alone, so that it may as well come first."""
 
 
+MOST_MORE = 2
+"""How many times more synapses two maps without trained weights may have as one than as two, with a layer between."""
+
+
 class Lowering:
     """Makes layers out of signals.
 
@@ -105,7 +109,17 @@ class Lowering:
             pooled = self._pooled(term.source, synapse, name)
             return dataclasses.replace(term, source=pooled)
         composed = compose(synapse, term.synapse, wide)
+        if composed is not None and self._is_lavish(composed, synapse, term, between):
+            return None
         return None if composed is None else dataclasses.replace(term, synapse=composed, name=name)
+
+    def _is_lavish(self, composed: Synapse, synapse: Synapse, term: Term, between: Shape) -> bool:
+        """Whether sums that are spread again, as means are, would have far more synapses as one map."""
+        if not self.needs.graded or composed.learned:
+            return False
+        wide = self.shapes[term.source]
+        one, other = synapse.connectivity(between).count, term.synapse.connectivity(wide).count
+        return composed.connectivity(wide).count > MOST_MORE * (one + other)
 
     def _folded(self, synapse: Synapse, term: Term, between: Shape) -> Term | None:
         """Average pooling as part of the next synapse, where that is exact and cheap enough."""
@@ -126,6 +140,8 @@ class Lowering:
 
     def scaled(self, signal: Signal, factors: Any, name: str, node: str) -> Signal:
         """``factors * signal``, for a number or an array that broadcasts to the signal as the model sees it."""
+        if np.ndim(factors) and (factors == np.ravel(factors)[0]).all():
+            factors = np.ravel(factors)[0]
         bias = None if signal.bias is None else signal.bias * self._as_sent(factors, signal)
         if np.ndim(factors) == 0:
             terms = [dataclasses.replace(term, gain=term.gain * float(factors)) for term in signal.terms]

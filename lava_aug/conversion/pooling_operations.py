@@ -261,6 +261,8 @@ def _largest(step: Step, x: Traced, groups: NDArray[Any], places: torch.Tensor) 
     over_maps = len(shape) == 3 and outputs == shape[0]
     if over_maps and np.array_equal(np.sort(groups, 1).reshape(-1), np.arange(x.size)):
         signal, window = x.signal, shape[1:]
+    elif len(shape) > 1 and shape[-1] == count and np.array_equal(groups.reshape(-1), np.arange(x.size)):
+        signal, window = dataclasses.replace(x.signal, view=shape), (1, count)
     else:
         target: Shape = (outputs, 1, count)
         synapse = Sparse(
