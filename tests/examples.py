@@ -15,6 +15,7 @@ from lava_aug.core.neurons import (
     FunctionNeuron,
     MaxPoolNeuron,
     Neuron,
+    ProductNeuron,
     RateNeuron,
     ReadoutNeuron,
 )
@@ -183,10 +184,20 @@ MAX_POOLING_NEURONS: list[tuple[Neuron, Shape]] = [
 ]
 """(neuron, shape of its input current)."""
 
+PRODUCT_NEURONS: list[tuple[Neuron, Shape]] = [
+    (ProductNeuron(batch=6, sent=(2, 3)), (12,)),
+    (ProductNeuron(batch=2, rows=3, inner=5, columns=2, factor=77, shift=9, message_bits=24), (50,)),
+    (ProductNeuron(rows=4, columns=3, sent=(12,), factor=3, shift=1, message_bits=4), (7,)),
+    (ProductNeuron(inner=9, shift=4), (18,)),
+    (ProductNeuron(batch=2, rows=1, inner=2, columns=3, factor=5, shift=3, floating=True), (16,)),
+]
+"""(neuron, shape of its input current)."""
+
 EXAMPLE_POPULATIONS: list[tuple[Neuron, Shape]] = [
     *((neuron, (3, 2, 4)) for neuron in EXAMPLE_NEURONS),
     *PER_CHANNEL_NEURONS,
     *MAX_POOLING_NEURONS,
+    *PRODUCT_NEURONS,
 ]
 """(neuron, shape of its input current), at least one for every registered type."""
 

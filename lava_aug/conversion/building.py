@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -62,6 +62,8 @@ class Builder:
         What was asked for.
     bounds : mapping of str to float
         What the quanta of some layers must not exceed (`lava_aug.conversion.fineness`).
+    operands : collection of str
+        Layers whose spikes are multiplied with others, and so have one quantum each.
 
     Attributes
     ----------
@@ -78,9 +80,10 @@ class Builder:
         balanced: dict[str, NDArray[Any]],
         options: Options,
         bounds: Mapping[str, float],
+        operands: Collection[str],
     ) -> None:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
-        self.bounds = bounds
+        self.bounds, self.operands = bounds, operands
         self.method = METHODS[options.method]
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
         self.remarks: list[str] = []
@@ -139,7 +142,7 @@ class Builder:
     def _relay(self, layer: FloatLayer) -> Layer | None:
         """Exact sums: a graded relay, or the method's own neuron, whose threshold is the largest sum."""
         quantum = self._relayed_quantum(layer)
-        if quantum is None:
+        if quantum is None or (np.ndim(quantum) and layer.name in self.operands):
             return None
         largest = max(int(t.synapse.weight_sum) * (INPUT_LEVELS if t.source == INPUT else 1) for t in layer.terms)
         vth = self._relay_threshold(layer, quantum) if self.method.needs.graded else largest
@@ -297,6 +300,7 @@ class Builder:
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
         quanta = self._resolution(layer) * self._threshold(layer)
+        quanta = quanta.max(keepdims=True) if layer.name in self.operands else quanta
         if quanta.size > 1:  # one for each channel
             quanta = np.maximum(quanta, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
         theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])

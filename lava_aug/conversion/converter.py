@@ -169,7 +169,9 @@ def convert(
     unknown = sorted(set(options.layer_resolutions) - set(names))
     check(not unknown, "layer_resolutions", f"names among {names}", unknown)
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    builder = Builder(shapes, ranges, balanced, options, finest_quanta(graph.layers, ranges, balanced, options))
+    bounds = finest_quanta(graph.layers, ranges, balanced, options)
+    operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
+    builder = Builder(shapes, ranges, balanced, options, bounds, operands)
     try:
         net = Network(
             input_shape=graph.input_shape,

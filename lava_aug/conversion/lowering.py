@@ -37,7 +37,7 @@ SWAPPED = {(SumPool, Scale)}
 
 
 MOST_MORE = 2
-"""How many times more synapses two maps without trained weights may have as one than as two, with a layer between."""
+"""How many times more synapses two maps may have as one than as two, with a layer between."""
 
 
 class Lowering:
@@ -108,18 +108,15 @@ class Lowering:
         if pair in SWAPPED:
             pooled = self._pooled(term.source, synapse, name)
             return dataclasses.replace(term, source=pooled)
-        composed = compose(synapse, term.synapse, wide)
-        if composed is not None and self._is_lavish(composed, synapse, term, between):
-            return None
+        composed = None if self._is_lavish(synapse, term, between) else compose(synapse, term.synapse, wide)
         return None if composed is None else dataclasses.replace(term, synapse=composed, name=name)
 
-    def _is_lavish(self, composed: Synapse, synapse: Synapse, term: Term, between: Shape) -> bool:
+    def _is_lavish(self, synapse: Synapse, term: Term, between: Shape) -> bool:
         """Whether sums that are spread again, as means are, would have far more synapses as one map."""
-        if not self.needs.graded or composed.learned:
+        if not self.needs.graded or term.synapse.learned:
             return False
-        wide = self.shapes[term.source]
-        one, other = synapse.connectivity(between).count, term.synapse.connectivity(wide).count
-        return composed.connectivity(wide).count > MOST_MORE * (one + other)
+        outer, inner = synapse.connectivity(between), term.synapse.connectivity(self.shapes[term.source])
+        return int(inner.fan_in.reshape(-1) @ outer.fan_out.reshape(-1)) > MOST_MORE * (inner.count + outer.count)
 
     def _folded(self, synapse: Synapse, term: Term, between: Shape) -> Term | None:
         """Average pooling as part of the next synapse, where that is exact and cheap enough."""

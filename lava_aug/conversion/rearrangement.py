@@ -89,7 +89,7 @@ def gathered(step: Step, tensors: list[Traced], numbered: torch.Tensor, filled: 
     images, locals_ = numbers.div(total, rounding_mode="floor"), numbers % total
     if len(tensors) == 1 and numbers.numel() == tensors[0].places.numel():
         places = images * tensors[0].size + locals_ - 1
-        if bool(locals_.all()) and torch.equal(places.reshape(-1).sort()[0], plain_places((places.numel(),))):
+        if bool(locals_.all()) and bool((places.reshape(-1).bincount(minlength=places.numel()) == 1).all()):
             return Traced(tensors[0].signal, places)
     return _picked(step, tensors, images, locals_, filled.double(), name)
 
@@ -190,7 +190,7 @@ def _like(step: Step, x: Traced, base: Traced, shape: tuple[int, ...]) -> Signal
 
 
 @converts(
-    *(aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze, aten.unsqueeze, aten.flatten),
+    *(aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze, aten.unsqueeze, aten.flatten, aten.mT),
     *(aten.permute, aten.transpose, aten.t, aten.numpy_T, aten.flip, aten.roll, aten.rot90, aten.movedim),
     *(aten.select, aten.slice, aten.narrow, aten.unbind, aten.split, aten.split_with_sizes, aten.chunk),
     *(aten.index, aten.index_select, aten.gather, aten.take_along_dim, aten.diagonal, aten.unfold, aten.im2col),

@@ -42,13 +42,13 @@ class ProductNeuron(Neuron):
 
         v = sat24(v + a)                        v is never reset in a window; first all of x, then all of y
         p[i, j] = sum over k of x[i, k] * y[k, j]
-        s = floor((factor * p + half * t) / (t * 2**shift)) - n       in step t, from 1; half = 2**(shift - 1), or 0
+        s = floor(factor * p / (t * 2**shift) + 1 / 2) - n            in step t of the window, from 1
         |s| <= 2**(message_bits - 1) - 1
 
     The input current is one row: ``x (batch, rows, inner)``, then ``y (batch, inner, columns)``, each in C order. Without
-    saturation and cap, after every step ``n = floor((factor * p + half * t) / (t * 2**shift))``, whatever the order of the
-    inputs. All of it is exact: 24 by 24 bits, summed up and multiplied within 63. With ``floating`` only the coefficients
-    are rounded, and ``v`` does not saturate.
+    saturation and cap, after every step ``n = floor(factor * p / (t * 2**shift) + 1 / 2)``, whatever the order of the inputs.
+    All of it is exact: 24 by 24 bits, summed up and multiplied within 63. With ``floating`` only the coefficients are
+    rounded, and ``v`` does not saturate.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class ProductNeuron(Neuron):
 
     @property
     def inputs(self) -> int:
-        return -(-sum(self.operands) // (self.batch * self.rows * self.columns))
+        return 2 * self.inner
 
     def told(self, before: State, a: NDArray[Any], bias: NDArray[Any], at: tuple[int, ...]) -> dict[str, Any]:
         """Many potentials belong to a neuron that multiplies: what their products add up to tells enough."""
@@ -162,8 +162,8 @@ class ProductNeuron(Neuron):
             raise SpecError(f"ProductNeuron: expected windows of at most {MAX_STEPS:,} steps, found step {t:,}")
         if self.floating:
             return floor_div(self.products(v) * (self.factor / 2.0**self.shift / t) + 0.5, 1)
-        half = (1 << self.shift) >> 1
-        return floor_div(self.products(integers(v)) * self.factor + half * t, t << self.shift)
+        divisor = t << self.shift
+        return floor_div(self.products(integers(v)) * (2 * self.factor) + divisor, 2 * divisor)
 
     def mean(self, a: Array, *, clip: bool) -> Array:
         c = self.products(doubles(a)) * (self.factor / 2.0**self.shift)

@@ -87,8 +87,8 @@ NOT_PUBLIC = (
     "how much memory axons, routing tables and microcode take: estimates leave them out",
     "how many axons a core has: the first Loihi's number is used instead",
     "which instructions microcode has, beyond arithmetic, comparison and control flow: a division may need a loop",
-    "how a neuron could keep its inputs separate, which max pooling needs",
-    "how wide integers of microcode may be: functions by a table need up to 63 bits on the way",
+    "how a neuron could keep its inputs separate, which max pooling and products need",
+    "how wide integers of microcode may be: functions by a table and products need up to 63 bits on the way",
 )
 """What is not public, and what the estimates do instead."""
 

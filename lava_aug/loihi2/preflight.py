@@ -282,7 +282,7 @@ def _of_neurons(layer: Layer, asked: LayerNeeds) -> Iterator[Finding]:
     limit = LIMITS["neuron_state"]
     if asked.state_bytes > limit.value:
         problem = f"the state of a neuron takes {asked.state_bytes:,} bytes, {limit.value:,} fit"
-        change = "pool in several steps of smaller windows"
+        change = "pool in several steps of smaller windows, or multiply smaller matrices"
         yield Finding("does not fit", asked.name, "neuron_state", asked.state_bytes, problem, change)
     for doubt in layer.neuron.doubts():
         yield Finding("unclear", asked.name, None, *doubt)

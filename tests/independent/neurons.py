@@ -138,11 +138,36 @@ class Functions(Neurons):
         return self.table[i] + (self.table[i + 1] - self.table[i]) * r // self.distance
 
 
+class Products(Neurons):
+    def sent_shape(self, group: Any, shape: Shape) -> Shape:
+        self.sizes = tuple(read(group, name, 1) for name in ("batch", "rows", "inner", "columns"))
+        self.factor, self.divisor = read(group, "factor", 1), 2 ** read(group, "shift", 0)
+        batch, rows, _, columns = self.sizes
+        sent = read(group, "sent")
+        return (batch, rows, columns) if sent is None else tuple(sent.flat)
+
+    def fire(self) -> list[int]:
+        divisor = self.divisor * self.t
+        sums = [2 * self.factor * self.product(place) + divisor for place in range(len(self.n))]
+        return [total // (2 * divisor) - n for total, n in zip(sums, self.n, strict=True)]
+
+    def product(self, place: int) -> int:
+        """A row of the first matrix times a column of the second one."""
+        batch, rows, inner, columns = self.sizes
+        (matrix, row), column = divmod(place // columns, rows), place % columns
+        start = batch * rows * inner + matrix * inner * columns
+        terms = (
+            self.v[(matrix * rows + row) * inner + k] * self.v[start + k * columns + column] for k in range(inner)
+        )
+        return sum(terms)
+
+
 NEURONS: dict[str, type[Neurons]] = {
     "IF": Thresholds,
     "DTIF": DoubleThresholds,
     "AUGIF": Augmented,
     "FUNCTION": Functions,
     "MAXPOOL": MaxPooling,
+    "PRODUCT": Products,
     "READOUT": Neurons,
 }
