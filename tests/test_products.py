@@ -154,7 +154,10 @@ def test_no_coefficient_is_larger_than_wanted(inputs: list[tuple[int, int]]) -> 
     ("options", "message"),
     [
         ({"sent": (2, 2)}, r"sent: expected a shape of 1 elements, found \(2, 2\)"),
-        ({"inner": 300, "factor": 110}, "factor: expected at most 109, so that sums of 300 products are within 63 bits"),
+        (
+            {"inner": 300, "factor": 110},
+            "factor: expected at most 109, so that sums of 300 products are within 63 bits",
+        ),
         ({"shift": 46}, "shift: expected an integer from 0 to 45, found 46"),
     ],
 )
@@ -164,7 +167,9 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 
 
 def test_input_that_does_not_fit() -> None:
-    with pytest.raises(SpecError, match=r"ProductNeuron: expected input current of shape \(5,\), the 2 elements of one"):
+    with pytest.raises(
+        SpecError, match=r"ProductNeuron: expected input current of shape \(5,\), the 2 elements of one"
+    ):
         ProductNeuron(rows=2, columns=3).output_shape((6,))
     with pytest.raises(SpecError, match="ProductNeuron: expected windows of at most 65,536 steps, found step 65,537"):
         ProductNeuron().total(np.array([1, 1]), MAX_STEPS + 1)
@@ -247,7 +252,9 @@ def test_attention_in_floats() -> None:
 
 
 def test_layer_norm_sums_up_squares_in_one_neuron() -> None:
-    net, correlation = converted(nn.Sequential(nn.Linear(6, 9), nn.LayerNorm(9), nn.Linear(9, 4)), (5, 6), resolution=1 / 256)
+    net, correlation = converted(
+        nn.Sequential(nn.Linear(6, 9), nn.LayerNorm(9), nn.Linear(9, 4)), (5, 6), resolution=1 / 256
+    )
     sent = {one.neuron.describe(): net.shapes[one.name] for one in net if one.neuron.type_name == "PRODUCT"}
     assert sent == {"PRODUCT 1x9x1": (5, 1, 1), "PRODUCT 9x1x1": (5, 9)}
     assert correlation > 0.99
@@ -307,7 +314,12 @@ def test_thresholds_by_channel() -> None:
 def products_of_maps() -> nn.Module:
     model = Model(
         lambda m, x: m.last((m.one(m.first(x).relu()) * m.other(x)).flatten(1)),
-        **{"first": nn.Conv2d(2, 3, 1), "one": nn.Conv2d(3, 4, 3), "other": nn.Conv2d(2, 4, 3), "last": nn.Linear(48, 3)},
+        **{
+            "first": nn.Conv2d(2, 3, 1),
+            "one": nn.Conv2d(3, 4, 3),
+            "other": nn.Conv2d(2, 4, 3),
+            "last": nn.Linear(48, 3),
+        },
     )
     return model
 

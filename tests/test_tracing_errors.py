@@ -20,7 +20,6 @@ LIST = "docs/conversion.md lists what is"
 DECIDES = "asks for a value that depends on the image; remove control flow that depends on the data"
 NO_PLACES = "takes the places of maxima, which spikes do not carry"
 RANDOM = "draws random numbers in evaluation too; pass training=self.training, or use a module, such as nn.Dropout"
-NO_PRODUCT = "multiplies matrices that depend on the image, in too many products; use fewer places, or smaller images"
 OUTPUT = "output: expected tensors that depend on the images, found"
 FEED_FORWARD = "the network must be feed-forward"
 
@@ -159,19 +158,6 @@ def test_all_faults_are_reported_at_once() -> None:
         f"- operation cumprod (node 'cumprod') is not supported; {LIST}",
         f"- module 'lstm' (LSTM) and 1 more like it is not supported; {FEED_FORWARD}",
     ]
-
-
-def test_products_that_are_too_many() -> None:
-    """Of attention over the places of a large map."""
-
-    def attended(m: Any, x: Any) -> Any:
-        tokens = x.flatten(2).mT
-        return m.it(tokens, tokens, tokens)[0]
-
-    with pytest.raises(ConversionError) as caught:
-        trace(Model(attended, it=nn.MultiheadAttention(8, 2, batch_first=True)), images_of((8, 32, 32), 2))
-    expected = rf"2 operations .*\n- operation matmul .*in module 'it', .*and 1 more like it: {NO_PRODUCT}"
-    assert re.match(expected, str(caught.value))
 
 
 class TwoInputs(nn.Module):

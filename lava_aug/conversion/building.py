@@ -26,8 +26,8 @@ from lava_aug.core.products import MAX_SHIFT, most_factor
 from lava_aug.core.synapse import per_channel
 
 FINEST_CHANNEL = 16
-"""A channel that is hardly ever active has a tiny threshold of its own; so many of them is the most that one unit of
-input may make, so that the weights still fit their bits."""
+"""What is hardly ever active, as a channel of its own or a mean that is always zero, has a tiny threshold; so many of them
+is the most that one unit of input may make, so that the weights still fit their bits."""
 
 ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
 """How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
@@ -301,8 +301,8 @@ class Builder:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
         quanta = self._resolution(layer) * self._threshold(layer)
         quanta = quanta.max(keepdims=True) if layer.name in self.operands else quanta
-        if quanta.size > 1:  # one for each channel
-            quanta = np.maximum(quanta, self.rounding.largest_weights(layer) / FINEST_CHANNEL)
+        finest = self.rounding.largest_weights(layer) / FINEST_CHANNEL
+        quanta = np.maximum(quanta, finest if quanta.size > 1 else finest.max())
         theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])
         ceiling = layer.activation.ceiling
         if ceiling is None:

@@ -25,7 +25,10 @@ SPARE = 4
 
 
 def finest_quanta(
-    layers: Sequence[FloatLayer], ranges: Mapping[str, Range], balanced: Mapping[str, NDArray[np.float64]], options: Options
+    layers: Sequence[FloatLayer],
+    ranges: Mapping[str, Range],
+    balanced: Mapping[str, NDArray[np.float64]],
+    options: Options,
 ) -> dict[str, float]:
     """Bounds on the quanta of those layers that have to be finer than their resolution says.
 
@@ -67,7 +70,9 @@ def _smallest(largest: float, options: Options) -> float:
     return SPARE * largest / min(payload, state)
 
 
-def _wanted(layer: FloatLayer, ranges: Mapping[str, Range], quantum: float, is_bound: bool) -> Iterator[tuple[str, float]]:
+def _wanted(
+    layer: FloatLayer, ranges: Mapping[str, Range], quantum: float, is_bound: bool
+) -> Iterator[tuple[str, float]]:
     """Bounds on the quanta of a layer's sources, where its own quantum is given; none where that is nobody's bound."""
     if layer.activation.product is not None:
         sizes = [abs(term.gain) * float(ranges[term.source].maximum.max()) for term in layer.terms]

@@ -190,7 +190,16 @@ def _like(step: Step, x: Traced, base: Traced, shape: tuple[int, ...]) -> Signal
 
 
 @converts(
-    *(aten.view, aten._unsafe_view, aten._reshape_alias, aten.reshape, aten.squeeze, aten.unsqueeze, aten.flatten, aten.mT),
+    *(
+        aten.view,
+        aten._unsafe_view,
+        aten._reshape_alias,
+        aten.reshape,
+        aten.squeeze,
+        aten.unsqueeze,
+        aten.flatten,
+        aten.mT,
+    ),
     *(aten.permute, aten.transpose, aten.t, aten.numpy_T, aten.flip, aten.roll, aten.rot90, aten.movedim),
     *(aten.select, aten.slice, aten.narrow, aten.unbind, aten.split, aten.split_with_sizes, aten.chunk),
     *(aten.index, aten.index_select, aten.gather, aten.take_along_dim, aten.diagonal, aten.unfold, aten.im2col),

@@ -75,9 +75,15 @@ class ProductNeuron(Neuron):
         optional=True, default=None, stored_as="sent", doc="shape of what is sent; default (batch, rows, columns)"
     )
     factor: int = integer(
-        low=1, high=1 << 16, default=1, stored_as="factor", doc="what products are multiplied with; at most 2**15 / inner"
+        low=1,
+        high=1 << 16,
+        default=1,
+        stored_as="factor",
+        doc="what products are multiplied with; at most 2**15 / inner",
     )
-    shift: int = integer(low=0, high=MAX_SHIFT, default=0, stored_as="shift", doc="and the power of two they are divided by")
+    shift: int = integer(
+        low=0, high=MAX_SHIFT, default=0, stored_as="shift", doc="and the power of two they are divided by"
+    )
     message_bits: int = integer(
         low=2,
         high=fixed_point.MAX_MESSAGE_BITS,
@@ -191,7 +197,9 @@ class ProductNeuron(Neuron):
         """All products of numbers, and for each sum of them the factor, which is rarely one, and the division."""
         sums = self.batch * self.rows * self.columns
         state, wide = fixed_point.STATE_BITS, self._sum_bits
-        each = Cost(additions=self.inner + 1, products=((wide, self.factor.bit_length()), (wide, MAX_STEPS.bit_length())))
+        each = Cost(
+            additions=self.inner + 1, products=((wide, self.factor.bit_length()), (wide, MAX_STEPS.bit_length()))
+        )
         return (*super().costs(shape), (Cost(products=((state, state),)), sums * self.inner), (each, sums))
 
     @property

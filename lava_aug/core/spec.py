@@ -216,9 +216,7 @@ def pair(*, low: int, optional: bool = False, stored_as: str, doc: str, default:
     return _field(_optional(check, optional), f"two integers of at least {low}", stored_as, doc, default)
 
 
-def shape(
-    *, optional: bool = False, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING
-) -> Any:
+def shape(*, optional: bool = False, stored_as: str | None, doc: str, default: Any = dataclasses.MISSING) -> Any:
     """A tuple of one or more positive integers (None too, if optional)."""
 
     def check(value: Any) -> tuple[int, ...]:

@@ -24,7 +24,14 @@ from lava_aug.core.constant_channel import differs_by_place, with_constant_chann
 from lava_aug.core.errors import ExportError, NetworkError
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, Shape, SumPool, Synapse
 from lava_aug.core.network import INPUT, Layer, Network
-from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, Neuron, ProductNeuron, RateNeuron
+from lava_aug.core.neurons import (
+    AugmentedNeuron,
+    DoubleThresholdNeuron,
+    MaxPoolNeuron,
+    Neuron,
+    ProductNeuron,
+    RateNeuron,
+)
 from lava_aug.core.synapse import per_channel
 
 MAX_WEIGHTS = 1 << 24

@@ -156,9 +156,7 @@ class Products(Neurons):
         batch, rows, inner, columns = self.sizes
         (matrix, row), column = divmod(place // columns, rows), place % columns
         start = batch * rows * inner + matrix * inner * columns
-        terms = (
-            self.v[(matrix * rows + row) * inner + k] * self.v[start + k * columns + column] for k in range(inner)
-        )
+        terms = (self.v[(matrix * rows + row) * inner + k] * self.v[start + k * columns + column] for k in range(inner))
         return sum(terms)
 
 
