@@ -1,6 +1,7 @@
 """Neurons that multiply two signals: by hand, their total in any window, and how far they are from the real product."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -269,22 +270,22 @@ def products_of(of: Any) -> Model:
     )
 
 
-@pytest.mark.parametrize(
-    ("of", "described"),
-    [
-        (lambda x, y: x * y, "PRODUCT"),
-        (lambda x, y: x * -y, "PRODUCT"),
-        (lambda x, y: x * y.mean((2, 3), keepdim=True), "PRODUCT 12x1x1"),
-        (lambda x, y: y.mean((2, 3), keepdim=True) * x, "PRODUCT 1x1x12"),
-        (lambda x, y: x * y.mean(1, keepdim=True), "PRODUCT"),  # each is repeated, to keep the order of maps
-        (lambda x, y: x.permute(0, 2, 3, 1) * y.mean((2, 3))[:, None, None], "PRODUCT"),
-        (lambda x, y: x.mean((2, 3))[:, :, None] * y.mean((1, 3))[:, None], "PRODUCT 4x1x3"),
-        (lambda x, y: x.flatten(2) @ y.flatten(2).transpose(1, 2), "PRODUCT 4x12x4"),
-        (lambda x, y: torch.baddbmm(x[:, 0, :, :3], x[:, 1], y[:, 2].transpose(1, 2)), "PRODUCT 3x4x3"),
-        (lambda x, y: torch.einsum("bcij,bdij->bdc", x, y), "PRODUCT 4x12x4"),
-        (lambda x, y: (x[:, :, :, None] * y[:, :, None]).sum((2, 3)), "PRODUCT 3x1x3"),
-    ],
-)
+KINDS: list[tuple[Callable[[Any, Any], Any], str]] = [
+    (lambda x, y: x * y, "PRODUCT"),
+    (lambda x, y: x * -y, "PRODUCT"),
+    (lambda x, y: x * y.mean((2, 3), keepdim=True), "PRODUCT 12x1x1"),
+    (lambda x, y: y.mean((2, 3), keepdim=True) * x, "PRODUCT 1x1x12"),
+    (lambda x, y: x * y.mean(1, keepdim=True), "PRODUCT"),  # each is repeated, to keep the order of maps
+    (lambda x, y: x.permute(0, 2, 3, 1) * y.mean((2, 3))[:, None, None], "PRODUCT"),
+    (lambda x, y: x.mean((2, 3))[:, :, None] * y.mean((1, 3))[:, None], "PRODUCT 4x1x3"),
+    (lambda x, y: x.flatten(2) @ y.flatten(2).transpose(1, 2), "PRODUCT 4x12x4"),
+    (lambda x, y: torch.baddbmm(x[:, 0, :, :3], x[:, 1], y[:, 2].transpose(1, 2)), "PRODUCT 3x4x3"),
+    (lambda x, y: torch.einsum("bcij,bdij->bdc", x, y), "PRODUCT 4x12x4"),
+    (lambda x, y: (x[:, :, :, None] * y[:, :, None]).sum((2, 3)), "PRODUCT 3x1x3"),
+]
+
+
+@pytest.mark.parametrize(("of", "described"), KINDS)
 def test_every_kind_of_product(of: Any, described: str) -> None:
     net, correlation = converted(products_of(of), (2, 5, 6), resolution=1 / 256)
     assert [one.neuron.describe() for one in net if one.neuron.type_name == "PRODUCT"] == [described]

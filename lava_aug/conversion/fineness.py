@@ -1,7 +1,7 @@
-"""How fine spikes must be for what multiplies them, or bends them: finer than resolutions say, where much is made of them.
+"""How fine spikes must be for what multiplies or bends them: finer than resolutions say, where much is made of them.
 
-A unit of a source is to make at most one unit of what takes it: of a product with large values, of a steep function, and
-of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way.
+A unit of a source is to make at most one unit of what takes it: of a product with large values, of a steep function,
+and of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way.
 """
 
 import math

@@ -355,7 +355,7 @@ def _sum(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] |
 
 def _is_exact(signal: Signal) -> bool:
     """Whether it is but elements of what one layer sends, times a number, and so takes no layer of its own."""
-    (term, *others), synapse = signal.terms, signal.terms[0].synapse
+    synapse, others = signal.terms[0].synapse, signal.terms[1:]
     whole = not synapse.learned and synapse.weight_sum == 1 and bool((synapse.weights == 1).all())
     return whole and not others and signal.bias is None
 

@@ -67,7 +67,7 @@ def _multiplied(
     operands : Traced
         Both signals.
     places : tensor of int
-        ``(batch, rows, inner)`` and ``(batch, inner, columns)``: where elements of the matrices come from, of all images.
+        ``(batch, rows, inner)`` and ``(batch, inner, columns)``: where the matrices' elements come from, of all images.
     arrange : callable
         From the places of the result, ``(batch, rows, columns)``, to those of the tensor.
     view : tuple of int, optional

@@ -97,7 +97,7 @@ class Pointwise:
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """What the neurons of a layer do to ``x``: ``min(max(x, 0), ceiling)``, a function, nothing, pooling by maximum, or products.
+    """What neurons do to ``x``: ``min(max(x, 0), ceiling)``, a function, nothing, pooling by maximum, or products.
 
     Attributes
     ----------

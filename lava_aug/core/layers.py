@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 
+MAX_UNROLLED = 1 << 22
+"""Most weights of a dense layer along the last axis that has its own for every place."""
+
+
 @registered(SYNAPSES)
 class Dense(Weighted):
     """``a[o] = sum over i of weight[o, i] * s[i]``.
@@ -107,16 +111,20 @@ class Dense(Weighted):
         places = factors.reshape(-1, len(self.weight))
         if (places == places[0]).all():
             return self.scaled(places[0][:, None])
-        return self._by_place(input_shape).with_rows(factors, input_shape)
+        apart = self._by_place(input_shape)
+        return None if apart is None else apart.with_rows(factors, input_shape)
 
     def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
         places = factors.reshape(-1, self.weight.shape[1])
         if (places == places[0]).all():
             return self.scaled(places[0])
-        return self._by_place(input_shape).with_columns(factors, input_shape)
+        apart = self._by_place(input_shape)
+        return None if apart is None else apart.with_columns(factors, input_shape)
 
-    def _by_place(self, input_shape: Shape) -> Sparse:
-        """The same map with weights of their own for every place along the other axes."""
+    def _by_place(self, input_shape: Shape) -> Sparse | None:
+        """The same map with weights of their own for every place along the other axes; None if they are too many."""
+        if math.prod(input_shape) * len(self.weight) > MAX_UNROLLED:
+            return None
         return Sparse.from_map(self.matrix(input_shape), self.output_shape(input_shape))
 
     def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
@@ -45,15 +44,16 @@ class ProductNeuron(Neuron):
         s = floor(factor * p / (t * 2**shift) + 1 / 2) - n            in step t of the window, from 1
         |s| <= 2**(message_bits - 1) - 1
 
-    The input current is one row: ``x (batch, rows, inner)``, then ``y (batch, inner, columns)``, each in C order. Without
-    saturation and cap, after every step ``n = floor(factor * p / (t * 2**shift) + 1 / 2)``, whatever the order of the inputs.
-    All of it is exact: 24 by 24 bits, summed up and multiplied within 63. With ``floating`` only the coefficients are
-    rounded, and ``v`` does not saturate.
+    The input current is one row: ``x (batch, rows, inner)``, then ``y (batch, inner, columns)``, each in C order.
+    Without saturation and cap, after every step ``n = floor(factor * p / (t * 2**shift) + 1 / 2)``, whatever the order
+    of the inputs. All of it is exact: 24 by 24 bits, summed up and multiplied within 63. With ``floating`` only the
+    coefficients are rounded, and ``v`` does not saturate.
 
     Examples
     --------
     Two products of two numbers each, in halves:
 
+    >>> import numpy as np
     >>> neuron = ProductNeuron(batch=2, sent=(2,), shift=1)
     >>> neuron.step(State(np.zeros(4, int), np.zeros(2, int)), np.array([3, -4, 6, 6]), 0).s
     array([  9, -12])
@@ -210,9 +210,9 @@ class ProductNeuron(Neuron):
     def doubts(self) -> Iterator[Doubt]:
         yield Doubt(
             found=self.inner,
-            problem=f"it multiplies two signals ({self.inner:,} products for each number that is sent, in integers of up "
-            "to 63 bits), and divides by the number of steps, and microcode may do none of it",
-            change="use a model without products of signals: no attention, gates or normalisation by the image's own mean",
+            problem=f"it multiplies two signals ({self.inner:,} products for each number that is sent, in integers of "
+            "up to 63 bits), and divides by the number of steps, and microcode may do none of it",
+            change="use a model without products of signals: no attention, gates or LayerNorm",
         )
 
 
@@ -222,9 +222,9 @@ def _products(x: Array, y: Array) -> Array:
 
 
 def _exact_products(x: Array, y: Array) -> Array:
-    """The same of integers of 24 bits, exactly: neither numpy nor torch has fast products of integer matrices.
+    """The same of integers of 24 bits, exactly; neither numpy nor torch has fast products of integer matrices.
 
-    Float64 is exact up to ``2**53``, which 24 by 24 bits need not keep to, but 12 by 24 bits do: up to ``2**18`` of them.
+    Float64 is exact up to ``2**53``, which 24 by 24 bits need not keep to, but up to ``2**18`` of 12 by 24 bits do.
     """
     if x.shape[-1] == 1:
         return x * y

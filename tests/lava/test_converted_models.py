@@ -26,6 +26,19 @@ def test_functions() -> None:
     assert la.verify(net, images[:2]).ok
 
 
+def test_products() -> None:
+    """Attention: of which the paths have many lengths, and neurons another shape than their inputs."""
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    model = nn.Sequential(nn.Linear(4, 4), encoder, nn.Linear(4, 2))
+    images = torch.randint(0, 256, (8, 3, 4), dtype=torch.uint8)
+    net = la.convert(model, images, resolution=1 / 64, num_steps=2)
+    assert sum(layer.neuron.type_name == "PRODUCT" for layer in net) == 3 + 2 * 2
+    expected = la.simulate(net, images[:2], record=True)
+    for fused in (True, False):
+        assert expected.differences(la.run(net, images[:2], record=True, fused=fused)) == []
+
+
 @pytest.mark.slow
 def test_resnet18() -> None:
     pytest.importorskip("torchvision")
