@@ -219,7 +219,7 @@ def converted(model: nn.Module, shape: Shape, **options: Any) -> tuple[la.Networ
     """The network, and how the readouts of its images, settled, correlate with the model's."""
     torch.manual_seed(0)
     model, images = lively(model), (images_of(shape, 8) * 255).round().to(torch.uint8)
-    given = {"weight_scales": "channel", "message_bits": 24, "num_steps": 1, **options}
+    given: dict[str, Any] = {"weight_scales": "channel", "message_bits": 24, "num_steps": 1, **options}
     net = la.convert(model, images, **given)
     found = la.simulate(net, images).logits[-1].reshape(8, -1)
     if not net.is_float:

@@ -26,8 +26,8 @@ from lava_aug.core.products import MAX_SHIFT, most_factor
 from lava_aug.core.synapse import per_channel
 
 FINEST_CHANNEL = 16
-"""What is hardly ever active, as some channels are, or a mean that is always zero, has a tiny threshold; so many of them
-is the most that one unit of input may make, so that the weights still fit their bits."""
+"""What is hardly ever active, as some channels are, or a mean that is always zero, has a tiny threshold; so many of
+them is the most that one unit of input may make, so that the weights still fit their bits."""
 
 ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
 """How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of

@@ -62,7 +62,9 @@ def scale_columns(synapse: Synapse, factors: Factors, wide: Shape) -> Weighted |
 
 def row_maxima(synapse: Weighted, wide: Shape) -> NDArray[Any]:
     """Largest ``|weight|`` into each channel of the output, float64; zero where there is none."""
-    return np.array([np.abs(row).max(initial=0.0) for row in synapse.channel_rows(wide)])
+    rows = synapse.channel_rows(wide)
+    largest = {id(row): np.abs(row).max(initial=0.0) for row in {id(row): row for row in rows}.values()}  # many are one
+    return np.array([largest[id(row)] for row in rows])
 
 
 # Composition

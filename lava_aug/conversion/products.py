@@ -48,7 +48,11 @@ def _axes(wide: list[torch.Tensor], shape: Shape) -> tuple[list[int], list[int],
     one, other = (tuple(each.shape) for each in wide)
     every = range(len(shape))
     both = [axis for axis in every if one[axis] == other[axis]]
-    return both, *([axis for axis in every if has[axis] > lacks[axis]] for has, lacks in ((one, other), (other, one)))
+    return (
+        both,
+        [axis for axis in every if one[axis] > other[axis]],
+        [axis for axis in every if one[axis] < other[axis]],
+    )
 
 
 def _multiplied(

@@ -23,7 +23,8 @@ MAX_PRODUCT = 1 << 62
 MAX_SHIFT = 45
 """Largest power of two that sums are divided by: times `MAX_STEPS` it has room, too."""
 
-SIZE = {"low": 1, "high": 1 << 25}
+MAX_SIZE = 1 << 25
+"""Largest number of rows, columns or matrices, as a layer has no more neurons."""
 
 LARGEST_STATE = 1 << (fixed_point.STATE_BITS - 1)
 
@@ -65,12 +66,14 @@ class ProductNeuron(Neuron):
     integrate_cost = Cost(additions=1)
     fire_cost = Cost()
 
-    batch: int = integer(**SIZE, default=1, stored_as="batch", doc="how many pairs of matrices are multiplied")
-    rows: int = integer(**SIZE, default=1, stored_as="rows", doc="rows of the first matrix")
+    batch: int = integer(
+        low=1, high=MAX_SIZE, default=1, stored_as="batch", doc="how many pairs of matrices are multiplied"
+    )
+    rows: int = integer(low=1, high=MAX_SIZE, default=1, stored_as="rows", doc="rows of the first matrix")
     inner: int = integer(
         low=1, high=1 << 15, default=1, stored_as="inner", doc="columns of the first matrix, rows of the second one"
     )
-    columns: int = integer(**SIZE, default=1, stored_as="columns", doc="columns of the second matrix")
+    columns: int = integer(low=1, high=MAX_SIZE, default=1, stored_as="columns", doc="columns of the second matrix")
     sent: Shape | None = declared_shape(
         optional=True, default=None, stored_as="sent", doc="shape of what is sent; default (batch, rows, columns)"
     )
