@@ -101,7 +101,7 @@ def test_the_total_after_every_step(neuron: ProductNeuron, data: st.DataObject) 
         assert (step.capped | (state.n == total)).all()
         for like in (torch.tensor(state.v), torch.tensor(state.v).double(), torch.tensor(state.v).float()):
             in_torch: Any = neuron.total(like, t)
-            assert in_torch.tolist() == [wanted] or max(map(abs, sum(wanted, []))) > 2**53
+            assert in_torch.tolist() == [wanted] or np.abs(np.array(wanted, dtype=object)).max() > 2**53
 
 
 @pytest.mark.parametrize("t", [1, 7, MAX_STEPS])
@@ -323,6 +323,11 @@ def products_of_maps() -> nn.Module:
         },
     )
     return model
+
+
+def test_long_rows_of_squares_are_summed_up_in_parts() -> None:
+    net, _ = converted(Model(lambda m, x: m.it(x.std((1, 2))[:, None]), it=nn.Linear(1, 2)), (80, 90))
+    assert "PRODUCT 1x3600x1" in {one.neuron.describe() for one in net}
 
 
 def test_files_and_plans_take_it(tmp_path: Any) -> None:

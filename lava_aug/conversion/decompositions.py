@@ -32,13 +32,19 @@ def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Any) -> torch.Tensor
     return x if bias is None else x + bias.reshape(shape)
 
 
+LONGEST_ROW = 4096
+"""Most squares that one neuron sums up: the more, the fewer bits are left for its factor."""
+
+
 def _squares(x: torch.Tensor, dims: Any, keepdim: bool) -> torch.Tensor:
     """Sums of squares over some axes, as products of rows and columns: no single square needs a neuron."""
-    axes = sorted(d % x.ndim for d in (dims if is_sequence(dims) else [dims]))
+    axes: list[int] = sorted(d % x.ndim for d in (dims if is_sequence(dims) else [dims]))
     last = x.movedim(axes, list(range(x.ndim - len(axes), x.ndim)))
-    kept = last.shape[: x.ndim - len(axes)]
-    rows = last.reshape(math.prod(kept), 1, -1)
-    sums = torch.bmm(rows, rows.mT).reshape(kept)
+    kept = tuple(last.shape[: x.ndim - len(axes)])
+    count = math.prod(last.shape[len(kept) :])
+    parts = next(n for n in range(1, count + 1) if count % n == 0 and count // n <= LONGEST_ROW)
+    rows = last.reshape(-1, 1, count // parts)
+    sums = torch.bmm(rows, rows.mT).reshape(*kept, parts).sum(-1)
     return sums.reshape([1 if d in axes else size for d, size in enumerate(x.shape)]) if keepdim else sums
 
 
@@ -46,7 +52,7 @@ def _normalised(x: torch.Tensor, dims: Any, eps: float) -> tuple[torch.Tensor, t
     """``(x - mean) / sqrt(variance + eps)``, the mean, and what it was multiplied by."""
     mean = x.mean(dims, keepdim=True)
     centred = x - mean
-    count = math.prod(x.shape[d] for d in dims)
+    count = math.prod(x.shape[d] for d in list[int](dims))
     factor = (_squares(centred, dims, True) / count + eps).rsqrt()
     return centred * factor, mean, factor
 

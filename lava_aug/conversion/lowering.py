@@ -112,11 +112,14 @@ class Lowering:
         return None if composed is None else dataclasses.replace(term, synapse=composed, name=name)
 
     def _is_lavish(self, synapse: Synapse, term: Term, between: Shape) -> bool:
-        """Whether sums that are spread again, as means are, would have far more synapses as one map."""
+        """Whether sums that are spread again, as means are, or a small part would have far more synapses as one map."""
         if not self.needs.graded or term.synapse.learned:
             return False
-        outer, inner = synapse.connectivity(between), term.synapse.connectivity(self.shapes[term.source])
-        return int(inner.fan_in.reshape(-1) @ outer.fan_out.reshape(-1)) > MOST_MORE * (inner.count + outer.count)
+        wide = self.shapes[term.source]
+        outer, inner = synapse.connectivity(between), term.synapse.connectivity(wide)
+        needed = int(inner.fan_in.reshape(-1) @ outer.fan_out.reshape(-1))
+        stored = outer.count * math.prod(wide) // math.prod(between) if synapse.flattens else 0  # of a dense layer, all
+        return max(needed, stored) > MOST_MORE * (inner.count + outer.count)
 
     def _folded(self, synapse: Synapse, term: Term, between: Shape) -> Term | None:
         """Average pooling as part of the next synapse, where that is exact and cheap enough."""
