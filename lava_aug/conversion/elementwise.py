@@ -1,6 +1,7 @@
 """Element-wise operations: sums, constant factors, activations."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,8 @@ def clamp(step: Step, x: Traced, min: Any = None, max: Any = None) -> Traced:
         raise step.fail("limits that depend on the image are not supported; use torch.minimum and torch.maximum")
     if any(isinstance(limit, torch.Tensor) and limit.numel() > 1 for limit in (low, high)):
         raise step.fail("limits that differ between neurons are not supported; use one number")
+    if low is not None and math.isinf(low):
+        low = None
     if low is None and high is None:
         return x
     if low is None:  # min(x, high) = high - relu(high - x)
