@@ -36,6 +36,7 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
         copied = _copied(model, {id(tensor): _plain(tensor) for tensor in _tensors(model)})
         _unwrap_inside(copied)
         copied.eval()  # which may return anything, where train() is the user's
+        _stop_observing(copied)
         _compute_weights(copied)
     except Exception as error:
         raise ConversionError(
@@ -116,6 +117,13 @@ def _unwrap_inside(model: nn.Module) -> None:
             setattr(module, name, _unwrapped(child))
         if isinstance(module, nn.DataParallel):
             module.device_ids = []
+
+
+def _stop_observing(model: nn.Module) -> None:
+    """Quantisers of torch.ao go on adapting their scales in evaluation too, until they are told not to."""
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] == "observer_enabled":
+            buffer.zero_()
 
 
 def _compute_weights(model: nn.Module) -> None:

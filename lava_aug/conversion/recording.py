@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT
+from lava_aug.conversion.fusing import fused
 from lava_aug.conversion.models import outputs
 from lava_aug.conversion.user_code import first_line, line_of_error, mapped, named_modules, users_line, where_of
 from lava_aug.core.errors import ConversionError
@@ -174,6 +175,7 @@ class Recording:
         self.outputs: dict[str, Any] = {}
         with torch.no_grad(), _PLAIN_ATTENTION:
             self._record(model, example)
+        self.every = fused(self.every)
         self.operations = self._needed()
         for operation, tensor, version in self.constants:
             if tensor._version != version and operation in self.operations:
