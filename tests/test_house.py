@@ -48,7 +48,7 @@ IMPORT_TORCH = {
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
     *(f"conversion.{name}" for name in ("operations", "pooling_operations", "rearrangement", "recording", "tracing")),
     *(f"conversion.{name}" for name in ("building", "decompositions", "products", "user_code", "weighted_operations")),
-    *(f"conversion.{name}" for name in ("fusing", "onnx_files", "staircases")),
+    *(f"conversion.{name}" for name in ("fusing", "integer_operations", "onnx_files", "staircases")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),

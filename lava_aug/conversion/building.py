@@ -14,7 +14,7 @@ from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
 from lava_aug.conversion.quantize import MAX_SCALE
-from lava_aug.conversion.rounding import Room, Rounding
+from lava_aug.conversion.rounding import Room, Rounding, largest_biases
 from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, SpecError
@@ -36,6 +36,9 @@ the bits, has some to spare for what spikes round."""
 RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
 lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
+
+MOST_OF_SUMS = 1 << 14
+"""Largest scale of sums on a model's own grid: weights of two connections of 8 bits each are that precise."""
 
 SEGMENTS = (256, 1024, 4096, 16384)
 """Numbers of lines that the table of a function may have."""
@@ -184,8 +187,8 @@ class Builder:
         theta, n_max = self._quantum(layer)
         terms = [self.rounding.in_units(layer, term, 1 / theta) for term in layer.terms]
         bias = None if layer.bias is None else layer.bias / theta
-        kept = self._own_scale(layer, terms, theta)
-        scale = self.rounding.scale(layer, terms, bias, self._room(layer, theta)) if kept is None else kept.scale
+        kept = self._own_scale(layer, terms, bias, theta)
+        scale = self._scale(layer, terms, bias, theta) if kept is None else kept.scale
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
         if kept is not None:
             connections = (Connection(layer.terms[0].source, kept.synapse),)
@@ -201,13 +204,27 @@ class Builder:
             note=_note(layer),
         )
 
-    def _own_scale(self, layer: FloatLayer, terms: list[Weighted], theta: Factors) -> OwnScale | None:
+    def _scale(self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors) -> Any:
+        """The largest at which weights fit; sums on the model's own grid take two connections for each identity."""
+        own = layer.activation.levels is not None and len(terms) > 1 and self.options.weight_bits is not None
+        if own and all(term.keeps_place for term in terms):
+            return min(MOST_OF_SUMS, max(1, int(self._own_room(layer, bias, theta).min())))
+        return self.rounding.scale(layer, terms, bias, self._room(layer, theta))
+
+    def _own_room(self, layer: FloatLayer, bias: NDArray[Any] | None, theta: Factors) -> NDArray[Any]:
+        """The largest scales at which what calibration images gave, and biases, stay within their bits."""
+        units = np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
+        room = np.broadcast_to(ROOM * units / self._piles_up(layer), units.shape)
+        return np.minimum(room, ROOM / np.maximum(largest_biases(layer, bias), 1e-30))
+
+    def _own_scale(
+        self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors
+    ) -> OwnScale | None:
         """What keeps the integers of a model that is quantised itself."""
         options = self.options
         if layer.activation.levels is None or len(terms) > 1 or options.weight_bits is None or options.power_of_two_vth:
             return None
-        units = np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
-        room = np.broadcast_to(ROOM * units / self._piles_up(layer), units.shape)
+        room = self._own_room(layer, bias, theta)
         wide = self.shapes[layer.terms[0].source]
         return own_scale(terms[0], wide, layer.current_shape, options.weight_bits, room)
 
@@ -332,8 +349,9 @@ class Builder:
         terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
         own = self._own_unit(layer, terms)
         if own is not None:
-            finer = 2.0 ** max(0, math.floor(math.log2(own * ROOM / max(self.options.num_steps * largest, 1e-30))))
-            return *self._in_own_units(layer, terms[0], own, min(finer, MAX_SCALE)), own / min(finer, MAX_SCALE)
+            largest += 0.0 if layer.bias is None else float(np.abs(layer.bias).max())
+            finer = math.floor(math.log2(own * ROOM / max(self.options.num_steps * largest, 1e-30)))
+            return self._in_own_units(layer, terms[0], own, 2 ** min(max(0, finer), 20))
         unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0
         terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]
         bias = None if layer.bias is None else layer.bias / unit
@@ -355,11 +373,11 @@ class Builder:
         return own_unit(terms[0], self.shapes[source], bits)
 
     def _in_own_units(
-        self, layer: FloatLayer, term: Weighted, own: float, finer: float
-    ) -> tuple[tuple[Connection, ...], NDArray[Any] | None]:
-        weight = np.rint(term.weight.astype(np.float64) / own).astype(np.int64) * int(finer)
+        self, layer: FloatLayer, term: Weighted, own: float, finer: int
+    ) -> tuple[tuple[Connection, ...], NDArray[Any] | None, float]:
+        weight = np.rint(term.weight.astype(np.float64) / own).astype(np.int64) * finer
         bias = None if layer.bias is None else np.rint(layer.bias / own * finer).astype(np.int64)
-        return (Connection(layer.terms[0].source, term.replace(weight=weight)),), bias
+        return (Connection(layer.terms[0].source, term.replace(weight=weight)),), bias, own / finer
 
 
 def _fine_table(

@@ -5,7 +5,7 @@ as in ``x * sigmoid(x)``. Each operation alone would become a layer, and product
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -108,23 +108,20 @@ class _Fusing:
 
     def _quantiser(self, operation: Any) -> Run | None:
         """The longest run with an operation that rounds in it that is a staircase."""
-        ends = [operation.results[0], *self._onwards(operation.results[0])]
-        for end in reversed(ends):
+        rounded = operation.results[0]
+        for end in (*reversed([value for value, roots in self.roots.items() if rounded in roots]), rounded):
             for root in reversed(self.roots.get(end, [])):
                 run = self._run(root, end)
-                if operation in run.operations:
+                if operation in run.operations and self._is_closed(run, operation):
                     found = _stairs(run)
                     if found is not None:
                         return dataclasses.replace(run, stairs=found)
         return None
 
-    def _onwards(self, value: Any) -> Iterator[Any]:
-        """Functions of a value that nothing else takes."""
-        takers = self.takers.get(value, [])
-        while len(takers) == 1 and self.roots.get(takers[0].results[0]):
-            value = takers[0].results[0]
-            yield value
-            takers = self.takers.get(value, [])
+    def _is_closed(self, run: Run, operation: Any) -> bool:
+        """Whether nothing else takes what is rounded, before the end."""
+        inside = run.operations[run.operations.index(operation) : -1]
+        return all(taker in run.operations for one in inside for taker in self.takers.get(one.results[0], []))
 
     def _product(self, operation: Any) -> Run | None:
         """A product of two functions of one value."""

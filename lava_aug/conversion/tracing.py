@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug.conversion import elementwise, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion import elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations
 from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
+from lava_aug.conversion.fusing import Quantiser
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.methods import Needs
 from lava_aug.conversion.models import difference, evaluation_copy, second_copy
@@ -30,7 +31,7 @@ from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
 
-HANDLERS = (elementwise, pooling_operations, rearrangement, weighted_operations)
+HANDLERS = (elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations)
 """Modules of handlers, which enter them in `OPERATIONS` when they are imported."""
 
 READOUT = "readout"
@@ -82,7 +83,8 @@ def _check_recorded(recording: Recording, wanted: dict[str, Any]) -> None:
     if list(wanted) != list(noted):
         raise ConversionError(f"{UNLIKE}: outputs {list(wanted)} instead of {list(noted)}; {REASONS}")
     tensors = {name: value for name, value in wanted.items() if isinstance(value, torch.Tensor)}
-    apart = difference(tensors, noted)
+    rounds = any(operation.packet is Quantiser for operation in recording.operations)
+    apart = difference(tensors, noted, rounds=rounds)
     if apart is not None:
         raise ConversionError(f"{UNLIKE}: the recorded operations differ from it {apart}; {REASONS}")
 
