@@ -108,8 +108,8 @@ class _Fusing:
 
     def _quantiser(self, operation: Any) -> Run | None:
         """The longest run with an operation that rounds in it that is a staircase."""
-        rounded = operation.results[0]
-        for end in (*reversed([value for value, roots in self.roots.items() if rounded in roots]), rounded):
+        before = set(self.roots.get(operation.results[0], []))
+        for end in reversed([value for value, roots in self.roots.items() if before.intersection(roots)]):
             for root in reversed(self.roots.get(end, [])):
                 run = self._run(root, end)
                 if operation in run.operations and self._is_closed(run, operation):

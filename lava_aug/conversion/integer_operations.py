@@ -43,7 +43,8 @@ def dequantize(x: torch.Tensor) -> torch.Tensor:
 @stands_for(aten.quantized_max_pool2d, aten.quantized_max_pool1d)
 def max_pool(x: torch.Tensor, *args: Any) -> torch.Tensor:
     """The same of floats."""
-    return (functional.max_pool2d if x.ndim == 4 else functional.max_pool1d)(x, *args)
+    pool: Any = functional.max_pool2d if x.ndim == 4 else functional.max_pool1d
+    return pool(x, *args)
 
 
 def _convolved(x: torch.Tensor, packed: Any) -> torch.Tensor:
@@ -81,6 +82,12 @@ _enter("linear", _multiplied)
 _enter("add", torch.add)
 _enter("mul", torch.mul)
 _enter("cat", torch.cat)
+
+
+@stands_for(quantized.batch_norm1d, quantized.batch_norm2d, quantized.batch_norm3d)
+def batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, eps: float, *grid: Any) -> torch.Tensor:
+    """Of each channel."""
+    return _on_grid(aten._native_batch_norm_legit_no_training(x, weight, bias, mean, var, 0.1, eps)[0], *grid)
 
 
 def _averages(operation: Any) -> None:

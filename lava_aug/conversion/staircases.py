@@ -60,8 +60,9 @@ def stairs(function: Function, largest: float) -> Stairs | None:
     low, high = _at(function, -far), _at(function, far)
     if not low < high < float("inf") or low == -float("inf"):
         return None
-    start = _boundary(function, low, far, first=True)
-    end = _boundary(function, high, far, first=False)
+    slack = 1e-9 * (high - low)  # what float64 makes of round(x) - x + x
+    start = _boundary(function, low + slack, far)
+    end = _boundary(function, high - slack, far)
     just_above = start + max(1e-9 * far / FAR, 1e-7 * (end - start))
     height = _at(function, just_above) - low
     if height <= 0:
@@ -78,15 +79,12 @@ def _at(function: Function, x: float) -> float:
     return float(function(torch.tensor([x], dtype=torch.float64))[0])
 
 
-def _boundary(function: Function, value: float, far: float, *, first: bool) -> float:
-    """Where a growing function leaves its smallest value, or reaches its largest one."""
+def _boundary(function: Function, value: float, far: float) -> float:
+    """Where a growing function exceeds a value."""
     below, above = -far, far
     for _ in range(HALVINGS):
         middle = (below + above) / 2
-        if (_at(function, middle) <= value) if first else (_at(function, middle) < value):
-            below = middle
-        else:
-            above = middle
+        below, above = (middle, above) if _at(function, middle) <= value else (below, middle)
     return above
 
 
