@@ -51,6 +51,7 @@ IMPORT_TORCH = {
         f"conversion.{name}"
         for name in ("building", "decompositions", "fineness", "products", "user_code", "weighted_operations")
     ),
+    *(f"conversion.{name}" for name in ("fusing", "integer_operations", "onnx_files", "staircases")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),

@@ -216,4 +216,4 @@ def test_weights_that_are_not_finite(value: float) -> None:
 def test_what_is_no_module() -> None:
     with pytest.raises(ConversionError) as caught:
         trace(torch.relu, images_of(SHAPE))  # pyright: ignore[reportArgumentType]
-    assert str(caught.value) == "model: expected a torch.nn.Module, found builtin_function_or_method"
+    assert str(caught.value) == "model: expected a torch.nn.Module or an ONNX file, found builtin_function_or_method"

@@ -22,7 +22,8 @@ IMAGES_HELP = (
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        help="a pretrained network, such as mnist-lenet, or module:factory, such as lava_aug.examples.digits:DigitsNet"
+        help="a pretrained network, such as mnist-lenet; module:factory, such as lava_aug.examples.digits:DigitsNet; "
+        "or an ONNX file (.onnx)"
     ),
 ]
 WeightsOption = Annotated[
@@ -91,7 +92,9 @@ def _from_file(path: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray[A
 
 
 def read_model(name: str, weights: Path | None) -> Any:
-    """A pretrained network, or a model from ``module:factory``, with weights if they are given."""
+    """A pretrained network, or a model from ``module:factory``, with weights if they are given, or of an ONNX file."""
+    if name.endswith(".onnx"):
+        return _from_onnx(name, weights)
     if ":" not in name:
         model = _from_zoo(name)
     else:
@@ -113,11 +116,19 @@ def _is_random(model: Any, again: Any) -> bool:
     return any(not torch.equal(value, other[name]) for name, value in one.items())
 
 
+def _from_onnx(name: str, weights: Path | None) -> Any:
+    from lava_aug.conversion.onnx_files import as_module
+
+    if weights is not None:
+        raise InputError(f"--weights: an ONNX file has its own; leave out {str(weights)!r}")
+    return as_module(name)
+
+
 def _from_zoo(name: str) -> Any:
     from lava_aug.examples.zoo import ZOO, pretrained
 
     if name not in ZOO:
-        raise InputError(f"model {name!r}: expected one of {', '.join(ZOO)}, or module:factory")
+        raise InputError(f"model {name!r}: expected one of {', '.join(ZOO)}, module:factory, or FILE.onnx")
     return pretrained(name).model
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.methods import METHODS, Options
+from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
 from lava_aug.conversion.quantize import MAX_SCALE
-from lava_aug.conversion.rounding import Room, Rounding
+from lava_aug.conversion.rounding import Room, Rounding, largest_biases
 from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, SpecError
@@ -23,7 +24,7 @@ from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
 from lava_aug.core.neurons import MaxPoolNeuron, ProductNeuron, ReadoutNeuron
 from lava_aug.core.products import MAX_SHIFT, most_factor
-from lava_aug.core.synapse import per_channel
+from lava_aug.core.synapse import Weighted, per_channel
 
 FINEST_CHANNEL = 16
 """What is hardly ever active, as some channels are, or a mean that is always zero, has a tiny threshold; so many of
@@ -36,6 +37,9 @@ the bits, has some to spare for what spikes round."""
 RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
 lost; at fine resolutions, so many units at the balanced threshold are enough, which is what weights have bits for."""
+
+MOST_OF_SUMS = 1 << 14
+"""Largest scale of sums on a model's own grid: weights of two connections of 8 bits each are that precise."""
 
 SEGMENTS = (256, 1024, 4096, 16384)
 """Numbers of lines that the table of a function may have."""
@@ -71,6 +75,8 @@ class Builder:
         What a spike of the images and of every layer so far stands for.
     remarks : list of str
         What the user should be warned about.
+    kept : set of str
+        Layers with the quanta of the model, which is quantised itself, and those that follow only such.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Builder:
         self.method = METHODS[options.method]
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
         self.remarks: list[str] = []
+        self.kept: set[str] = set()
         self.rounding = Rounding(shapes, ranges, self.quanta, options, self.remarks)
 
     def layer(self, layer: FloatLayer) -> Layer:
@@ -100,6 +107,8 @@ class Builder:
         else:
             made = self._relay(layer) or self._spiking(layer)
         self.quanta[layer.name] = made.quantum
+        if layer.activation.levels is not None or self.kept.issuperset(layer.sources):
+            self.kept.add(layer.name)
         return made
 
     # Layers without weights
@@ -218,9 +227,14 @@ class Builder:
         theta, n_max = self._quantum(layer)
         terms = [self.rounding.in_units(layer, term, 1 / theta) for term in layer.terms]
         bias = None if layer.bias is None else layer.bias / theta
-        scale = self.rounding.scale(layer, terms, bias, self._room(layer, theta))
+        kept = self._own_scale(layer, terms, bias, theta)
+        scale = self._scale(layer, terms, bias, theta) if kept is None else kept.scale
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        if kept is not None:
+            connections = (Connection(layer.terms[0].source, kept.synapse),)
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
+        if layer.activation.levels is not None:  # the model's own rounding
+            parameters["v0"] = scale / 2 if self.options.is_float else scale // 2
         return Layer(
             name=layer.name,
             connections=connections,
@@ -229,6 +243,30 @@ class Builder:
             bias=bias,
             note=_note(layer),
         )
+
+    def _scale(self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors) -> Any:
+        """The largest at which weights fit; sums on the model's own grid take two connections for each identity."""
+        own = layer.activation.levels is not None and len(terms) > 1 and self.options.weight_bits is not None
+        if own and all(term.keeps_place for term in terms):
+            return min(MOST_OF_SUMS, max(1, int(self._own_room(layer, bias, theta).min())))
+        return self.rounding.scale(layer, terms, bias, self._room(layer, theta))
+
+    def _own_room(self, layer: FloatLayer, bias: NDArray[Any] | None, theta: Factors) -> NDArray[Any]:
+        """The largest scales at which what calibration images gave, and biases, stay within their bits."""
+        units = np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
+        room = np.broadcast_to(ROOM * units / self._piles_up(layer), units.shape)
+        return np.minimum(room, ROOM / np.maximum(largest_biases(layer, bias), 1e-30))
+
+    def _own_scale(
+        self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors
+    ) -> OwnScale | None:
+        """What keeps the integers of a model that is quantised itself."""
+        options = self.options
+        if layer.activation.levels is None or len(terms) > 1 or options.weight_bits is None or options.power_of_two_vth:
+            return None
+        room = self._own_room(layer, bias, theta)
+        wide = self.shapes[layer.terms[0].source]
+        return own_scale(terms[0], wide, layer.current_shape, options.weight_bits, room)
 
     def _function(self, layer: FloatLayer, function: Pointwise) -> Layer:
         """Neurons with a table, whose unit of input is the most that one unit of a source makes.
@@ -299,6 +337,9 @@ class Builder:
 
     def _quantum(self, layer: FloatLayer) -> tuple[Factors, Any]:
         """The quantum, and how many of them the layer's ceiling is; the quantum is widened to make that whole."""
+        if layer.activation.levels is not None:
+            one = (layer.activation.step * layer.activation.levels, 1)
+            return (layer.activation.step, layer.activation.levels) if self.method.needs.graded else one
         quanta = self._resolution(layer) * self._threshold(layer)
         quanta = quanta.max(keepdims=True) if layer.name in self.operands else quanta
         finest = self.rounding.largest_weights(layer) / FINEST_CHANNEL
@@ -353,6 +394,11 @@ class Builder:
         """Weights that use their bits, as far as the largest logit has room for all time steps."""
         largest = float(self.ranges[layer.name].maximum.max())
         terms = [self.rounding.in_units(layer, term, 1.0) for term in layer.terms]
+        own = self._own_unit(layer, terms)
+        if own is not None:
+            largest += 0.0 if layer.bias is None else float(np.abs(layer.bias).max())
+            finer = math.floor(math.log2(own * ROOM / max(self.options.num_steps * largest, 1e-30)))
+            return self._in_own_units(layer, terms[0], own, 2 ** min(max(0, finer), 20))
         unit = max(float(np.abs(term.weight).max()) for term in terms) or 1.0
         terms = [term.replace(weight=term.weight.astype(np.float64) / unit) for term in terms]
         bias = None if layer.bias is None else layer.bias / unit
@@ -365,6 +411,20 @@ class Builder:
         rounding.note_rows(layer, terms, scale)
         connections, bias = rounding.rounded(layer, terms, bias, scale, by_rows=scale > plain)
         return connections, bias, unit / scale
+
+    def _own_unit(self, layer: FloatLayer, terms: list[Weighted]) -> float | None:
+        """The one step of all weights of a readout that follows a quantised layer."""
+        source, bits = layer.terms[0].source, self.options.weight_bits
+        if len(terms) > 1 or source not in self.kept or bits is None:
+            return None
+        return own_unit(terms[0], self.shapes[source], bits)
+
+    def _in_own_units(
+        self, layer: FloatLayer, term: Weighted, own: float, finer: int
+    ) -> tuple[tuple[Connection, ...], NDArray[Any] | None, float]:
+        weight = np.rint(term.weight.astype(np.float64) / own).astype(np.int64) * finer
+        bias = None if layer.bias is None else np.rint(layer.bias / own * finer).astype(np.int64)
+        return (Connection(layer.terms[0].source, term.replace(weight=weight)),), bias, own / finer
 
 
 def _fine_table(

@@ -209,11 +209,11 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
 
 def _check_faithful(graph: FloatGraph, batch: torch.Tensor, readout: torch.Tensor) -> None:
     """Where the layers are what was noted, but not what the model gives, that is the model's own matter."""
-    apart = difference(graph.answers(batch), graph.by_name(readout))
+    apart = difference(graph.answers(batch), graph.by_name(readout), rounds=graph.rounds)
     if apart is None:
         return
     images, noted = graph.noted
-    wrong = difference(noted, graph.by_name(graph.readout(images)))
+    wrong = difference(noted, graph.by_name(graph.readout(images)), rounds=graph.rounds)
     reason = (
         "its operations do not: forward() gives something else from call to call, or for other images; write it without"
         if wrong is None

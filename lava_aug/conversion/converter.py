@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.building import Builder
 from lava_aug.conversion.calibration import (
@@ -19,6 +18,7 @@ from lava_aug.conversion.calibration import (
 from lava_aug.conversion.fineness import finest_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.conversion.tracing import trace
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
@@ -32,7 +32,7 @@ Method = Literal["augmapping", "termapping", "rate"]
 
 
 def convert(
-    model: nn.Module,
+    model: Model,
     calibration: Images,
     method: Method = "augmapping",
     resolution: float | None = None,
@@ -60,10 +60,11 @@ def convert(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or path
         Trained on images in [0, 1] of shape (C, H, W) or (features,). It is not modified, and may be in training or
-        evaluation mode. Any feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear
-        layers, batch normalisation, ReLU and its variants, pooling, sums, concatenation.
+        evaluation mode. The path of an ONNX file stands for its model (``pip install 'lava-aug[onnx]'``). Any
+        feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear layers, batch
+        normalisation, ReLU and its variants, pooling, sums, concatenation.
     calibration : Images
         A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`; all of them are
         kept in memory.
@@ -121,6 +122,8 @@ def convert(
     ConversionError
         If the model contains unsupported operations (the message lists all of them), or calibration data or options are
         invalid.
+    FileError
+        If ``model`` is a path, and there is no ONNX file.
 
     Warns
     -----

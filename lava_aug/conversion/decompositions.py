@@ -185,3 +185,17 @@ DEPENDENT = {aten.div: (1,)}
 def quotient(x: torch.Tensor, y: torch.Tensor, *, rounding_mode: Any = None) -> Any:
     """A product with the reciprocal."""
     return NotImplemented if rounding_mode else x * y.reciprocal()
+
+
+@stands_for(aten._fused_moving_avg_obs_fq_helper)
+def observed(
+    x: torch.Tensor, observes: Any, rounds: Any, low: Any, high: Any, scale: Any, zero: Any, *more: Any
+) -> Any:
+    """A quantiser in training, with the scale that it has found so far: copies for evaluation do not observe."""
+    _, quant_min, quant_max, _, by_row, *_ = (*more, False)
+    if by_row:
+        return NotImplemented
+    del observes, low, high
+    if not rounds:
+        return x, torch.ones_like(x, dtype=torch.bool)
+    return aten.fake_quantize_per_tensor_affine_cachemask(x, scale.item(), zero.item(), quant_min, quant_max)

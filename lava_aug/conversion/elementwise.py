@@ -1,16 +1,19 @@
 """Element-wise operations: sums, constant factors, activations."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import torch
 
+from lava_aug.conversion.fusing import Composed, Quantiser
 from lava_aug.conversion.lowering import NEGATIVE
 from lava_aug.conversion.operations import Step, Traced, converts
 from lava_aug.conversion.products import product
 from lava_aug.conversion.rearrangement import aligned, constant, expanded
 from lava_aug.conversion.signals import RELU, Activation, Pointwise, Signal
+from lava_aug.conversion.staircases import Stairs
 from lava_aug.core.layers import Shape
 
 aten: Any = torch.ops.aten
@@ -120,6 +123,8 @@ def clamp(step: Step, x: Traced, min: Any = None, max: Any = None) -> Traced:
         raise step.fail("limits that depend on the image are not supported; use torch.minimum and torch.maximum")
     if any(isinstance(limit, torch.Tensor) and limit.numel() > 1 for limit in (low, high)):
         raise step.fail("limits that differ between neurons are not supported; use one number")
+    if low is not None and math.isinf(low):
+        low = None
     if low is None and high is None:
         return x
     if low is None:  # min(x, high) = high - relu(high - x)
@@ -234,6 +239,24 @@ def pointwise(step: Step, *_: Any, **__: Any) -> Traced:
     name = name or type(step.operation.module).__name__.lower()
     function = Pointwise(name, lambda values: step.evaluate(lambda _: values))
     return _rectified(step, x, Activation(function=function))
+
+
+@converts(Composed)
+def composed(step: Step, x: Traced) -> Traced:
+    """A function written out in several operations."""
+    return pointwise(step, x)
+
+
+@converts(Quantiser)
+def quantised(step: Step, x: Traced) -> Traced:
+    """A layer whose quantum is the model's own; nothing where the values have been rounded so before."""
+    found: Stairs = step.operation.function.stairs  # pyright: ignore[reportFunctionMemberAccess]: a `Run`
+    activation = Activation(relu=True, ceiling=found.height * found.levels, levels=found.levels)
+    if not found.low and step.lowering.has_steps(x.signal, activation):
+        return x
+    scaled = x if found.gain == 1 else _scaled(step, x, found.gain)
+    made = _rectified(step, scaled, activation, shift=found.shift)
+    return _shifted(step, made, found.low) if abs(found.low) > 1e-6 * found.height else made
 
 
 @converts(aten.log_sigmoid_forward)

@@ -52,6 +52,11 @@ class FloatGraph:
             for layer in self.layers
         }
 
+    @property
+    def rounds(self) -> bool:
+        """Whether the model rounds values itself."""
+        return any(layer.activation.levels is not None for layer in self.layers)
+
     @torch.no_grad()  # pyright: ignore[reportUntypedFunctionDecorator]: torch's
     def run(self, images: torch.Tensor) -> Iterator[tuple[FloatLayer, torch.Tensor, torch.Tensor]]:
         """All layers on images.

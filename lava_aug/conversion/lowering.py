@@ -279,6 +279,18 @@ class Lowering:
             return True
         return layer.activation.function is None and self._never_negative(layer.terms, layer.bias)
 
+    def has_steps(self, signal: Signal, activation: Activation) -> bool:
+        """Whether it is what a layer of an activation with ``levels`` gives, or the maximum of some of that."""
+        layer = self.layers.get(signal.source or "")
+        while layer is not None and layer.activation.max_pool is not None:
+            layer = self.layers.get(layer.terms[0].source)
+        own = None if layer is None else layer.activation
+        return (
+            own is not None
+            and own.levels == activation.levels
+            and math.isclose(own.step, activation.step, rel_tol=1e-5)
+        )
+
     def is_light(self, signal: Signal) -> bool:
         """Whether using it several times costs next to nothing."""
         return all(

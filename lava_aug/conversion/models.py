@@ -36,6 +36,7 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
         copied = _copied(model, {id(tensor): _plain(tensor) for tensor in _tensors(model)})
         _unwrap_inside(copied)
         copied.eval()  # which may return anything, where train() is the user's
+        _stop_observing(copied)
         _compute_weights(copied)
     except Exception as error:
         raise ConversionError(
@@ -118,6 +119,13 @@ def _unwrap_inside(model: nn.Module) -> None:
             module.device_ids = []
 
 
+def _stop_observing(model: nn.Module) -> None:
+    """Quantisers of torch.ao go on adapting their scales in evaluation too, until they are told not to."""
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] == "observer_enabled":
+            buffer.zero_()
+
+
 def _compute_weights(model: nn.Module) -> None:
     """Parametrised weights as plain ones. What torch has for that changes the class, which is the original's, too."""
     for module in _python_modules(model):
@@ -170,6 +178,10 @@ def _parts(returned: Any) -> Mapping[Any, Any] | None:
     return None
 
 
+FAITHFUL_ROUNDED = 1e-2
+"""The same of the mean difference of what rounds in between: there the last bits of float32 decide on whole steps."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """How far one output is from the model's.
@@ -180,6 +192,8 @@ class Difference:
         Of the output; "" if it is the only one.
     error, size, spread : float
         Largest difference, largest output of the model, and its largest difference from the mean over images.
+    allowed : float
+        `FAITHFUL`, or `FAITHFUL_ROUNDED`.
     """
 
     name: str
@@ -187,28 +201,38 @@ class Difference:
     size: float
     spread: float
 
+    allowed: float = FAITHFUL
+
     @property
     def excess(self) -> float:
         """How many times larger than what is allowed."""
-        return self.error / (FAITHFUL * (self.spread + self.size / 10) or 1e-9)
+        return self.error / (self.allowed * (self.spread + self.size / 10) or 1e-9)
 
     def __str__(self) -> str:
         output = f"output {self.name!r}" if self.name else "its output"
         return f"by up to {self.error:.3g} on calibration images, where {output} reaches {self.size:.3g}"
 
 
-def difference(wanted: Mapping[str, torch.Tensor], actual: Mapping[str, torch.Tensor]) -> Difference | None:
-    """The output that is farthest from what the model gives, as a part of it; None if all are near enough."""
-    apart = [_apart(name, value, actual[name]) for name, value in wanted.items()]
+def difference(
+    wanted: Mapping[str, torch.Tensor], actual: Mapping[str, torch.Tensor], *, rounds: bool = False
+) -> Difference | None:
+    """The output that is farthest from what the model gives, as a part of it; None if all are near enough.
+
+    ``rounds``: whether values are rounded on the way, and means are compared.
+    """
+    apart = [_apart(name, value, actual[name], rounds) for name, value in wanted.items()]
     return max((one for one in apart if not one.excess <= 1), key=lambda one: one.excess, default=None)
 
 
-def _apart(name: str, wanted: torch.Tensor, actual: torch.Tensor) -> Difference:
+def _apart(name: str, wanted: torch.Tensor, actual: torch.Tensor, rounds: bool) -> Difference:
     if actual.numel() != wanted.numel() or not actual.numel():
         return Difference(name, float("inf"), 0.0, 0.0)
     actual = actual.reshape(wanted.shape)
     either = torch.isfinite(wanted) | torch.isfinite(actual)  # what is not is told with the layer where it begins
     usual = torch.where(torch.isfinite(wanted), wanted, 0)
     around = usual - usual.mean(0) if len(usual) > 1 else usual
-    error, size, spread = (v.abs().max().item() for v in (torch.where(either, actual - wanted, 0), usual, around))
-    return Difference(name, error, size, spread)
+    size, spread = (v.abs().max().item() for v in (usual, around))
+    errors = torch.where(either, actual - wanted, 0).abs()
+    if rounds:
+        return Difference(name, errors.mean().item(), size, spread, FAITHFUL_ROUNDED)
+    return Difference(name, errors.max().item(), size, spread)

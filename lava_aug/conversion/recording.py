@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT
+from lava_aug.conversion.fusing import fused
 from lava_aug.conversion.models import outputs
 from lava_aug.conversion.user_code import first_line, line_of_error, mapped, named_modules, users_line, where_of
 from lava_aug.core.errors import ConversionError
@@ -43,6 +44,8 @@ SHORTER = {
     **{"native_batch_norm": "batch_norm", "_native_batch_norm_legit_no_training": "batch_norm", "mm": "linear"},
     **{"hardtanh": "clamp", "_prelu_kernel": "prelu", "native_layer_norm": "layer_norm", "_softmax": "softmax"},
     **{"native_group_norm": "group_norm", "_log_softmax": "log_softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d"},
+    **{"fake_quantize_per_tensor_affine_cachemask": "quantize", "fake_quantize_per_tensor_affine": "quantize"},
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": "quantize",
     **{"bmm": "matmul", "baddbmm": "matmul", "_local_scalar_dense": "item", "convolution": "conv"},
 }
 """Names of operations as PyTorch's users know them, where ATen has another."""
@@ -174,6 +177,7 @@ class Recording:
         self.outputs: dict[str, Any] = {}
         with torch.no_grad(), _PLAIN_ATTENTION:
             self._record(model, example)
+        self.every = fused(self.every)
         self.operations = self._needed()
         for operation, tensor, version in self.constants:
             if tensor._version != version and operation in self.operations:
@@ -224,7 +228,8 @@ class Recording:
             raise ConversionError(f"{self._place(name)}: {RANDOM}")
         if not reads or name in ASKS:
             result = function(*args, **kwargs)
-            return result.zero_() if "empty" in name else result  # what nobody has set says nothing of the images
+            fresh = "empty" in name and not result.is_quantized
+            return result.zero_() if fresh else result  # what nobody has set says nothing of the images
         if name in ("_local_scalar_dense", "is_nonzero"):
             raise ConversionError(f"{self._place(name)}: {DECIDES}")
         made = self._decomposed(function, args, kwargs, reads)

@@ -101,7 +101,7 @@ class Rounding:
         if self.options.weight_bits is None:
             return 1.0
         wides, shape = [self.shapes[term.source] for term in layer.terms], layer.current_shape
-        maxima, biases = self._row_maxima(layer, terms), _largest_biases(layer, bias)
+        maxima, biases = self._row_maxima(layer, terms), largest_biases(layer, bias)
         soft, idle = (np.broadcast_to(limit, biases.shape) for limit in (room.soft, room.idle))
         hard = np.where(idle, np.minimum(soft, room.hard), room.hard).clip(min=1).astype(np.int64)
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
@@ -125,7 +125,7 @@ class Rounding:
         rows = self._row_maxima(layer, terms).max(axis=0)
         if bits is None or not rows.any() or np.rint(rows[rows > 0].min() * scale) > coarse_limit(bits):
             return scale
-        finest = integer_scale(rows[rows > 0].min(), _largest_biases(layer, bias), bits, room.hard)
+        finest = integer_scale(rows[rows > 0].min(), largest_biases(layer, bias), bits, room.hard)
         return max(scale, finest)
 
     def _has_channels(self, terms: list[Weighted], wides: list[Shape]) -> bool:
@@ -231,7 +231,7 @@ SHARED_BITS = 3
 """Rows of a readout share an exponent up to so many powers of two between the largest and the smallest one."""
 
 
-def _largest_biases(layer: FloatLayer, bias: NDArray[Any] | None) -> NDArray[Any]:
+def largest_biases(layer: FloatLayer, bias: NDArray[Any] | None) -> NDArray[Any]:
     """Largest ``|bias|`` of each channel."""
     shape = layer.current_shape
     return np.abs(np.broadcast_to(0.0 if bias is None else bias, shape)).reshape(shape[0], -1).max(axis=1)

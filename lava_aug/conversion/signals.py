@@ -105,6 +105,8 @@ class Activation:
         Whether negative values become zero.
     ceiling : float or None
         Upper limit (ReLU6).
+    levels : int or None
+        Of how many equal steps the ceiling is, to which values are rounded: the quantum is the model's own.
     max_pool : dict or None
         Parameters of the pooling, as `lava_aug.core.neurons.MaxPoolNeuron` takes them.
     function : Pointwise or None
@@ -115,9 +117,17 @@ class Activation:
 
     relu: bool = False
     ceiling: float | None = None
+    levels: int | None = None
     max_pool: dict[str, Any] | None = None
     function: Pointwise | None = None
     product: dict[str, Any] | None = None
+
+    @property
+    def step(self) -> float:
+        """The quantum that the model has itself, of an activation with ``levels``."""
+        assert self.ceiling is not None
+        assert self.levels is not None
+        return self.ceiling / self.levels
 
 
 SIGNED = Activation()
@@ -165,6 +175,9 @@ class FloatLayer:
             return self.activation.function.apply(x)
         if self.activation.product is not None:
             return ProductNeuron(**self.activation.product, floating=True).products(x)
+        if self.activation.levels is not None:
+            step = self.activation.step
+            return (x / step + 0.5).floor().clamp(0, self.activation.levels) * step
         x = x.clamp(min=0) if self.activation.relu else x
         x = x if self.activation.ceiling is None else x.clamp(max=self.activation.ceiling)
         options = self.activation.max_pool

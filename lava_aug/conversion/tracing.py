@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from lava_aug.conversion import elementwise, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion import elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations
 from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
+from lava_aug.conversion.fusing import Quantiser
 from lava_aug.conversion.lowering import Lowering
 from lava_aug.conversion.methods import Needs
 from lava_aug.conversion.models import difference, evaluation_copy, second_copy
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.operations import OPERATIONS, Refused, Step, Traced
 from lava_aug.conversion.rearrangement import MIXES, leading, plain
 from lava_aug.conversion.recording import Operation, Recording, Value
@@ -30,7 +31,7 @@ from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
 
-HANDLERS = (elementwise, pooling_operations, rearrangement, weighted_operations)
+HANDLERS = (elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations)
 """Modules of handlers, which enter them in `OPERATIONS` when they are imported."""
 
 READOUT = "readout"
@@ -38,14 +39,14 @@ READOUT = "readout"
 
 
 def trace(
-    model: nn.Module, example: torch.Tensor, needs: Needs | None = None, normalize: Normalization | None = None
+    model: Model, example: torch.Tensor, needs: Needs | None = None, normalize: Normalization | None = None
 ) -> FloatGraph:
     """Trace a model with an example batch, float in [0, 1].
 
     Parameters
     ----------
-    model : torch.nn.Module
-        What to trace.
+    model : torch.nn.Module or path
+        What to trace; the path of an ONNX file.
     example : tensor, shape (B, *shape)
         Images in [0, 1].
     needs : Needs, optional
@@ -55,13 +56,13 @@ def trace(
 
     Raises
     ------
+    FileError
+        If the model is a path, and there is no ONNX file.
     ConversionError
         If the model cannot be traced, does not take the example, gives something else when it is traced, or holds
         unsupported operations: all of them.
     """
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]: users may pass anything
-        raise ConversionError(f"model: expected a torch.nn.Module, found {type(model).__name__}")
-    module = evaluation_copy(model)
+    module = evaluation_copy(as_module(model))
     graph = FloatGraph(tuple(example.shape[1:]), [], second_copy(module), normalize)
     wanted = graph.answers(example)
     recording = Recording(second_copy(module), example if normalize is None else normalize(example))
@@ -82,7 +83,8 @@ def _check_recorded(recording: Recording, wanted: dict[str, Any]) -> None:
     if list(wanted) != list(noted):
         raise ConversionError(f"{UNLIKE}: outputs {list(wanted)} instead of {list(noted)}; {REASONS}")
     tensors = {name: value for name, value in wanted.items() if isinstance(value, torch.Tensor)}
-    apart = difference(tensors, noted)
+    rounds = any(operation.packet is Quantiser for operation in recording.operations)
+    apart = difference(tensors, noted, rounds=rounds)
     if apart is not None:
         raise ConversionError(f"{UNLIKE}: the recorded operations differ from it {apart}; {REASONS}")
 

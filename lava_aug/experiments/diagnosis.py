@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
@@ -104,7 +104,7 @@ class Diagnosis(Tabular):
 
 def diagnose(
     net: Network,
-    model: nn.Module,
+    model: Model,
     images: Images,
     num_steps: int | None = None,
     *,
@@ -122,7 +122,7 @@ def diagnose(
     ----------
     net : Network
         From `lava_aug.convert`.
-    model : torch.nn.Module
+    model : torch.nn.Module or path
         The original model. Its images are normalised with ``net.normalize``.
     images : Images
         As for `lava_aug.simulate`.
@@ -158,7 +158,7 @@ def diagnose(
     return Diagnosis(steps, x.count, tuple(_errors(net, sums, x.count)))
 
 
-def _graph(net: Network, model: nn.Module, x: NDArray[Any]) -> FloatGraph:
+def _graph(net: Network, model: Model, x: NDArray[Any]) -> FloatGraph:
     """The model's layers, which are the network's in the same order; ``x`` are the payloads of a few images."""
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")

@@ -39,10 +39,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images
 from lava_aug.conversion.converter import checked_normalization
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.layers import Shape
@@ -177,12 +177,12 @@ class AnnCost:
         return ann_energy(self.macs, self.additions, self.neurons)
 
 
-def ann_cost(model: nn.Module, images: Any, *, normalize: tuple[Any, Any] | Normalization | None = None) -> AnnCost:
+def ann_cost(model: Model, images: Any, *, normalize: tuple[Any, Any] | Normalization | None = None) -> AnnCost:
     """What one pass of a model costs.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or path
         As for `lava_aug.convert`.
     images : array or tensor, shape (B, *shape)
         Some images.

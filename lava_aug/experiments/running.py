@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images
 from lava_aug.conversion.converter import checked_normalization, convert
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, payloads
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Network
@@ -38,7 +38,7 @@ RASTER_NEURONS = 100
 
 
 def compare(
-    model: nn.Module,
+    model: Model,
     calibration: Images,
     images: Images,
     labels: Any = None,
@@ -63,7 +63,7 @@ def compare(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or path
         The trained network, with one logit for each class.
     calibration : Images
         As for `lava_aug.convert`.
@@ -297,7 +297,7 @@ def _layers(
 
 
 def ann_logits(
-    model: nn.Module,
+    model: Model,
     images: Any,
     batch_size: int = 100,
     *,
@@ -310,6 +310,7 @@ def ann_logits(
     """
     x = calibration_images(images)
     transform = checked_normalization(normalize, x.shape[1])
+    model = as_module(model)
     was_training = model.training
     model.eval()
     try:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from numpy.typing import NDArray
-from torch import nn
 
 from lava_aug.conversion.calibration import labelled_images
 from lava_aug.conversion.converter import convert
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images
 from lava_aug.core.network import Network
@@ -144,7 +144,7 @@ class Tuned(Tabular):
 
 
 def tune(
-    model: nn.Module,
+    model: Model,
     calibration: Images,
     labels: Any = None,
     *,
@@ -165,7 +165,7 @@ def tune(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module or path
         The trained network.
     calibration : Images
         As for `lava_aug.convert`.
@@ -229,7 +229,7 @@ def _check(max_loss: Any, objective: Any, resolutions: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Search:
-    model: nn.Module
+    model: Model
     calibration: Any
     images: Any
     labels: NDArray[Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from torch import nn
 
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.core.errors import BackendError, InputError, LavaAugError
 from lava_aug.core.images import NUM_RANDOM, Images, Progress, check_network, check_num_steps, payloads, random_images
 from lava_aug.core.network import Network
@@ -156,7 +156,7 @@ def verify(
     images: Images | None = None,
     num_steps: int | None = None,
     *,
-    model: nn.Module | None = None,
+    model: Model | None = None,
     lava: bool = True,
     num_images: int = NUM_RANDOM,
     seed: int = 0,
@@ -178,7 +178,7 @@ def verify(
         slow.
     num_steps : int, optional
         Time steps per image; default ``net.num_steps``.
-    model : torch.nn.Module, optional
+    model : torch.nn.Module or path, optional
         The original model: if given, the network's error is also measured, layer by layer, as by `lava_aug.diagnose`.
         It is never zero, and does not affect whether the runs are equal.
     lava : bool
