@@ -183,8 +183,8 @@ class NoInput(nn.Module):
 
 def test_forward_takes_an_input() -> None:
     assert refusal(NoInput()) == (
-        "the model does not take calibration images of shape (2, 6, 8): NoInput.forward() takes 1 positional argument but "
-        "2 were given"
+        "the model does not take calibration images of shape (2, 6, 8): NoInput.forward() takes 1 positional argument "
+        "but 2 were given"
     )
 
 
