@@ -160,13 +160,6 @@ def test_all_faults_are_reported_at_once() -> None:
     ]
 
 
-class TwoInputs(nn.Module):
-    """Takes two tensors."""
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return x + y
-
-
 class NoInput(nn.Module):
     """Takes none."""
 
@@ -174,15 +167,11 @@ class NoInput(nn.Module):
         return torch.zeros(1)
 
 
-@pytest.mark.parametrize(
-    ("model", "found"),
-    [
-        (TwoInputs(), "TwoInputs.forward() missing 1 required positional argument: 'y'"),
-        (NoInput(), "NoInput.forward() takes 1 positional argument but 2 were given"),
-    ],
-)
-def test_forward_takes_one_input(model: nn.Module, found: str) -> None:
-    assert refusal(model) == f"the model does not take calibration images of shape (2, 6, 8): {found}"
+def test_forward_takes_an_input() -> None:
+    assert refusal(NoInput()) == (
+        "the model does not take calibration images of shape (2, 6, 8): NoInput.forward() takes 1 positional argument "
+        "but 2 were given"
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,3 +206,27 @@ def test_what_is_no_module() -> None:
     with pytest.raises(ConversionError) as caught:
         trace(torch.relu, images_of(SHAPE))  # pyright: ignore[reportArgumentType]
     assert str(caught.value) == "model: expected a torch.nn.Module or an ONNX file, found builtin_function_or_method"
+
+
+def test_several_inputs_are_refused_with_what_to_do() -> None:
+    class Two(nn.Module):
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            return torch.relu(left - 0.5 * right)
+
+    class AsOne(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model(*x.split(1, 1))
+
+    with pytest.raises(ConversionError) as caught:
+        trace(Two(), images_of(SHAPE))
+    assert str(caught.value) == (
+        "model: forward() takes several inputs, left, right; write a module that takes them as one, one after the "
+        "other along the channels (torch.cat), and splits it: self.model(*x.split(channels, 1))"
+    )
+    x = images_of(SHAPE)
+    found = trace(AsOne(Two()), x).readout(x)
+    torch.testing.assert_close(found.reshape(-1), torch.relu(x[:, :1] - 0.5 * x[:, 1:]).reshape(-1))

@@ -23,7 +23,7 @@ from lava_aug.conversion.operations import OPERATIONS, Refused, Step, Traced
 from lava_aug.conversion.rearrangement import MIXES, leading, plain
 from lava_aug.conversion.recording import Operation, Recording, Value
 from lava_aug.conversion.signals import FloatLayer, Signal
-from lava_aug.conversion.user_code import class_name, first_line, is_sequence, mapped
+from lava_aug.conversion.user_code import class_name, first_line, is_sequence, mapped, required_inputs
 from lava_aug.conversion.weighted_operations import is_affine, probed
 from lava_aug.core.errors import ConversionError, SpecError
 from lava_aug.core.layers import Shape
@@ -63,6 +63,12 @@ def trace(
         unsupported operations: all of them.
     """
     module = evaluation_copy(as_module(model))
+    several = required_inputs(module)
+    if len(several) > 1:
+        raise ConversionError(
+            f"model: forward() takes several inputs, {', '.join(several)}; write a module that takes them as one, one "
+            "after the other along the channels (torch.cat), and splits it: self.model(*x.split(channels, 1))"
+        )
     graph = FloatGraph(tuple(example.shape[1:]), [], second_copy(module), normalize)
     wanted = graph.answers(example)
     recording = Recording(second_copy(module), example if normalize is None else normalize(example))

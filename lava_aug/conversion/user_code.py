@@ -36,6 +36,16 @@ def where_of(name: str, path: str, module: nn.Module | None, line: str) -> str:
     return f"operation {kind} ({', '.join(inside)})"
 
 
+def required_inputs(model: nn.Module) -> list[str]:
+    """What forward() cannot do without; nothing if it does not say."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [one.name for one in parameters if one.kind in kinds and one.default is one.empty]
+
+
 def class_name(module: object) -> str:
     """The name of a module's class, in full where it is another than torch.nn's of that name."""
     kind = type(module)
