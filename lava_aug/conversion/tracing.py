@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lava_aug.conversion import elementwise, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion import elementwise, pooling_operations, rearrangement, volume_operations, weighted_operations
 from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.lowering import Lowering
@@ -30,7 +30,7 @@ from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
 
-HANDLERS = (elementwise, pooling_operations, rearrangement, weighted_operations)
+HANDLERS = (elementwise, pooling_operations, rearrangement, volume_operations, weighted_operations)
 """Modules of handlers, which enter them in `OPERATIONS` when they are imported."""
 
 READOUT = "readout"

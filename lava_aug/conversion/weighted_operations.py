@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lava_aug.conversion.composition import along_channels
 from lava_aug.conversion.operations import Step, Traced, converts
 from lava_aug.conversion.rearrangement import MIXES, constant, leading, ordered, plain
+from lava_aug.conversion.volume_operations import convolution as convolution_of_volumes
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Sparse
 
 aten: Any = torch.ops.aten
@@ -128,10 +129,10 @@ def convolution(
     """A convolution, or a transposed one."""
     if isinstance(weight, Traced) or isinstance(bias, Traced):
         raise step.fail("convolves with weights that depend on the image")
-    axes = weight.ndim - 2
+    axes, kernel = weight.ndim - 2, numpy_of(weight)
     if axes > 2:
-        return probed(step)
-    kernel = numpy_of(weight)
+        along = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+        return convolution_of_volumes(step, x, kernel, numpy_of(bias), transposed, groups, **along)
     kernel = kernel[:, :, None] if axes == 1 else kernel
     margins, dilated = _on_map(padding, axes, 0), _on_map(dilation, axes, 1)
     options: dict[str, Any] = {"stride": _on_map(stride, axes, 1), "groups": groups}
@@ -288,7 +289,7 @@ def is_affine(step: Step) -> bool:
 
 @converts(
     *(aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, aten._upsample_bilinear2d_aa),
-    *(aten._upsample_bicubic2d_aa,),
+    *(aten._upsample_bicubic2d_aa, aten.upsample_trilinear3d),
 )
 def interpolate(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
     """The same sparse matrix for every channel."""
