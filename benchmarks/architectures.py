@@ -29,12 +29,12 @@ HEAD = """Which architectures convert as they are, by `uv run --with timm python
 docs/coverage.md`, which also writes this page: all models of torchvision but quantised ones, and {timm} of timm. Of
 detectors, backbone and heads, without the selection of boxes. What is refused is [below](#refused), with the reason.
 
-- Weights are random, batch statistics as training would leave them, with most neurons active: random layers of which half
-  are off make noise of whatever differs between images, in floating point, too.
-- `noise`: how sensitive the model itself still is: the correlation of its outputs with those for images with noise of half
-  a grey level. All correlations are of what differs between {images} images.
-- `float`: float weights, resolution 1/2048, one time step: the conversion as such. `8 bit`: 8-bit weights with a scale for
-  each channel, resolution {resolution}, one time step.
+- Weights are random, batch statistics as training would leave them, with most neurons active: random layers of which
+  half are off make noise of whatever differs between images, in floating point, too.
+- `noise`: how sensitive the model itself still is: the correlation of its outputs with those for images with noise of
+  half a grey level. All correlations are of what differs between {images} images.
+- `float`: float weights, resolution 1/2048, one time step: the conversion as such. `8 bit`: 8-bit weights with a scale
+  for each channel, resolution {resolution}, one time step.
 - `equal`: `settle` equals `simulate`, bit for bit."""
 
 IMAGES = 6

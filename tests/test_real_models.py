@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from derived_models import DERIVED
 from float_graph import images_of, lively
 from graph_models import GRAPHS
 from real_models import GROUPS, SHAPE
@@ -18,7 +19,7 @@ from lava_aug.conversion.models import outputs
 
 CONVERTED = {
     f"{group}: {name}": found
-    for group, table in {**GROUPS, "graphs": GRAPHS, "volumes": VOLUMES}.items()
+    for group, table in {**GROUPS, "graphs": GRAPHS, "volumes": VOLUMES, "derived": DERIVED}.items()
     for name, found in table.items()
 }
 

@@ -49,4 +49,4 @@ def _settled(step: Step, x: Traced) -> Traced:
 
 def _largest(step: Step, x: Traced) -> float:
     """On the example."""
-    return max(float(value.tensor.abs().max()) for value, stands in step.given.items() if stands is x) or 1.0
+    return max(float(value.tensor.double().abs().max()) for value, stands in step.given.items() if stands is x) or 1.0

@@ -256,7 +256,7 @@ def probed(step: Step, *_: Any, **__: Any) -> Any:
     where = np.concatenate(rows), np.concatenate(columns)
     matrix = scipy.sparse.csr_matrix((np.concatenate(weights), where), shape=shape)
     bias = offset[0].numpy().reshape(view or (1,))
-    made = step.linear(x.signal, Sparse.from_scipy(matrix, view or (1,)), bias if bias.any() else None)
+    made = step.linear(x.signal, Sparse.from_map(matrix, view or (1,)), bias if bias.any() else None)
     made = plain(made, step.batch, view)
     return dataclasses.replace(made, places=made.places.reshape(step.shape))
 
