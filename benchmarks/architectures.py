@@ -195,7 +195,9 @@ def page(rows: dict[str, dict[str, Any]], missing: list[str], resolution: float)
     lines = ["# Coverage", "", told, ""]
     for package in dict.fromkeys(name.split(" ")[0] for name in rows):
         mine = [name for name in rows if name.startswith(f"{package} ")]
-        lines.append(f"- {package}: {sum(name in converted for name in mine)} of {len(mine)} convert")
+        lines.append(
+            f"- {package}: {sum(name in converted for name in mine)} of {len(mine)} that were measured convert"
+        )
     lines += [
         "",
         "| package | architecture | image | layers | noise | float | 8 bit | equal |",
@@ -206,18 +208,29 @@ def page(rows: dict[str, dict[str, Any]], missing: list[str], resolution: float)
         figures = " | ".join(f"{row[key]:.4f}" for key in ("noise", "float", "eight"))
         size = "x".join(map(str, row["size"]))
         lines.append(f"| {name.replace(' ', ' | ')} | {size} | {row['layers']} | {figures} | {equal} |")
-    lines += ["", "## Refused", "", "| package | architecture | why |", "|---|---|---|"]
+    lines += [
+        "",
+        "## Refused",
+        "",
+        "Nothing else was refused.",
+        "",
+        "| package | architecture | why |",
+        "|---|---|---|",
+    ]
     lines += [
         f"| {name.replace(' ', ' | ')} | {_kinds(row['refused'])} |" for name, row in rows.items() if "refused" in row
     ]
     if missing:
-        lines += ["", "## Not measured", "", f"{', '.join(name.split(' ')[1] for name in missing)}."]
+        lines += ["", "## Not measured", "", "These take longer, and have not been measured:", ""]
+        lines += [f"- {name}" for name in missing]
     return "\n".join([*lines, ""])
 
 
 def _kinds(message: str) -> str:
-    """The operations that a refusal is about."""
+    """The operations that a refusal is about, or what it says."""
     found = [line.removeprefix("- ") for line in message.splitlines() if not line.endswith("cannot be converted:")]
+    if not found[0].startswith(("module ", "operation ")):
+        return found[0].replace("|", "\\|")
     kinds = [line.split("(")[1].split(")")[0] if line.startswith("module") else line.split(" ")[1] for line in found]
     return ", ".join(dict.fromkeys(kinds))
 
