@@ -1,6 +1,6 @@
 """Which architectures of torchvision and timm convert, and how near the converted network is.
 
-    uv run --with timm python benchmarks/architectures.py -o coverage.md
+    uv run --with timm python benchmarks/architectures.py -o docs/coverage.md
 
 Weights are random, batch statistics as training would leave them: what counts is whether the converted network
 computes what the model does. Every result is kept in a file of lines (``--keep``), where an interrupted run goes on.
@@ -8,6 +8,8 @@ computes what the model does. Every result is kept in a file of lines (``--keep`
 
 import argparse
 import json
+import re
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,13 +20,26 @@ import numpy as np
 import torch
 import torchvision
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]: of one to three dimensions
 
 import lava_aug as la
+from lava_aug.conversion.models import outputs
 
-HEAD = """Which architectures convert as they are, by `benchmarks/architectures.py`: random weights, 6 images, 8-bit
-weights with a scale for each channel, resolution {resolution:g}, one time step. Every conversion checks that its
-layers, in floating point, are the model. `correlation`: of what differs between images, after rounding, with the
-model's own outputs. `equal`: `settle` equals `simulate`, bit for bit."""
+HEAD = """Which architectures convert as they are, by `uv run --with timm python benchmarks/architectures.py -o
+docs/coverage.md`, which also writes this page: all models of torchvision but quantised ones, and {timm} of timm. Of
+detectors, backbone and heads, without the selection of boxes. What is refused is [below](#refused), with the reason.
+
+- Weights are random, batch statistics as training would leave them, with most neurons active: random layers of which
+  half are off make noise of whatever differs between images, in floating point, too.
+- `noise`: how sensitive the model itself still is: the correlation of its outputs with those for images with noise of
+  half a grey level. All correlations are of what differs between {images} images.
+- `float`: float weights, resolution 1/2048, one time step: the conversion as such. `8 bit`: 8-bit weights with a scale
+  for each channel, resolution {resolution}, one time step.
+- `equal`: `settle` equals `simulate`, bit for bit."""
+
+IMAGES = 6
+STATISTICS = 12
+"""Images that are converted with, and from which batch statistics are."""
 
 SIZES = {"inception_v3": 96, "inception_resnet_v2": 96}
 """Of the images, where 64 is too small; transformers with fixed positions have 224."""
@@ -47,44 +62,71 @@ TIMM = " ".join(
     )
 ).split()
 
+Made = tuple[str, str, Callable[[], nn.Module], list[tuple[int, ...]]]
 
-def models() -> Iterator[tuple[str, str, Callable[[], nn.Module], tuple[int, ...]]]:
-    """Package, name, what makes it, and the sizes of images to try."""
-    for name in torchvision.models.list_models(torchvision.models):
-        yield "torchvision", name, lambda name=name: torchvision.models.get_model(name, weights=None), _sizes(name)
-    for name in torchvision.models.list_models(torchvision.models.segmentation):
-        yield "torchvision", name, lambda name=name: _segmentation(name), (64,)
+
+def models() -> Iterator[Made]:
+    """Package, name, what makes it, and the shapes of images to try."""
+    vision = torchvision.models
+    for name in vision.list_models(vision):
+        yield "torchvision", name, lambda name=name: vision.get_model(name, weights=None), _squares(name)
+    for name in vision.list_models(vision.segmentation):
+        yield "torchvision", name, lambda name=name: _without_weights(name), _squares(name)
+    for name in vision.list_models(vision.detection):
+        yield "torchvision", name, lambda name=name: _Detector(_without_weights(name)), _squares(name)
+    for name in vision.list_models(vision.video):
+        yield "torchvision", name, lambda name=name: vision.get_model(name, weights=None), [(8, 64, 64), (16, 224, 224)]
     try:
         import timm  # pyright: ignore[reportMissingImports]: only for those who have it
     except ImportError:
         return
     for name in TIMM:
-        yield "timm", name, lambda name=name: timm.create_model(name, pretrained=False, num_classes=10), _sizes(name)
+        yield "timm", name, lambda name=name: timm.create_model(name, pretrained=False, num_classes=10), _squares(name)
 
 
-def _segmentation(name: str) -> nn.Module:
+def _without_weights(name: str) -> nn.Module:
     return torchvision.models.get_model(name, weights=None, weights_backbone=None)
 
 
-def _sizes(name: str) -> tuple[int, ...]:
-    return (SIZES.get(name, 64), 224, 256)
+def _squares(name: str) -> list[tuple[int, ...]]:
+    return [(size, size) for size in (SIZES.get(name, 64), 224, 256)]
 
 
-def lively(model: nn.Module) -> nn.Module:
-    """With batch statistics as training would leave them, so that images make a difference."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and module.running_mean is not None:
-            assert module.running_var is not None
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+class _Detector(nn.Module):
+    """Backbone and heads of a detector; what selects boxes depends on them, and gives another number for each image."""
+
+    def __init__(self, detector: Any) -> None:
+        super().__init__()
+        self.backbone = detector.backbone
+        self.head = detector.rpn.head if hasattr(detector, "rpn") else detector.head
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.head(list(self.backbone(x).values()))
+
+
+def lively(model: nn.Module, x: torch.Tensor) -> nn.Module:
+    """Statistics, gains and offsets as training would leave them, with most neurons active."""
+    norms = [module for module in model.eval().modules() if isinstance(module, _BatchNorm)]
+    for parameter in model.parameters():
+        if parameter.ndim == 1 and 0 < float(parameter.abs().max()) < 1e-3:  # gains of layers and blocks
+            nn.init.uniform_(parameter, 0.05, 0.15)
+    for module in norms:
+        module.momentum = 1.0
+        if module.affine:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, 0.5, 1.5)
+        module.train()
+    with torch.no_grad():
+        model(x)
     return model.eval()
 
 
-def images(size: int, count: int) -> torch.Tensor:
+def images(size: tuple[int, ...], count: int) -> torch.Tensor:
     """Smooth ones of different colours; averages over noise would all be alike."""
-    generator = torch.Generator().manual_seed(size)
-    coarse = torch.rand(count, 3, 8, 8, generator=generator) * torch.rand(count, 3, 1, 1, generator=generator)
-    fine = nn.functional.interpolate(coarse, (size, size), mode="bilinear")
+    generator = torch.Generator().manual_seed(size[-1])
+    colours = torch.rand(count, 3, *[1] * len(size), generator=generator)
+    coarse = torch.rand(count, 3, *[8] * len(size), generator=generator) * colours
+    fine = nn.functional.interpolate(coarse, size, mode="bilinear" if len(size) == 2 else "trilinear")
     return (255 * fine).round().to(torch.uint8)
 
 
@@ -94,18 +136,19 @@ def correlation(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.corrcoef(found.ravel(), wanted.ravel())[0, 1])
 
 
-def measured(make: Callable[[], nn.Module], sizes: tuple[int, ...], resolution: float) -> dict[str, Any]:
+def measured(make: Callable[[], nn.Module], sizes: list[tuple[int, ...]], resolution: float) -> dict[str, Any]:
     """One row of the table."""
     torch.manual_seed(0)
-    model, size = _that_runs(lively(make()), sizes)
-    x = images(size, 6)
-    with torch.no_grad():
-        answer = model(x / 255)
-        wanted = (answer["out"] if isinstance(answer, dict) else answer).reshape(len(x), -1).numpy()
-    row: dict[str, Any] = {"size": size}
+    model, size = _that_runs(make().eval(), sizes)
+    model = lively(model, images(size, STATISTICS) / 255)
+    x = images(size, IMAGES)
+    wanted = _answers(model, x / 255)
+    row: dict[str, Any] = {"size": size, "noise": correlation(_answers(model, _noisy(x)), wanted)}
+    start = time.perf_counter()
     try:
-        start = time.perf_counter()
-        net = la.convert(model, x, resolution=resolution, weight_scales="channel", num_steps=1)
+        net = la.convert(model, x, resolution=1 / 2048, weight_bits=None, message_bits=24, num_steps=1)
+        row["float"] = correlation(_logits(la.simulate(net, x, 1)), wanted)
+        net = la.convert(model, x, resolution=resolution, weight_scales="channel", message_bits=24, num_steps=1)
         row |= {"layers": len(net.layers), "seconds": time.perf_counter() - start}
     except la.ConversionError as error:
         return row | {"refused": str(error)}
@@ -118,52 +161,82 @@ def measured(make: Callable[[], nn.Module], sizes: tuple[int, ...], resolution: 
     return row
 
 
+def _noisy(x: torch.Tensor) -> torch.Tensor:
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    return (x + noise) / 255
+
+
+def _answers(model: nn.Module, x: torch.Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return torch.cat([part.reshape(len(x), -1) for part in outputs(model(x)).values()], 1).numpy()
+
+
 def _logits(output: la.Output) -> np.ndarray:
-    found = output.heads["out"] if output.heads else output.logits
-    return found[-1].reshape(len(found[-1]), -1)
+    parts = [found[-1] for found in (output.heads or {"": output.logits}).values()]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
 
 
-def _that_runs(model: nn.Module, sizes: tuple[int, ...]) -> tuple[nn.Module, int]:
+def _that_runs(model: nn.Module, sizes: list[tuple[int, ...]]) -> tuple[nn.Module, tuple[int, ...]]:
     errors: list[Exception] = []
     for size in sizes:
         try:
             with torch.no_grad():
-                model(torch.rand(2, 3, size, size))
+                model(torch.rand(2, 3, *size))
             return model, size
         except Exception as error:
             errors.append(error)
     raise errors[-1]
 
 
-def page(rows: dict[str, dict[str, Any]], resolution: float) -> str:
+def page(rows: dict[str, dict[str, Any]], missing: list[str], resolution: float) -> str:
     """The table as Markdown."""
     converted = {name: row for name, row in rows.items() if "layers" in row}
-    lines = ["# Coverage", "", HEAD.format(resolution=resolution), ""]
+    told = HEAD.format(timm=len(TIMM), images=IMAGES, resolution=f"1/{round(1 / resolution)}")
+    lines = ["# Coverage", "", told, ""]
     for package in dict.fromkeys(name.split(" ")[0] for name in rows):
         mine = [name for name in rows if name.startswith(f"{package} ")]
-        lines.append(f"- {package}: {sum(name in converted for name in mine)} of {len(mine)} convert")
+        lines.append(
+            f"- {package}: {sum(name in converted for name in mine)} of {len(mine)} that were measured convert"
+        )
     lines += [
         "",
-        "| package | architecture | image | layers | float | 8 bit | equal |",
-        "|---|---|---|---|---|---|---|",
+        "| package | architecture | image | layers | noise | float | 8 bit | equal |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in converted.items():
-        package, architecture = name.split(" ")
         equal = row.get("overflows") or ("yes" if row["equal"] else "no")
-        lines.append(f"| {package} | {architecture} | {row['size']} | {row['layers']} | {row['eight']:.4f} | {equal} |")
-    lines += ["", "## Refused", "", "| package | architecture | why |", "|---|---|---|"]
-    for name, row in rows.items():
-        if "refused" in row:
-            package, architecture = name.split(" ")
-            lines.append(f"| {package} | {architecture} | {_kinds(row['refused'])} |")
+        figures = " | ".join(f"{row[key]:.4f}" for key in ("noise", "float", "eight"))
+        size = "x".join(map(str, row["size"]))
+        lines.append(f"| {name.replace(' ', ' | ')} | {size} | {row['layers']} | {figures} | {equal} |")
+    lines += [
+        "",
+        "## Refused",
+        "",
+        "Nothing else was refused.",
+        "",
+        "| package | architecture | why |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {name.replace(' ', ' | ')} | {_kinds(row['refused'])} |" for name, row in rows.items() if "refused" in row
+    ]
+    if missing:
+        lines += ["", "## Not measured", "", "These take longer, and have not been measured:", ""]
+        lines += [f"- {name}" for name in missing]
     return "\n".join([*lines, ""])
 
 
 def _kinds(message: str) -> str:
-    """The operations that a refusal is about."""
+    """The operations that a refusal is about, or what it says."""
     found = [line.removeprefix("- ") for line in message.splitlines() if not line.endswith("cannot be converted:")]
+    if not found[0].startswith(("module ", "operation ")):
+        return found[0].replace("|", "\\|")
     kinds = [line.split("(")[1].split(")")[0] if line.startswith("module") else line.split(" ")[1] for line in found]
     return ", ".join(dict.fromkeys(kinds))
+
+
+def _too_long(*_: Any) -> None:
+    raise TimeoutError("takes longer than --at-most")
 
 
 def main() -> None:
@@ -171,25 +244,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, help="the page")
     parser.add_argument("--keep", type=Path, default=Path("architectures.jsonl"), help="what has been measured")
-    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--only", default="", help="names that match this")
+    parser.add_argument("--skip", default="^$", help="names that do not match this")
+    parser.add_argument("--at-most", type=int, default=0, help="seconds for one model; 0: any")
     parser.add_argument("--resolution", type=float, default=1 / 128)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGALRM, _too_long)
     kept = options.keep.read_text().splitlines() if options.keep.exists() else []
     rows = dict(map(json.loads, kept))
-    for package, name, make, sizes in models():
-        key = f"{package} {name}"
-        if key in rows or options.only not in name:
+    wanted = {f"{package} {name}": (make, sizes) for package, name, make, sizes in models()}
+    for key, (make, sizes) in wanted.items():
+        if key in rows or not re.search(options.only, key) or re.search(options.skip, key):
             continue
+        signal.alarm(options.at_most)
         try:
             rows[key] = measured(make, sizes, options.resolution)
+        except TimeoutError:
+            print(key, "takes too long", flush=True)
+            continue
         except Exception as error:
             rows[key] = {"size": sizes[0], "refused": f"error {type(error).__name__}: {error}"}
+        finally:
+            signal.alarm(0)
         print(key, {k: v if not isinstance(v, str) else v[:100] for k, v in rows[key].items()}, flush=True)
         with options.keep.open("a") as file:
             file.write(json.dumps([key, rows[key]]) + "\n")
     if options.output:
-        options.output.write_text(page(rows, options.resolution))
+        measured_ = {key: rows[key] for key in wanted if key in rows}
+        options.output.write_text(page(measured_, [key for key in wanted if key not in rows], options.resolution))
 
 
 if __name__ == "__main__":

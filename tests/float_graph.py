@@ -35,7 +35,7 @@ def lively(model: ModelType, seed: int = 0) -> ModelType:
     """The model in evaluation mode, with random weights, biases and batch statistics, as training would leave them."""
     torch.manual_seed(seed)
     for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
             for values, low, high in (
                 (module.running_mean, -0.5, 0.5),
                 (module.running_var, 0.5, 2.0),

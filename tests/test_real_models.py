@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from derived_models import DERIVED
 from float_graph import images_of, lively
 from graph_models import GRAPHS
 from real_models import GROUPS, SHAPE
 from refused_models import REFUSED
 from torch import nn
+from volume_models import VOLUMES
 
 from lava_aug import ConversionError, Output, convert, settle, simulate
 from lava_aug.conversion.models import outputs
 
 CONVERTED = {
-    f"{group}: {name}": found for group, table in {**GROUPS, "graphs": GRAPHS}.items() for name, found in table.items()
+    f"{group}: {name}": found
+    for group, table in {**GROUPS, "graphs": GRAPHS, "volumes": VOLUMES, "derived": DERIVED}.items()
+    for name, found in table.items()
 }
 
 

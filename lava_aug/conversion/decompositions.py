@@ -130,12 +130,18 @@ def standard_deviation(
 
 @stands_for(aten.linalg_vector_norm)
 def vector_norm(x: torch.Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Of order 1 or 2."""
+    """The root of the sum of powers, or the largest."""
     del dtype
     dims = list(range(x.ndim)) if dim is None else dim
+    if ord == math.inf:
+        return x.abs().amax(dims, keepdim=keepdim)
+    if ord <= 0:
+        return NotImplemented
     if ord == 1:
         return x.abs().sum(dims, keepdim=keepdim)
-    return _squares(x, dims, keepdim).sqrt() if ord == 2 else NotImplemented
+    if ord == 2:
+        return _squares(x, dims, keepdim).sqrt()
+    return (x.abs() ** ord).sum(dims, keepdim=keepdim) ** (1 / ord)
 
 
 @stands_for(aten.rrelu_with_noise)
@@ -184,7 +190,8 @@ DEPENDENT = {aten.div: (1,)}
 @stands_for(aten.div)
 def quotient(x: torch.Tensor, y: torch.Tensor, *, rounding_mode: Any = None) -> Any:
     """A product with the reciprocal."""
-    return NotImplemented if rounding_mode else x * y.reciprocal()
+    made = x * y.reciprocal()
+    return made if rounding_mode is None else {"floor": torch.floor, "trunc": torch.trunc}[rounding_mode](made)
 
 
 @stands_for(aten._fused_moving_avg_obs_fq_helper)

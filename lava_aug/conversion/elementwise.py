@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,12 +80,11 @@ def multiply(step: Step, x: Any, other: Any) -> Traced:
 @converts(aten.div)
 def divide(step: Step, x: Any, other: Any, *, rounding_mode: str | None = None) -> Traced:
     """A signal divided by a constant."""
-    if isinstance(other, Traced):
-        raise step.fail("divides with rounding; divide without")
-    if rounding_mode is not None:
-        raise step.fail(f"rounding_mode={rounding_mode!r} is not supported; divide without rounding")
     signal = _broadcast(step, x, other)
-    return _scaled(step, signal, 1 / np.asarray(constant(step, other, signal)))
+    made = _scaled(step, signal, 1 / np.asarray(constant(step, other, signal)))
+    if rounding_mode is None:
+        return made
+    return function_of(step, made, rounding_mode, {"floor": torch.floor, "trunc": torch.trunc}[rounding_mode])
 
 
 @converts(aten.neg)
@@ -119,10 +119,9 @@ def clamp(step: Step, x: Traced, min: Any = None, max: Any = None) -> Traced:
     if step.operation.packet is aten.hardtanh:
         min, max = (default if limit is None else limit for limit, default in ((min, -1.0), (max, 1.0)))
     low, high = min, max
-    if any(isinstance(limit, Traced) for limit in (low, high)):
-        raise step.fail("limits that depend on the image are not supported; use torch.minimum and torch.maximum")
-    if any(isinstance(limit, torch.Tensor) and limit.numel() > 1 for limit in (low, high)):
-        raise step.fail("limits that differ between neurons are not supported; use one number")
+    if any(not isinstance(limit, (float, int)) for limit in (low, high) if limit is not None):
+        above = x if low is None else maximum(step, x, low)
+        return above if high is None else minimum(step, above, high)
     if low is not None and math.isinf(low):
         low = None
     if low is None and high is None:
@@ -182,10 +181,8 @@ def absolute(step: Step, x: Traced) -> Traced:
 
 @converts(aten.threshold)
 def threshold(step: Step, x: Traced, threshold: float, value: float) -> Traced:
-    """``x`` above the threshold, the value elsewhere: a clamp, if they are the same."""
-    if threshold != value:
-        raise step.fail(f"jumps from {value} to {threshold}, and spikes add up in steps of one size; use a ReLU")
-    return clamp(step, x, min=value)
+    """``x`` above the threshold, the value elsewhere: a clamp, if they are the same, otherwise a function."""
+    return clamp(step, x, min=value) if threshold == value else pointwise(step)
 
 
 @converts(aten.maximum)
@@ -233,12 +230,16 @@ def is_pointwise(step: Step) -> bool:
 def pointwise(step: Step, *_: Any, **__: Any) -> Traced:
     """A layer of neurons that compute a function by a table."""
     (x,) = step.tensors
-    if not step.lowering.needs.graded:
-        raise step.fail("is a function that only graded spikes can carry; use method='augmapping'")
     name = step.operation.name.rstrip("0123456789").rstrip("_") if step.operation.module is None else None
     name = name or type(step.operation.module).__name__.lower()
-    function = Pointwise(name, lambda values: step.evaluate(lambda _: values))
-    return _rectified(step, x, Activation(function=function))
+    return function_of(step, x, name, lambda values: step.evaluate(lambda _: values))
+
+
+def function_of(step: Step, x: Traced, name: str, apply: Callable[[torch.Tensor], torch.Tensor]) -> Traced:
+    """A layer of neurons that compute a given function by a table."""
+    if not step.lowering.needs.graded:
+        raise step.fail("is a function that only graded spikes can carry; use method='augmapping'")
+    return _rectified(step, x, Activation(function=Pointwise(name, apply)))
 
 
 @converts(Composed)

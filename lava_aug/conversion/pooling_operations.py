@@ -1,6 +1,8 @@
 """Pooling operations: averages, sums and maxima over windows and over axes."""
 
 import dataclasses
+import functools
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -64,7 +66,7 @@ def avg_pool(
         options = (ceil_mode, count_include_pad, 1 if divisor_override else None)
         averages = F.avg_pool2d(basis, (window[axis], 1), (steps[axis], 1), (margins[axis], 0), *options)
         axes.append(averages.reshape(size, -1).T.numpy())
-    return _averaged(step, signal, axes, 1 / divisor_override if divisor_override else 1.0)
+    return _of_maps(step, signal, axes, 1 / divisor_override if divisor_override else 1.0)
 
 
 @converts(aten.avg_pool1d)
@@ -98,24 +100,31 @@ def adaptive_avg_pool(step: Step, x: Traced, output_size: Any) -> Traced:
         window: Any = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
         made = step.linear(signal, SumPool(kernel_size=window, stride=window), gain=1 / math.prod(window))
         return plain(made, step.batch, step.shape[1:])
-    axes: list[NDArray[Any]] = []
-    for size, output in zip(sizes, outputs, strict=True):
-        basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size)
-        axes.append(F.adaptive_avg_pool1d(basis, output).reshape(size, -1).T.numpy())
-    return _averaged(step, signal, axes)
+    axes = [adaptive_averages(size, output) for size, output in zip(sizes, outputs, strict=True)]
+    return _of_maps(step, signal, axes)
 
 
-def _averaged(step: Step, x: Signal, axes: list[NDArray[Any]], gain: float = 1.0) -> Traced:
-    """``axes[0] @ map @ axes[1].T`` for every channel; with integer weights, if they have a common denominator."""
+def adaptive_averages(size: int, outputs: int) -> NDArray[Any]:
+    """The matrix of averages along one axis."""
+    basis = torch.eye(size, dtype=torch.float64).reshape(size, 1, size)
+    return F.adaptive_avg_pool1d(basis, outputs).reshape(size, -1).T.numpy()
+
+
+def _of_maps(step: Step, x: Signal, axes: list[NDArray[Any]], gain: float = 1.0) -> Traced:
+    made = averaged(step, x, [np.identity(x.shape[0]), *axes], step.shape[1:], gain)
+    return plain(made, step.batch, step.shape[1:])
+
+
+def averaged(step: Step, x: Signal, axes: list[NDArray[Any]], shape: Shape, gain: float = 1.0) -> Signal:
+    """A matrix along each axis; with integer weights, if they have a common denominator."""
     sparse: Any = scipy.sparse  # whose types are left open
-    along = sparse.kron(*map(sparse.csr_matrix, axes))
-    weights = sparse.kron(sparse.identity(x.shape[0]), along, format="csr")
+    weights = functools.reduce(lambda one, other: sparse.kron(one, other, format="csr"), map(sparse.csr_matrix, axes))
     denominator = _common_denominator(weights.data)
     if denominator is not None:
         weights = scipy.sparse.csr_matrix(weights * denominator)
         weights.data = np.rint(weights.data).astype(np.int64)
         gain /= denominator
-    return plain(step.linear(x, Sparse.from_scipy(weights, step.shape[1:]), gain=gain), step.batch, step.shape[1:])
+    return step.linear(x, Sparse.from_scipy(weights, shape), gain=gain)
 
 
 def _common_denominator(values: NDArray[Any]) -> int | None:
@@ -221,27 +230,22 @@ def maxima_and_places(step: Step, x: Traced, dim: Any = None, keepdim: bool = Fa
     return maxima(step, x, dim, keepdim), Refused(NO_PLACES)
 
 
-@converts(aten.adaptive_max_pool2d, aten.adaptive_max_pool1d)
+@converts(aten.adaptive_max_pool3d, aten.adaptive_max_pool2d, aten.adaptive_max_pool1d)
 def adaptive_max_pool(step: Step, x: Traced, output_size: Any) -> tuple[Any, ...]:
     """Maxima over windows that may be of different size and overlap."""
-    signal = _map_of(step, x)
-    sizes, outputs = as_map(signal.shape)[1:], as_map(tuple(step.value[0].shape[1:]))[1:]
-    refused = Refused(NO_PLACES)
-    if all(size % output == 0 for size, output in zip(sizes, outputs, strict=True)):
-        window = tuple(size // output for size, output in zip(sizes, outputs, strict=True))
-        options = {"kernel_size": window, "stride": window, "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
-        made = step.lowering.max_pooled(signal, options, step.name, step.node)
-        return plain(made, step.batch, tuple(step.value[0].shape[1:])), refused
-    height, width = (_windows(size, output) for size, output in zip(sizes, outputs, strict=True))
-    places = np.arange(math.prod(signal.shape)).reshape(as_map(signal.shape))
-    groups = [
-        [places[channel][np.ix_(rows, columns)].reshape(-1) for rows in height for columns in width]
-        for channel in range(len(places))
-    ]
-    flat = np.stack([np.stack(channel) for channel in groups]).reshape(-1, len(groups[0][0]))
+    del output_size
     shape = tuple(step.value[0].shape)
-    made = _largest(step, plain(signal, step.batch, signal.view), flat, torch.arange(math.prod(shape)).reshape(shape))
-    return made, refused
+    signal, sizes, refused = leading(step, x), x.places.shape[2:], Refused(NO_PLACES)
+    if len(sizes) < 3 and all(size % output == 0 for size, output in zip(sizes, shape[2:], strict=True)):
+        signal = _map_of(step, x)
+        window = tuple(size // n for size, n in zip(as_map(signal.shape)[1:], as_map(shape[1:])[1:], strict=True))
+        options = {"kernel_size": window, "stride": window, "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
+        return plain(step.lowering.max_pooled(signal, options, step.name, step.node), step.batch, shape[1:]), refused
+    axes = [_windows(size, output) for size, output in zip(sizes, shape[2:], strict=True)]
+    places = np.arange(math.prod(signal.view)).reshape(signal.view)
+    groups = [places[(slice(None), *np.ix_(*windows))].reshape(len(places), -1) for windows in itertools.product(*axes)]
+    flat = np.stack(groups, 1).reshape(-1, groups[0].shape[1])
+    return _largest(step, plain(signal, step.batch), flat, plain_places(shape)), refused
 
 
 def _windows(size: int, outputs: int) -> NDArray[Any]:

@@ -261,9 +261,8 @@ def concatenate(step: Step, tensors: Any, dim: int = 0) -> Any:
     return plain(step.lowering.added(parts, step.name, step.node), step.batch)
 
 
-@converts(aten.clone, aten.detach, aten.alias, aten.lift_fresh, aten.contiguous, aten._to_copy, aten.to, aten.dropout)
+@converts(aten.clone, aten.detach, aten.alias, aten.lift_fresh, aten.contiguous, aten.dropout)
 def identity(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
-    """Nothing happens, as long as numbers stay floating point."""
-    if not step.value.is_floating_point():
-        raise step.fail(f"makes {step.value.dtype} of it, and spikes add up to any number; use floating point")
+    """Nothing happens."""
+    del step
     return x

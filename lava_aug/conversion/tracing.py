@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from lava_aug.conversion import elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations
+from lava_aug.conversion import (
+    comparisons,
+    derived,
+    elementwise,
+    integer_operations,
+    pooling_operations,
+    rearrangement,
+    volume_operations,
+    weighted_operations,
+)
 from lava_aug.conversion.elementwise import is_pointwise, pointwise
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.fusing import Quantiser
@@ -31,7 +40,10 @@ from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
 
-HANDLERS = (elementwise, integer_operations, pooling_operations, rearrangement, weighted_operations)
+HANDLERS = (
+    *(comparisons, derived, elementwise, integer_operations, pooling_operations, rearrangement),
+    *(volume_operations, weighted_operations),
+)
 """Modules of handlers, which enter them in `OPERATIONS` when they are imported."""
 
 READOUT = "readout"
@@ -193,6 +205,8 @@ class _Builder:
         operation = step.operation
         if not any(isinstance(part, Traced) for part in step.given.values()):
             return _constant  # all that was of the images has been overwritten
+        if isinstance(operation.module, nn.RNNBase):
+            raise ConversionError(f"{operation.where} is not supported; the network must be feed-forward")
         if operation.packet in OPERATIONS:
             return OPERATIONS[operation.packet]
         if is_affine(step):
@@ -252,7 +266,10 @@ GENERAL_ADVICE = "docs/conversion.md lists what is"
 aten: Any = torch.ops.aten
 
 ADVICE: dict[Any, str] = {
-    **dict.fromkeys((aten.lstm, aten.gru, aten.mkldnn_rnn_layer), "the network must be feed-forward"),
+    **dict.fromkeys(
+        (aten.argmax, aten.argmin, aten.argsort, aten.sort, aten.topk, aten.median, aten.kthvalue),
+        "spikes add up to values, not to their places or order; leave it to what follows the network",
+    ),
 }
 
 

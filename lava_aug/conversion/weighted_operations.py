@@ -12,6 +12,7 @@ from lava_aug.conversion.composition import along_channels
 from lava_aug.conversion.operations import Step, Traced, converts
 from lava_aug.conversion.products import matrix_product
 from lava_aug.conversion.rearrangement import MIXES, constant, leading, ordered, plain
+from lava_aug.conversion.volume_operations import convolution as convolution_of_volumes
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Sparse
 
 aten: Any = torch.ops.aten
@@ -129,10 +130,10 @@ def convolution(
     """A convolution, or a transposed one."""
     if isinstance(weight, Traced) or isinstance(bias, Traced):
         raise step.fail("convolves with weights that depend on the image")
-    axes = weight.ndim - 2
+    axes, kernel = weight.ndim - 2, numpy_of(weight)
     if axes > 2:
-        return probed(step)
-    kernel = numpy_of(weight)
+        along = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+        return convolution_of_volumes(step, x, kernel, numpy_of(bias), transposed, groups, **along)
     kernel = kernel[:, :, None] if axes == 1 else kernel
     margins, dilated = _on_map(padding, axes, 0), _on_map(dilation, axes, 1)
     options: dict[str, Any] = {"stride": _on_map(stride, axes, 1), "groups": groups}
@@ -256,7 +257,7 @@ def probed(step: Step, *_: Any, **__: Any) -> Any:
     where = np.concatenate(rows), np.concatenate(columns)
     matrix = scipy.sparse.csr_matrix((np.concatenate(weights), where), shape=shape)
     bias = offset[0].numpy().reshape(view or (1,))
-    made = step.linear(x.signal, Sparse.from_scipy(matrix, view or (1,)), bias if bias.any() else None)
+    made = step.linear(x.signal, Sparse.from_map(matrix, view or (1,)), bias if bias.any() else None)
     made = plain(made, step.batch, view)
     return dataclasses.replace(made, places=made.places.reshape(step.shape))
 
@@ -289,7 +290,7 @@ def is_affine(step: Step) -> bool:
 
 @converts(
     *(aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, aten._upsample_bilinear2d_aa),
-    *(aten._upsample_bicubic2d_aa,),
+    *(aten._upsample_bicubic2d_aa, aten.upsample_trilinear3d),
 )
 def interpolate(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
     """The same sparse matrix for every channel."""
