@@ -64,6 +64,8 @@ class Builder:
     ----------
     quanta : dict of str to float or numpy.ndarray
         What a spike of the images and of every layer so far stands for.
+    units : dict of str to float or numpy.ndarray
+        What a unit of the model's values is in the potentials of every layer so far that has rounded weights.
     remarks : list of str
         What the user should be warned about.
     """
@@ -75,7 +77,8 @@ class Builder:
         self.method = METHODS[options.method]
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
         self.remarks: list[str] = []
-        self.rounding = Rounding(shapes, ranges, self.quanta, options, self.remarks)
+        self.units: dict[str, Factors] = {}
+        self.rounding = Rounding(shapes, self.quanta, options, self.remarks)
 
     def layer(self, layer: FloatLayer) -> Layer:
         """A layer that is not the last one."""
@@ -180,6 +183,7 @@ class Builder:
         bias = None if layer.bias is None else layer.bias / theta
         scale = self.rounding.scale(layer, terms, bias, self._room(layer, theta))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        self.units[layer.name] = scale / theta
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
         return Layer(
             name=layer.name,
@@ -199,6 +203,7 @@ class Builder:
         bias = None if layer.bias is None else layer.bias / unit
         scale = self.rounding.scale(layer, terms, bias, self._room(layer, unit))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        self.units[layer.name] = scale / unit
         quantum = resolution * float(self._threshold(layer).max())
         return Layer(
             name=layer.name,
@@ -312,11 +317,12 @@ class Builder:
         lasts = unit * ROOM / max(self.options.num_steps * largest, 1e-30)
         room = Room(max(1, int(min(MAX_SCALE, lasts))))
         one = dataclasses.replace(self.options, weight_scales="layer", power_of_two_vth=False)
-        rounding = Rounding(self.shapes, self.ranges, self.quanta, one, self.remarks)
+        rounding = Rounding(self.shapes, self.quanta, one, self.remarks)
         plain = rounding.scale(layer, terms, bias, room)
         scale = rounding.finer_scale(layer, terms, bias, plain, room)
         rounding.note_rows(layer, terms, scale)
         connections, bias = rounding.rounded(layer, terms, bias, scale, by_rows=scale > plain)
+        self.units[layer.name] = scale / unit
         return connections, bias, unit / scale
 
 
