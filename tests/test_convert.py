@@ -32,6 +32,7 @@ def by_hand(idle_bias: float = 0.0, output_bias: float = 0.5) -> nn.Sequential:
 
 
 WHITE = torch.full((1, 2), 255, dtype=torch.uint8)
+PLAIN: Any = {"percentile": 100, "weight_scales": "layer", "bias_correction": False}
 
 
 def dense(net: Network, name: str) -> list[list[int]]:
@@ -41,7 +42,7 @@ def dense(net: Network, name: str) -> list[list[int]]:
 
 
 def test_integers_by_hand() -> None:
-    net = convert(by_hand(), WHITE, percentile=100)
+    net = convert(by_hand(), WHITE, **PLAIN)
     # theta = 1/8, so the weights are W * 8/255 thresholds, the largest 0.03137; 127.5 / 0.03137 = 4064.06.
     hidden = net["0"]
     assert hidden.neuron == AugmentedNeuron(vth=4064, vth_lo=-1, v0=2032, signed=False, message_bits=16)
@@ -62,7 +63,7 @@ def test_integers_by_hand() -> None:
     ("method", "neuron"), [("termapping", DoubleThresholdNeuron(vth=32512)), ("rate", RateNeuron(vth=32512))]
 )
 def test_integers_of_the_other_methods_by_hand(method: Any, neuron: Neuron) -> None:
-    net = convert(by_hand(), WHITE, method, percentile=100, num_steps=7)
+    net = convert(by_hand(), WHITE, method, num_steps=7, **PLAIN)
     assert net["0"].neuron == neuron  # theta = 1: eight times that of AugMapping, 127.5 * 255 rounded down
     assert dense(net, "0") == [[64, 32], [127, -64]]
     assert net["0"].quantum == 1
@@ -72,7 +73,7 @@ def test_integers_of_the_other_methods_by_hand(method: Any, neuron: Neuron) -> N
 
 def test_large_biases_limit_the_scale() -> None:
     with pytest.warns(ConversionWarning) as caught:
-        net = convert(by_hand(idle_bias=-1000.0, output_bias=2.0**15), WHITE, percentile=100)
+        net = convert(by_hand(idle_bias=-1000.0, output_bias=2.0**15), WHITE, **PLAIN)
     assert [str(warning.message) for warning in caught] == [
         "layer '2': its weights for what '0' sends lie within +-6, of 8 bits; larger ones would make its biases or "
         "potentials exceed 24 bits. Use fewer time steps, a coarser (larger) resolution or, before the last layer, "

@@ -99,8 +99,8 @@ def error(net: Network, model: nn.Module, num_steps: int = 16) -> float:
 
 def test_channels_with_scales_of_their_own_are_rounded_finer() -> None:
     model = uneven()
-    plain = convert(model, IMAGES, thresholds="channel", resolution=1 / 32)
-    net = convert(model, IMAGES, thresholds="channel", weight_scales="channel", resolution=1 / 32)
+    options: Any = {"thresholds": "channel", "resolution": 1 / 32, "bias_correction": False}
+    plain, net = (convert(model, IMAGES, weight_scales=scales, **options) for scales in ("layer", "channel"))
     assert np.shape(net["0"].neuron.vth) == np.shape(net["2"].neuron.vth) == (8, 1, 1)  # pyright: ignore
     assert np.ndim(plain["0"].neuron.vth) == 0  # pyright: ignore[reportAttributeAccessIssue]
     assert error(net, model) < 0.6 * error(plain, model)
@@ -225,6 +225,14 @@ def test_corrected_biases_keep_the_means(name: str) -> None:
         found = simulate(net, IMAGES, 16).logits[-1].reshape(len(IMAGES), -1)
         errors.append(np.abs(found.mean(0) - wanted).mean())
     assert errors[1] < errors[0] / 2
+
+
+def test_corrected_biases_take_off_what_the_layers_before_have_rounded() -> None:
+    """Each layer's means are the model's to half a unit of its bias, though spikes are coarse and weights have 3 bits."""
+    model = made("linear_between")
+    net = convert(model, IMAGES, weight_bits=3, resolution=1 / 2, num_steps=1, bias_correction=True)
+    shift = (settle(net, IMAGES, 1).logits.reshape(len(IMAGES), -1) - expected(model)).mean(0)
+    assert np.abs(shift).max() <= net.readout.quantum / 2 * 1.01
 
 
 # Max pooling

@@ -55,7 +55,7 @@ def test_weight_bits() -> None:
     model = made("linear_between")
     errors = []
     for bits in (2, 4, 8):
-        net = convert(model, IMAGES, weight_bits=bits)
+        net = convert(model, IMAGES, weight_bits=bits, weight_scales="layer", bias_correction=False)
         assert largest_weights(net) == [2 ** (bits - 1) - 1] * 3
         errors.append(largest_error(logits(net, 8), expected(model)))
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
@@ -100,7 +100,7 @@ def test_start(method: Any) -> None:
     zero = thresholds(convert(made("pooled"), IMAGES, method, v0="zero"))
     assert list(half) == list(zero) == ["0", "4", "9"]
     for name, neuron in zero.items():
-        assert half[name].v0 == half[name].vth // 2
+        np.testing.assert_array_equal(half[name].v0, half[name].vth // 2)
         assert neuron == half[name].replace(v0=0)
 
 
@@ -110,8 +110,9 @@ def test_power_of_two_thresholds(method: Any) -> None:
     free = convert(model, IMAGES, method)
     net = convert(model, IMAGES, method, power_of_two_vth=True)
     for name, neuron in thresholds(net).items():
-        assert neuron.vth in {2**k for k in range(21)}
-        assert neuron.vth <= thresholds(free)[name].vth < 2 * neuron.vth
+        vth, free_vth = (np.asarray(each.vth, np.int64) for each in (neuron, thresholds(free)[name]))
+        assert np.isin(vth, 2 ** np.arange(21)).all()
+        assert ((vth <= free_vth) & (free_vth < 2 * vth)).all()
         assert net[name].quantum == free[name].quantum
     assert correlation(logits(net, 128 if method == "rate" else 32), expected(model)) > 0.99
 
@@ -220,7 +221,7 @@ def test_a_resolution_that_clips_is_warned_about(method: Any) -> None:
     ("model", "layer"), [("linear_between", "3"), ("pooled_before_relu", "3"), ("all_convolutions", "head")]
 )
 def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, layer: str) -> None:
-    net = convert(made(model), IMAGES, "rate")
+    net = convert(made(model), IMAGES, "rate", weight_scales="layer")
     one, other = net[layer], net[f"{layer}.negative"]
     assert isinstance(one.neuron, RateNeuron)
     assert isinstance(other.neuron, RateNeuron)

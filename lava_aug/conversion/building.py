@@ -73,6 +73,8 @@ class Builder:
     ----------
     quanta : dict of str to float or numpy.ndarray
         What a spike of the images and of every layer so far stands for.
+    units : dict of str to float or numpy.ndarray
+        What a unit of the model's values is in the potentials of every layer so far that has rounded weights.
     remarks : list of str
         What the user should be warned about.
     kept : set of str
@@ -94,7 +96,8 @@ class Builder:
         self.quanta: dict[str, Factors] = {INPUT: 1 / INPUT_LEVELS}
         self.remarks: list[str] = []
         self.kept: set[str] = set()
-        self.rounding = Rounding(shapes, ranges, self.quanta, options, self.remarks)
+        self.units: dict[str, Factors] = {}
+        self.rounding = Rounding(shapes, self.quanta, options, self.remarks)
 
     def layer(self, layer: FloatLayer) -> Layer:
         """A layer that is not the last one."""
@@ -230,7 +233,9 @@ class Builder:
         kept = self._own_scale(layer, terms, bias, theta)
         scale = self._scale(layer, terms, bias, theta) if kept is None else kept.scale
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
-        if kept is not None:
+        if kept is None:
+            self.units[layer.name] = scale / theta
+        else:
             connections = (Connection(layer.terms[0].source, kept.synapse),)
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
         if layer.activation.levels is not None:  # the model's own rounding
@@ -280,6 +285,7 @@ class Builder:
         bias = None if layer.bias is None else layer.bias / unit
         scale = self.rounding.scale(layer, terms, bias, self._room(layer, unit))
         connections, bias = self.rounding.rounded(layer, terms, bias, scale)
+        self.units[layer.name] = scale / unit
         quantum = self._resolution(layer) * float(self._threshold(layer).max())
         return Layer(
             name=layer.name,
@@ -405,11 +411,12 @@ class Builder:
         lasts = unit * ROOM / max(self.options.num_steps * largest, 1e-30)
         room = Room(max(1, int(min(MAX_SCALE, lasts))))
         one = dataclasses.replace(self.options, weight_scales="layer", power_of_two_vth=False)
-        rounding = Rounding(self.shapes, self.ranges, self.quanta, one, self.remarks)
+        rounding = Rounding(self.shapes, self.quanta, one, self.remarks)
         plain = rounding.scale(layer, terms, bias, room)
         scale = rounding.finer_scale(layer, terms, bias, plain, room)
         rounding.note_rows(layer, terms, scale)
         connections, bias = rounding.rounded(layer, terms, bias, scale, by_rows=scale > plain)
+        self.units[layer.name] = scale / unit
         return connections, bias, unit / scale
 
     def _own_unit(self, layer: FloatLayer, terms: list[Weighted]) -> float | None:

@@ -14,7 +14,7 @@ from lava_aug.conversion.models import difference
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.core.errors import ConversionError, InputError
 from lava_aug.core.images import Progress, check_range
-from lava_aug.core.network import INPUT, INPUT_LEVELS
+from lava_aug.core.network import INPUT_LEVELS
 from lava_aug.core.streams import Images, Stream
 from lava_aug.core.texts import brief
 from lava_aug.core.walks import batches, last, that_fit
@@ -48,8 +48,8 @@ def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | N
 
 
 def as_intensity(images: NDArray[Any]) -> torch.Tensor:
-    """A copy, float32 in [0, 1]."""
-    intensities = torch.tensor(images, dtype=torch.float32)
+    """A copy, float32 in [0, 1], in the usual order in memory: torch keeps another one, and models show it."""
+    intensities = torch.tensor(images, dtype=torch.float32).contiguous()
     return intensities / INPUT_LEVELS if images.dtype == np.uint8 else intensities
 
 
@@ -101,15 +101,12 @@ class Range:
     ----------
     percentile, maximum : numpy.ndarray
         Of ``|output|``: one value, or one for each channel.
-    mean : numpy.ndarray
-        Mean output of every neuron.
     lows, highs : numpy.ndarray
         The smallest and the largest of what arrives, before the activation, for each channel.
     """
 
     percentile: NDArray[Any]
     maximum: NDArray[Any]
-    mean: NDArray[Any]
     lows: NDArray[Any]
     highs: NDArray[Any]
 
@@ -167,7 +164,7 @@ def _every(size: int, progress: Progress) -> Progress:
 
 
 def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
-    """Ranges of the outputs of all layers, and the mean of the images under `INPUT`.
+    """Ranges of the outputs of all layers.
 
     The layers are also checked against the model itself, on the first batch: what has been made of the model must be
     the model.
@@ -178,7 +175,6 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         If an output is NaN or infinite, or the layers do not give what the model gives.
     """
     tops: dict[str, TopValues] = {}
-    sums: dict[str, torch.Tensor] = {INPUT: torch.zeros(1)}
     extremes: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def look(layer: FloatLayer, x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -188,7 +184,6 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
         count = value[0].numel() * len(calibration.images) // streams
         top = tops.setdefault(layer.name, TopValues(count, calibration.percentile, streams))
         top.add(value.abs().transpose(0, 1) if calibration.per_channel else value.abs())
-        sums[layer.name] = sums.get(layer.name, 0) + value.double().sum(0)
         lows, highs = (extreme.numpy() for extreme in torch.aminmax(x.transpose(0, 1).reshape(x.shape[1], -1), dim=1))
         before = extremes.get(layer.name, (lows, highs))
         extremes[layer.name] = np.minimum(lows, before[0]), np.maximum(highs, before[1])
@@ -196,15 +191,9 @@ def measure(graph: FloatGraph, calibration: Calibration) -> dict[str, Range]:
 
     for index, batch in enumerate(calibration.batches(graph)):
         readout = last(look(*step) for step in graph.run(batch))
-        sums[INPUT] = sums[INPUT] + batch.double().sum(0)
         if index == 0:
             _check_faithful(graph, batch, readout)
-    means = {name: (values / len(calibration.images)).numpy() for name, values in sums.items()}
-    none = np.zeros(1)
-    return {
-        INPUT: Range(none, none, means[INPUT], none, none),
-        **{name: Range(top.percentile, top.maximum, means[name], *extremes[name]) for name, top in tops.items()},
-    }
+    return {name: Range(top.percentile, top.maximum, *extremes[name]) for name, top in tops.items()}
 
 
 def _check_faithful(graph: FloatGraph, batch: torch.Tensor, readout: torch.Tensor) -> None:
@@ -239,11 +228,7 @@ def best_thresholds(
     dict of str to numpy.ndarray
         Balanced thresholds: one value, or one for each channel.
     """
-    counts = {
-        name: torch.zeros(len(measured.maximum), BINS, dtype=torch.float64)
-        for name, measured in ranges.items()
-        if name != INPUT
-    }
+    counts = {name: torch.zeros(len(measured.maximum), BINS, dtype=torch.float64) for name, measured in ranges.items()}
     steps = (step for batch in calibration.batches(graph) for step in graph.run(batch))
     for layer, _, value in steps:
         rows = value.abs().transpose(0, 1) if calibration.per_channel else value.abs()[None]

@@ -15,10 +15,12 @@ from lava_aug.conversion.calibration import (
     calibration_images,
     measure,
 )
+from lava_aug.conversion.correcting import chosen, corrected_layers
 from lava_aug.conversion.fineness import finest_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
@@ -94,8 +96,8 @@ def convert(
         "channel" (per-channel quantisation) is more precise where the channels' magnitudes differ, as after batch
         normalisation in depthwise convolutions.
     bias_correction : bool
-        Whether to correct the biases for the shift of each channel's mean on calibration images that rounding the
-        weights causes.
+        Whether to correct the biases, layer by layer, for the shift of each channel's mean on calibration images that
+        rounding causes, in this layer and in those before it.
     weight_bits : int or None
         Bit width of the signed weights, 2 .. 16; None makes a floating-point network.
     message_bits : int
@@ -178,7 +180,7 @@ def convert(
     try:
         net = Network(
             input_shape=graph.input_shape,
-            layers=_layers(graph, builder),
+            layers=_layers(graph, builder, images),
             num_steps=num_steps,
             method=method,
             resolution=options.resolution_of(""),
@@ -207,8 +209,16 @@ def _overflows(net: Network, images: NDArray[Any]) -> tuple[str, ...]:
     return tuple(f"on calibration images, {problem}" for problem in problems)
 
 
-def _layers(graph: FloatGraph, builder: Builder) -> tuple[Layer, ...]:
-    return (*[builder.layer(layer) for layer in graph.layers[:-1]], builder.readout(graph.layers[-1]))
+def _layers(graph: FloatGraph, builder: Builder, images: NDArray[Any]) -> tuple[Layer, ...]:
+    *_, readout = graph.layers
+
+    def made(layer: FloatLayer) -> Layer:
+        return builder.readout(layer) if layer is readout else builder.layer(layer)
+
+    if not builder.options.corrects:
+        return tuple(map(made, graph.layers))
+    some = as_intensity(chosen(images, graph))
+    return corrected_layers(graph, some, builder.options.num_steps, made, builder.units)
 
 
 def checked_normalization(normalize: Any, channels: int) -> Normalization | None:

@@ -71,9 +71,10 @@ class FloatGraph:
         (FloatLayer, tensor, tensor)
             Each layer with what arrives (``sum of terms + bias``) and what it gives.
         """
-        yield from walk(self.layers, images, self._arriving, FloatLayer.activate)
+        yield from walk(self.layers, images, self.arriving, FloatLayer.activate)
 
-    def _arriving(self, layer: FloatLayer, given: list[torch.Tensor]) -> torch.Tensor:
+    def arriving(self, layer: FloatLayer, given: list[torch.Tensor]) -> torch.Tensor:
+        """``sum of terms + bias`` of a layer, for what its sources gave."""
         x = torch.zeros(())
         for (gain, kernel), values in zip(self.kernels[layer.name], given, strict=True):
             x = x + gain * kernel(values)

@@ -88,6 +88,11 @@ class Options:
         return self.weight_bits is None
 
     @property
+    def corrects(self) -> bool:
+        """Whether there are rounded weights whose shifts biases are to take off."""
+        return self.bias_correction and not self.is_float
+
+    @property
     def start(self) -> dict[str, Any]:
         """``v0``, if it is not the default."""
         return {"v0": 0} if self.v0 == "zero" else {}

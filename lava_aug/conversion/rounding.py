@@ -1,4 +1,4 @@
-"""Float weights and biases of a layer -> integers: scale (the threshold), exponents, and bias correction."""
+"""Float weights and biases of a layer -> integers: scale (the threshold) and exponents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,6 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.methods import Options
 from lava_aug.conversion.quantize import (
@@ -52,8 +51,6 @@ class Rounding:
     ----------
     shapes : mapping of str to tuple of int
         Shape of the images and of what every layer sends.
-    ranges : mapping of str to Range
-        From calibration images.
     quanta : mapping of str to float or numpy.ndarray
         What a spike of the images and of every layer so far stands for.
     options : Options
@@ -65,12 +62,11 @@ class Rounding:
     def __init__(
         self,
         shapes: Mapping[str, Shape],
-        ranges: Mapping[str, Range],
         quanta: Mapping[str, Factors],
         options: Options,
         remarks: list[str],
     ) -> None:
-        self.shapes, self.ranges, self.quanta, self.options = shapes, ranges, quanta, options
+        self.shapes, self.quanta, self.options = shapes, quanta, options
         self.remarks = remarks
 
     def in_units(self, layer: FloatLayer, term: Term, factors: Factors) -> Weighted:
@@ -168,8 +164,6 @@ class Rounding:
             parts = _by_size(scaled, self.shapes[source], bits) if by_rows else [scaled]
             alone = len(terms) == 1 and not by_rows
             made += [Connection(source, whole) for part in parts for whole in _whole_numbers(part, bits, alone=alone)]
-        if self.options.bias_correction:
-            bias = self._corrected(layer, terms, made, bias, scale)
         return tuple(made), None if bias is None else rounded(bias * scale, 1)
 
     def _note_bits(self, layer: FloatLayer, source: str, scaled: Any) -> None:
@@ -201,27 +195,6 @@ class Rounding:
                 f"+-{np.rint(rows * scale)[coarse].max():.0f}, of {bits} bits, since all of the readout has one unit. "
                 "Use fewer time steps or a coarser (larger) resolution, or scale the outputs alike"
             )
-
-    def _corrected(
-        self, layer: FloatLayer, terms: list[Weighted], made: list[Connection], bias: NDArray[Any] | None, scale: Any
-    ) -> NDArray[Any] | None:
-        """The bias, less what rounding the weights adds to the mean of each channel on calibration images.
-
-        The sum is linear in the spikes, so their means are all that is needed (Nagel et al., ICCV 2019, "Data-free
-        quantization through weight equalization and bias correction", section 4.2).
-        """
-        error: Any = 0.0
-        for source, whole in made:
-            error = error + whole.accumulate(self._mean(source))[0] / scale
-        for term, exact in zip(layer.terms, terms, strict=True):
-            error = error - exact.accumulate(self._mean(term.source))[0]
-        channels = error.reshape(len(error), -1).mean(axis=1)
-        shift = along_channels(channels, layer.current_shape)
-        return -shift if bias is None else bias - shift
-
-    def _mean(self, source: str) -> NDArray[Any]:
-        """Mean spikes of a layer, as a batch of one."""
-        return (self.ranges[source].mean / self.quanta[source])[None]
 
 
 MOST_NAMED = 10
