@@ -48,6 +48,7 @@ IMPORT_TORCH = {
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
     *(f"conversion.{name}" for name in ("operations", "pooling_operations", "rearrangement", "recording", "tracing")),
     *(f"conversion.{name}" for name in ("building", "decompositions", "products", "user_code", "weighted_operations")),
+    *(f"conversion.{name}" for name in ("comparisons", "derived", "volume_operations")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
