@@ -228,7 +228,7 @@ def test_corrected_biases_keep_the_means(name: str) -> None:
 
 
 def test_corrected_biases_take_off_what_the_layers_before_have_rounded() -> None:
-    """Each layer's means are the model's to half a unit of its bias, though spikes are coarse and weights have 3 bits."""
+    """The answer's means are the model's to half a unit of its bias, with coarse spikes and weights of 3 bits."""
     model = made("linear_between")
     net = convert(model, IMAGES, weight_bits=3, resolution=1 / 2, num_steps=1, bias_correction=True)
     shift = (settle(net, IMAGES, 1).logits.reshape(len(IMAGES), -1) - expected(model)).mean(0)

@@ -47,11 +47,9 @@ IMPORT_TORCH = {
     "verification.verifying",
     *(f"conversion.{name}" for name in ("calibration", "converter", "elementwise", "float_layers", "models")),
     *(f"conversion.{name}" for name in ("operations", "pooling_operations", "rearrangement", "recording", "tracing")),
-    *(
-        f"conversion.{name}"
-        for name in ("building", "decompositions", "fineness", "products", "user_code", "weighted_operations")
-    ),
-    *(f"conversion.{name}" for name in ("fusing", "integer_operations", "onnx_files", "staircases")),
+    *(f"conversion.{name}" for name in ("building", "comparisons", "correcting", "decompositions", "derived")),
+    *(f"conversion.{name}" for name in ("fineness", "fusing", "integer_operations", "onnx_files", "products")),
+    *(f"conversion.{name}" for name in ("staircases", "user_code", "volume_operations", "weighted_operations")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),

@@ -173,8 +173,8 @@ QUANTISED: dict[str, Callable[[], nn.Module]] = {
     "graph, straight": lambda: by_graph(straight),
     "graph, branched": lambda: by_graph(branched),
     "modules": lambda: by_modules(straight),
-    "integers, straight": lambda: quantize_fx.convert_fx(by_graph(straight)),
-    "integers, branched": lambda: quantize_fx.convert_fx(by_graph(branched)),
+    "integers, straight": lambda: quantize_fx.convert_fx(by_graph(straight)),  # pyright: ignore
+    "integers, branched": lambda: quantize_fx.convert_fx(by_graph(branched)),  # pyright: ignore
     "integers by modules": lambda: to_integers(by_modules(straight)),
 }
 
@@ -230,7 +230,7 @@ def test_brevitas() -> None:
     )
     model, x = trained(model), pixels()
     net = convert(model, x, num_steps=1)
-    assert [layer.neuron.n_max for layer in net if hasattr(layer.neuron, "n_max")] == [255, 15, 15]
+    assert [layer.neuron.n_max for layer in net if hasattr(layer.neuron, "n_max")] == [255, 15, 15]  # pyright: ignore
     np.testing.assert_allclose(logits(net, x), answers(model, x), atol=1e-5)
 
 

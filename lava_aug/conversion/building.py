@@ -348,8 +348,9 @@ class Builder:
             return (layer.activation.step, layer.activation.levels) if self.method.needs.graded else one
         quanta = self._resolution(layer) * self._threshold(layer)
         quanta = quanta.max(keepdims=True) if layer.name in self.operands else quanta
-        finest = self.rounding.largest_weights(layer) / FINEST_CHANNEL
-        quanta = np.maximum(quanta, finest if quanta.size > 1 else finest.max())
+        if quanta.size > 1 or self.operands:  # one for each channel, or products, whose means may always be zero
+            finest = self.rounding.largest_weights(layer) / FINEST_CHANNEL
+            quanta = np.maximum(quanta, finest if quanta.size > 1 else finest.max())
         theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])
         ceiling = layer.activation.ceiling
         if ceiling is None:
@@ -367,10 +368,11 @@ class Builder:
         """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""
         balanced, maximum = self.balanced[layer.name], self.ranges[layer.name].maximum
         if maximum.max() <= 0:
-            self.remarks.append(
+            remark = (
                 f"layer {layer.name!r} is never active on the calibration images; its threshold is set to 1. "
                 "Use more calibration images, or check the model"
             )
+            self.remarks += [] if remark in self.remarks else [remark]
             return np.ones(1)
         thresholds = np.where(balanced > 0, balanced, maximum)
         # Channels that are never active take a usual threshold: with the largest one, their weights in the next layer

@@ -90,7 +90,7 @@ def chosen(images: NDArray[Any], graph: FloatGraph) -> NDArray[Any]:
 
 
 def _current(layer: Layer, sources: dict[str, torch.Tensor]) -> torch.Tensor:
-    bias = 0.0 if layer.bias is None else torch.as_tensor(layer.bias.astype(np.float32))
+    bias = torch.zeros(()) if layer.bias is None else torch.as_tensor(layer.bias.astype(np.float32))
     return sum((batch_form(s, torch.float32, "cpu")(sources[source]) for source, s in layer.connections), bias)
 
 
