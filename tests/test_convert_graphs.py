@@ -235,6 +235,23 @@ def test_corrected_biases_take_off_what_the_layers_before_have_rounded() -> None
     assert np.abs(shift).max() <= net.readout.quantum / 2 * 1.01
 
 
+# Order in memory
+
+
+@pytest.mark.parametrize("last", ["model", "images"])
+def test_channels_that_come_last_in_memory_make_no_difference(last: str) -> None:
+    parts = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    model, images = lively(nn.Sequential(*parts)), images_of((3, 8, 8), 6)
+    usual = convert(model, images)
+    if last == "model":
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch has it
+    else:
+        images = images.permute(0, 2, 3, 1).numpy().copy().transpose(0, 3, 1, 2)
+    net = convert(model, images)
+    assert [layer.name for layer in net] == ["0", "2", "4"]
+    assert net == usual
+
+
 # Max pooling
 
 

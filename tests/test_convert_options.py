@@ -278,7 +278,12 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
             "channels come first, images are (B, C, H, W)",
         ),
         ({"calibration": None}, "calibration: expected an array, a tensor or a list of them, found NoneType"),
-        ({"model": "lenet.pt"}, "model: expected a torch.nn.Module, found str"),
+        (
+            {"model": "lenet.pt"},
+            "model: expected a torch.nn.Module or an ONNX file, found 'lenet.pt', which holds weights; make the model, "
+            "and load them into it with load_state_dict(torch.load(...))",
+        ),
+        ({"model": 5}, "model: expected a torch.nn.Module or an ONNX file, found int"),
         (
             {"resolution": 1e-9},
             "layer '0': even a threshold of 1 makes its weights or biases too large for their bits; "

@@ -18,6 +18,9 @@ from lava_aug.core.errors import ConversionError, ConversionWarning, FileError
 Model = nn.Module | str | os.PathLike[str]
 """A PyTorch model, or the path of an ONNX file."""
 
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
+"""Suffixes of files of weights, which are no models."""
+
 OPSET = 17
 """What ONNX's own converter is asked for where onnx2torch does not know an operation in the version of the file."""
 
@@ -55,7 +58,13 @@ def as_module(model: Any) -> nn.Module:
     if isinstance(model, nn.Module):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return read_onnx(Path(os.fspath(model)))
+        path = Path(os.fspath(model))
+        if path.suffix in WEIGHTS:
+            raise ConversionError(
+                f"model: expected a torch.nn.Module or an ONNX file, found {str(path)!r}, which holds weights; make "
+                "the model, and load them into it with load_state_dict(torch.load(...))"
+            )
+        return read_onnx(path)
     raise ConversionError(f"model: expected a torch.nn.Module or an ONNX file, found {type(model).__name__}")
 
 
