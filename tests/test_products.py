@@ -326,8 +326,12 @@ def products_of_maps() -> nn.Module:
 
 
 def test_long_rows_of_squares_are_summed_up_in_parts() -> None:
-    net, _ = converted(Model(lambda m, x: m.it(x.std((1, 2))[:, None]), it=nn.Linear(1, 2)), (80, 90))
+    model = Model(lambda m, x: m.it(x.std((1, 2))[:, None]), it=nn.Linear(1, 2))
+    x = images_of((80, 90), 6) * torch.linspace(0.2, 1, 6)[:, None, None]  # of different contrast
+    net = la.convert(model, x, resolution=1 / 64, num_steps=1, message_bits=24)
     assert "PRODUCT 1x3600x1" in {one.neuron.describe() for one in net}
+    found, wanted = la.settle(net, x).logits, model(x).detach().numpy()
+    assert np.corrcoef((found - found.mean(0)).ravel(), (wanted - wanted.mean(0)).ravel())[0, 1] > 0.99
 
 
 def test_files_and_plans_take_it(tmp_path: Any) -> None:
