@@ -2,25 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
+from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
 from lava_aug.conversion.quantize import MAX_SCALE
+from lava_aug.conversion.relays import relayed_quantum
 from lava_aug.conversion.rounding import Room, Rounding, largest_biases
 from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
-from lava_aug.core.errors import ConversionError, SpecError
-from lava_aug.core.function_tables import function_table
-from lava_aug.core.functions import FunctionNeuron
-from lava_aug.core.layers import Relay, Shape, Sparse, SumPool, Synapse
+from lava_aug.core.errors import ConversionError
+from lava_aug.core.layers import Relay, Shape
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
 from lava_aug.core.neurons import MaxPoolNeuron, ProductNeuron, ReadoutNeuron
 from lava_aug.core.products import MAX_SHIFT, most_factor
@@ -40,12 +39,6 @@ lost; at fine resolutions, so many units at the balanced threshold are enough, w
 
 MOST_OF_SUMS = 1 << 14
 """Largest scale of sums on a model's own grid: weights of two connections of 8 bits each are that precise."""
-
-SEGMENTS = (256, 1024, 4096, 16384)
-"""Numbers of lines that the table of a function may have."""
-
-BEYOND = 0.25
-"""How much more than the inputs' range on calibration images the table of a function covers on either side."""
 
 NOTE_LETTERS = 900
 """Longest list of names in a note: files hold texts of 4,096 bytes, and letters have up to four."""
@@ -153,7 +146,7 @@ class Builder:
 
     def _relay(self, layer: FloatLayer) -> Layer | None:
         """Exact sums: a graded relay, or the method's own neuron, whose threshold is the largest sum."""
-        quantum = self._relayed_quantum(layer)
+        quantum = relayed_quantum(layer, self.quanta, self.shapes)
         if quantum is None or (np.ndim(quantum) and layer.name in self.operands):
             return None
         largest = max(int(t.synapse.weight_sum) * (INPUT_LEVELS if t.source == INPUT else 1) for t in layer.terms)
@@ -192,37 +185,6 @@ class Builder:
         """Whole-numbered weights in the network's number format."""
         dtype = np.float32 if self.options.is_float else np.int64
         return tuple(Connection(term.source, term.synapse.with_dtype(dtype)) for term in layer.terms)
-
-    def _relayed_quantum(self, layer: FloatLayer) -> Factors | None:
-        """Quantum of a layer of exact sums; None if the layer has to be one with weights."""
-        exact = all(_is_whole(term.synapse) and term.gain > 0 for term in layer.terms)
-        if not exact or layer.bias is not None or layer.activation.ceiling is not None:
-            return None
-        if len(layer.terms) == 1:
-            return self._through(layer.terms[0], layer.shape)
-        return self._concatenated(layer)
-
-    def _through(self, term: Term, shape: Shape) -> Factors | None:
-        quantum = self.quanta[term.source]
-        if np.ndim(quantum) == 0:
-            return quantum * term.gain
-        way = _QUANTA_THROUGH.get(type(term.synapse))
-        channels = None if way is None else way(term.synapse, np.broadcast_to(quantum, self.shapes[term.source]))
-        return None if channels is None else along_channels(channels, shape) * term.gain
-
-    def _concatenated(self, layer: FloatLayer) -> Factors | None:
-        """One quantum for each channel, if every channel comes from one source, as it is."""
-        quanta = np.zeros(layer.shape[0])
-        for term in layer.terms:
-            synapse, wide = term.synapse, self.shapes[term.source]
-            channels = per_channel(self.quanta[term.source], wide)
-            if channels is None or not synapse.keeps_place or (synapse.weights != 1).any():
-                return None
-            reached = synapse.connectivity(wide).fan_in.reshape(len(quanta), -1).any(axis=1)
-            if quanta[reached].any():
-                return None
-            quanta[reached] = channels * term.gain
-        return along_channels(quanta, layer.shape) if quanta.all() else None
 
     # Layers with weights
 
@@ -290,30 +252,11 @@ class Builder:
         return Layer(
             name=layer.name,
             connections=connections,
-            neuron=self._table(function, scale, unit, quantum, (low, high)),
+            neuron=table_of(function, scale, unit, quantum, (low, high), self.options.message_bits),
             quantum=quantum,
             bias=bias,
             note=_note(layer),
         )
-
-    def _table(
-        self, function: Pointwise, vth: Any, unit: float, quantum: float, inputs: tuple[float, float]
-    ) -> FunctionNeuron:
-        """For the inputs of calibration images, and a part of their range more where the function is defined there."""
-        low, high = inputs
-        more = BEYOND * max(high - low, unit)
-        options: dict[str, Any] = {"quantum_in": unit, "quantum_out": quantum, "name": function.name}
-        options["message_bits"] = self.options.message_bits
-
-        def values(x: NDArray[Any]) -> NDArray[Any]:
-            return function.apply(torch.as_tensor(x)).numpy()
-
-        for bounds in ((low - more, high + more), (low, high + more), (low - more, high), (low, max(high, low + unit))):
-            try:
-                return _fine_table(values, vth, bounds, quantum, options)
-            except SpecError as error:
-                failed = error
-        raise ConversionError(f"{function.name}: {failed}")
 
     def _room(self, layer: FloatLayer, theta: Factors) -> Room:
         """The largest thresholds: 1 / resolution of them have room in one step, and what piles up has.
@@ -383,7 +326,7 @@ class Builder:
 
     def readout(self, layer: FloatLayer) -> Layer:
         """The last layer integrates: one unit of its ``v`` stands for ``quantum``."""
-        quantum = self._relayed_quantum(layer)
+        quantum = relayed_quantum(layer, self.quanta, self.shapes)
         if quantum is not None and np.ndim(quantum) == 0:
             connections = self._whole(layer)
             bias = None
@@ -434,45 +377,6 @@ class Builder:
         weight = np.rint(term.weight.astype(np.float64) / own).astype(np.int64) * finer
         bias = None if layer.bias is None else np.rint(layer.bias / own * finer).astype(np.int64)
         return (Connection(layer.terms[0].source, term.replace(weight=weight)),), bias, own / finer
-
-
-def _fine_table(
-    values: Callable[[NDArray[Any]], NDArray[Any]], vth: Any, bounds: tuple[float, float], quantum: float, options: Any
-) -> FunctionNeuron:
-    """With as many lines as it takes to be much nearer than a quantum, up to the last of `SEGMENTS`."""
-    made = None
-    for segments in SEGMENTS:
-        made = function_table(values, vth, low=bounds[0], high=bounds[1], segments=segments, **options)
-        if made.lasting <= quantum / 8:
-            break
-    assert made is not None  # since there are numbers of segments
-    return made.neuron
-
-
-def _is_whole(synapse: Synapse) -> bool:
-    """Whether a synapse adds up spikes without rounding."""
-    return not synapse.learned and bool((synapse.weights == np.rint(synapse.weights)).all())
-
-
-def _by_channel(synapse: Synapse, sent: NDArray[Any]) -> NDArray[Any] | None:
-    return per_channel(sent, sent.shape)
-
-
-def _moved(synapse: Sparse, sent: NDArray[Any]) -> NDArray[Any] | None:
-    """Quanta of a sparse synapse's result, if all that meets in one place has the same."""
-    wanted, quanta = sent.reshape(-1)[synapse.columns], np.zeros(math.prod(synapse.shape))
-    quanta[synapse.rows] = wanted
-    if (quanta[synapse.rows] != wanted).any() or not quanta.all():
-        return None
-    return per_channel(quanta.reshape(synapse.shape), synapse.shape)
-
-
-_QUANTA_THROUGH: dict[type, Callable[[Any, NDArray[Any]], NDArray[Any] | None]] = {
-    Relay: _by_channel,
-    SumPool: _by_channel,
-    Sparse: _moved,
-}
-"""From a synapse and the quanta of its spikes, one by one, to that of each channel of its sums, if it has one."""
 
 
 def _plain(quantum: Factors) -> Any:

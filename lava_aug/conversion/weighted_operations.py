@@ -266,8 +266,9 @@ def probed(step: Step, *_: Any, **__: Any) -> Any:
 
 
 def _is_permutation(matrix: Any) -> bool:
-    one_each = matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix.indptr, np.arange(matrix.shape[0] + 1))
-    return bool(one_each and (matrix.data == 1).all() and len(np.unique(matrix.indices)) == matrix.shape[0])
+    size: int = matrix.shape[0]
+    one_each = matrix.shape[1] == size and matrix.indptr.tolist() == list(range(size + 1))
+    return one_each and bool((matrix.data == 1).all()) and len(set(matrix.indices.tolist())) == size
 
 
 def _leads(step: Step, value: torch.Tensor) -> torch.Tensor:
