@@ -227,7 +227,7 @@ def test_a_state_that_is_too_large() -> None:
     assert not found.ok
     assert texts(found) == [
         "does not fit: layer 'pool': the state of a neuron takes 4,100 bytes, 4,096 fit; pool in several steps of "
-        "smaller windows",
+        "smaller windows, or multiply smaller matrices",
         "unclear: layer 'pool': max pooling keeps 1,024 inputs apart, which neurons get as one sum; train with average "
         "pooling or strided convolutions",
     ]

@@ -17,7 +17,10 @@ from lava_aug.conversion.signals import FloatLayer, Pointwise
 from lava_aug.core import fixed_point
 from lava_aug.core.network import INPUT
 
-POINTS = 4097
+PARTS = 8
+"""An interval in one part of which a function changes more than in all others holds a jump, or the end of a bend."""
+
+POINTS = 4096 * PARTS + 1
 """At which the slope of a function is looked for."""
 
 SPARE = 4
@@ -89,7 +92,9 @@ def _wanted(
 
 
 def _slope(function: Pointwise, low: float, high: float) -> float:
-    """The largest one of a function between two inputs."""
+    """The largest one of a function between two inputs, beside its jumps, which no input is fine enough for."""
     x = torch.linspace(low, max(high, low + 1e-6), POINTS, dtype=torch.float64)
-    slopes = (function.apply(x).diff() / x.diff()).abs()
-    return max(float(slopes[slopes.isfinite()].max()), 1e-30)
+    changes, widths = (values.diff().reshape(-1, PARTS) for values in (function.apply(x), x))
+    slopes = changes.abs().sum(1) / widths.sum(1)
+    jumps = changes.abs().amax(1) > changes.abs().sum(1) / 2
+    return float(torch.where(slopes.isfinite() & ~jumps, slopes, 1e-30).max())
