@@ -67,10 +67,16 @@ def failing(fault: str, **options: Any) -> None:
 def interrupted() -> None:
     middle = chain("silent")
     REACHED.clear()
-    user = threading.Thread(target=lambda: REACHED.wait() and signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt), supervise(middle):
-        user.start()
-        middle.run(condition=RunSteps(num_steps=20), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+    user = threading.Thread(
+        target=lambda: REACHED.wait() and signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have those in the background ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt), supervise(middle):
+            user.start()
+            middle.run(condition=RunSteps(num_steps=20), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     user.join()
 
 
