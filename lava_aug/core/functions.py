@@ -36,8 +36,45 @@ MAX_PRODUCT = 1 << 62
 """Largest magnitude that a product may have on the way: whatever is added to it, the sum is within 64 bits."""
 
 
+class MeanNeuron(Neuron):
+    """Base of neurons that keep all of their input, and send what a function of its mean says."""
+
+    graded = True
+    fire_cost = Cost()
+
+    message_bits: int
+
+    @property
+    def coefficient_limit(self) -> int:
+        return fixed_point.symmetric_limit(self.message_bits)
+
+    def initial(self) -> tuple[Numbers, int]:
+        return (0.0 if self.is_float else 0), 0
+
+    def due(self, v: Array, n: Array, t: int) -> Array:
+        return cast_like(self._checked_sum(v, t) - (n if self.is_float else integers(n)), v)
+
+    def _sum(self, v: Array, t: int) -> Array:
+        """The sum of the coefficients after ``t`` steps in which ``v`` came in: int64, or floats of whole numbers."""
+        raise NotImplementedError
+
+    def _checked_sum(self, v: Array, t: int) -> Array:
+        if t > MAX_STEPS:
+            name = type(self).__name__
+            raise SpecError(f"{name}: expected windows of at most {MAX_STEPS:,} steps, found step {t:,}")
+        return self._sum(v, t)
+
+    @property
+    def no_total(self) -> str | None:
+        return "computes in floating point, where sums depend on their order" if self.is_float else None
+
+    def settled(self, u: Array, t: int) -> Array:
+        n = self._checked_sum(u if self.is_float else saturate(u), t)  # far beyond 24 bits products would overflow
+        return n if is_whole(u) else doubles(n)  # it may be more than float32 holds
+
+
 @registered(NEURONS)
-class FunctionNeuron(Neuron):
+class FunctionNeuron(MeanNeuron):
     """Sends a function of the mean input, which a table gives, with straight lines between its entries::
 
         v = sat24(v + a + b)                                in step t of the window, from 1; v is never reset in it
@@ -62,7 +99,6 @@ class FunctionNeuron(Neuron):
     """
 
     type_name = "FUNCTION"
-    graded = True
     shared = ("table",)
     fire_cost = Cost(additions=8)
 
@@ -140,13 +176,6 @@ class FunctionNeuron(Neuron):
     def is_float(self) -> bool:
         return self.vth.dtype.kind == "f" if is_array(self.vth) else isinstance(self.vth, float)
 
-    @property
-    def coefficient_limit(self) -> int:
-        return fixed_point.symmetric_limit(self.message_bits)
-
-    def initial(self) -> tuple[Numbers, int]:
-        return (0.0 if self.is_float else 0), 0
-
     def describe(self) -> str:
         return f"{self.type_name} {self.function}" if self.function else self.type_name
 
@@ -156,13 +185,7 @@ class FunctionNeuron(Neuron):
 
     # What it computes
 
-    def due(self, v: Array, n: Array, t: int) -> Array:
-        return cast_like(self._sum(v, t) - (n if self.is_float else integers(n)), v)
-
     def _sum(self, v: Array, t: int) -> Array:
-        """The sum of the coefficients after ``t`` steps in which ``v`` came in: int64, or floats of whole numbers."""
-        if t > MAX_STEPS:
-            raise SpecError(f"FunctionNeuron: expected windows of at most {MAX_STEPS:,} steps, found step {t:,}")
         whole = v if self.is_float else integers(v)
         share = t * carried(self.vth, whole)
         m = whole * 2.0**self.fraction_bits / share if self.is_float else floor_div(whole << self.fraction_bits, share)
@@ -179,14 +202,6 @@ class FunctionNeuron(Neuron):
     def mean(self, a: Array, *, clip: bool) -> Array:
         c = self._curve(a / carried(self.vth, a) * 2.0**self.fraction_bits) / 2.0**self.shift
         return c.clip(-self.coefficient_limit, self.coefficient_limit) if clip else c
-
-    @property
-    def no_total(self) -> str | None:
-        return "computes in floating point, where sums depend on their order" if self.is_float else None
-
-    def settled(self, u: Array, t: int) -> Array:
-        n = self._sum(u if self.is_float else saturate(u), t)  # far beyond 24 bits products would overflow
-        return n if is_whole(u) else doubles(n)  # it may be more than float32 holds
 
     def wanted(self, drive: int) -> int:
         """Largest coefficient if nothing were rounded: the function's own, and what one input changes of the mean."""

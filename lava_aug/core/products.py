@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import SpecError
-from lava_aug.core.fixed_point import Array, cast_like, doubles, extremes, floor_div, integers, is_whole, saturate
-from lava_aug.core.neuron import MAX_STEPS, NEURONS, Cost, Doubt, Neuron, Shape, State
-from lava_aug.core.spec import Numbers, boolean, integer, registered
+from lava_aug.core.fixed_point import Array, doubles, extremes, floor_div, integers, is_whole
+from lava_aug.core.functions import MeanNeuron
+from lava_aug.core.neuron import MAX_STEPS, NEURONS, Cost, Doubt, Shape, State
+from lava_aug.core.spec import boolean, integer, registered
 from lava_aug.core.spec import shape as declared_shape
 
 MAX_PRODUCT = 1 << 62
@@ -37,7 +38,7 @@ def most_factor(inner: int) -> int:
 
 
 @registered(NEURONS)
-class ProductNeuron(Neuron):
+class ProductNeuron(MeanNeuron):
     """Sends the matrix product of the mean inputs, for each of a batch of matrices::
 
         v = sat24(v + a)                        v is never reset in a window; first all of x, then all of y
@@ -61,10 +62,7 @@ class ProductNeuron(Neuron):
     """
 
     type_name = "PRODUCT"
-    graded = True
     takes_bias = False
-    integrate_cost = Cost(additions=1)
-    fire_cost = Cost()
 
     batch: int = integer(
         low=1, high=MAX_SIZE, default=1, stored_as="batch", doc="how many pairs of matrices are multiplied"
@@ -116,16 +114,9 @@ class ProductNeuron(Neuron):
         return self.floating
 
     @property
-    def coefficient_limit(self) -> int:
-        return fixed_point.symmetric_limit(self.message_bits)
-
-    @property
     def operands(self) -> tuple[int, int]:
         """Elements of the first and of the second one."""
         return self.batch * self.rows * self.inner, self.batch * self.inner * self.columns
-
-    def initial(self) -> tuple[Numbers, int]:
-        return (0.0 if self.floating else 0), 0
 
     def output_shape(self, shape: Shape) -> Shape:
         assert self.sent is not None  # set in __post_init__
@@ -162,13 +153,7 @@ class ProductNeuron(Neuron):
         multiply = _exact_products if is_whole(v) else _products
         return multiply(x, y).reshape(*leading, *self.sent)
 
-    def due(self, v: Array, n: Array, t: int) -> Array:
-        return cast_like(self._sum(v, t) - (n if self.floating else integers(n)), v)
-
     def _sum(self, v: Array, t: int) -> Array:
-        """The sum of the coefficients after ``t`` steps in which ``v`` came in: int64, or floats of whole numbers."""
-        if t > MAX_STEPS:
-            raise SpecError(f"ProductNeuron: expected windows of at most {MAX_STEPS:,} steps, found step {t:,}")
         if self.floating:
             return floor_div(self.products(v) * (self.factor / 2.0**self.shift / t) + 0.5, 1)
         divisor = t << self.shift
@@ -177,14 +162,6 @@ class ProductNeuron(Neuron):
     def mean(self, a: Array, *, clip: bool) -> Array:
         c = self.products(doubles(a)) * (self.factor / 2.0**self.shift)
         return c.clip(-self.coefficient_limit, self.coefficient_limit) if clip else c
-
-    @property
-    def no_total(self) -> str | None:
-        return "computes in floating point, where sums depend on their order" if self.is_float else None
-
-    def settled(self, u: Array, t: int) -> Array:
-        n = self._sum(u if self.is_float else saturate(u), t)  # far beyond 24 bits products would overflow
-        return n if is_whole(u) else doubles(n)  # it may be more than float32 holds
 
     def wanted(self, drive: int) -> int:
         """Largest coefficient: the product of the means, and at most four times as much by which one step changes it.
