@@ -185,18 +185,19 @@ def test_convert_takes_every_option(folder: Path) -> None:
         "0.3",
         "--std",
         "0.5",
-        "--bias-correction",
+        "--quality",
+        "fast",
     )
-    scales = ("--weight-scales", "channel", "--thresholds", "channel", "--balance", "search")
+    scales = ("--weight-scales", "layer", "--thresholds", "channel", "--balance", "search")
     assert run("convert", "lava_aug.examples.digits:DigitsNet", *arguments, *scales) == 0
     assert la.load("d.net") == la.convert(
         model,
         images,
         normalize=(0.3, 0.5),
-        weight_scales="channel",
+        weight_scales="layer",
         thresholds="channel",
         balance="search",
-        bias_correction=True,
+        quality="fast",
     )
 
 

@@ -32,7 +32,7 @@ def by_hand(idle_bias: float = 0.0, output_bias: float = 0.5) -> nn.Sequential:
 
 
 WHITE = torch.full((1, 2), 255, dtype=torch.uint8)
-PLAIN: Any = {"percentile": 100, "weight_scales": "layer", "bias_correction": False}
+PLAIN: Any = {"percentile": 100, "weight_scales": "layer", "quality": "fast"}
 
 
 def dense(net: Network, name: str) -> list[list[int]]:
@@ -257,7 +257,7 @@ def wide() -> nn.Module:
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"bias_correction": True}, {"method": "rate", "balance": "search"}])
+@pytest.mark.parametrize("options", [{}, {"quality": "fast"}, {"method": "rate", "balance": "search"}])
 def test_the_batch_size_makes_no_difference(options: dict[str, Any]) -> None:
     images = images_of((3, 16, 16), 40)
     first, *others = (

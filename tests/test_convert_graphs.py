@@ -99,7 +99,7 @@ def error(net: Network, model: nn.Module, num_steps: int = 16) -> float:
 
 def test_channels_with_scales_of_their_own_are_rounded_finer() -> None:
     model = uneven()
-    options: Any = {"thresholds": "channel", "resolution": 1 / 32, "bias_correction": False}
+    options: Any = {"thresholds": "channel", "resolution": 1 / 32, "quality": "fast"}
     plain, net = (convert(model, IMAGES, weight_scales=scales, **options) for scales in ("layer", "channel"))
     assert np.shape(net["0"].neuron.vth) == np.shape(net["2"].neuron.vth) == (8, 1, 1)  # pyright: ignore
     assert np.ndim(plain["0"].neuron.vth) == 0  # pyright: ignore[reportAttributeAccessIssue]
@@ -129,14 +129,12 @@ def test_a_dead_channel_takes_a_usual_threshold() -> None:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "thresholds": {"thresholds": "channel"},
-    "weight scales": {"weight_scales": "channel"},
+    "weight scales": {"weight_scales": "layer"},
     "search": {"balance": "search"},
-    "bias correction": {"bias_correction": True},
+    "quality": {"quality": "fast"},
     "all": {
         "thresholds": "channel",
-        "weight_scales": "channel",
         "balance": "search",
-        "bias_correction": True,
         "power_of_two_vth": True,
     },
 }
@@ -220,8 +218,8 @@ def test_corrected_biases_keep_the_means(name: str) -> None:
     model = made(name)
     wanted = expected(model).mean(0)
     errors = []
-    for correction in (False, True):
-        net = convert(model, IMAGES, weight_bits=4, resolution=1 / 64, bias_correction=correction)
+    for quality in ("fast", "best"):
+        net = convert(model, IMAGES, weight_bits=4, resolution=1 / 64, quality=quality)
         found = simulate(net, IMAGES, 16).logits[-1].reshape(len(IMAGES), -1)
         errors.append(np.abs(found.mean(0) - wanted).mean())
     assert errors[1] < errors[0] / 2
@@ -230,7 +228,7 @@ def test_corrected_biases_keep_the_means(name: str) -> None:
 def test_corrected_biases_take_off_what_the_layers_before_have_rounded() -> None:
     """The answer's means are the model's to half a unit of its bias, with coarse spikes and weights of 3 bits."""
     model = made("linear_between")
-    net = convert(model, IMAGES, weight_bits=3, resolution=1 / 2, num_steps=1, bias_correction=True)
+    net = convert(model, IMAGES, weight_bits=3, resolution=1 / 2, num_steps=1)
     shift = (settle(net, IMAGES, 1).logits.reshape(len(IMAGES), -1) - expected(model)).mean(0)
     assert np.abs(shift).max() <= net.readout.quantum / 2 * 1.01
 

@@ -68,7 +68,7 @@ def test_floating_point_weights_make_no_error() -> None:
 
 def test_clipping_shows_where_neurons_cannot_follow() -> None:
     with pytest.warns(la.ConversionWarning, match="clips"):
-        net, model = converted(method="termapping", resolution=0.25)
+        net, model = converted(method="termapping", resolution=0.25, quality="fast")
     found = la.diagnose(net, model, IMAGES, 256)
     assert all(layer.clipping > 0.1 for layer in found.layers)
     assert all(layer.clipping > 5 * max(layer.weights, layer.time) for layer in found.layers)

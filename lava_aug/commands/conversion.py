@@ -58,10 +58,13 @@ def convert(
     thresholds: Annotated[
         Literal["layer", "channel"], typer.Option(help="granularity of balanced thresholds")
     ] = "layer",
-    weight_scales: Annotated[Literal["layer", "channel"], typer.Option(help="granularity of weight scales")] = "layer",
-    bias_correction: Annotated[
-        bool, typer.Option("--bias-correction", help="correct the biases for the rounding of the weights")
-    ] = False,
+    weight_scales: Annotated[
+        Literal["layer", "channel"], typer.Option(help="granularity of weight scales")
+    ] = "channel",
+    quality: Annotated[
+        Literal["best", "fast"],
+        typer.Option(help="whether to round weights together, for the inputs of calibration images, or each alone"),
+    ] = "best",
     message_bits: Annotated[int, typer.Option(help="bit width of the payload of graded spikes")] = 16,
     power_of_two_vth: Annotated[
         bool, typer.Option("--power-of-two-vth", help="round thresholds down to powers of two")
@@ -85,7 +88,7 @@ def convert(
             balance=balance,
             thresholds=thresholds,
             weight_scales=weight_scales,
-            bias_correction=bias_correction,
+            quality=quality,
             weight_bits=weight_bits or None,
             message_bits=message_bits,
             power_of_two_vth=power_of_two_vth,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
@@ -13,7 +14,7 @@ from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
-from lava_aug.conversion.quantize import MAX_SCALE
+from lava_aug.conversion.quantize import MAX_SCALE, rounded
 from lava_aug.conversion.relays import relayed_quantum
 from lava_aug.conversion.rounding import Room, Rounding, largest_biases
 from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
@@ -70,6 +71,8 @@ class Builder:
         What a unit of the model's values is in the potentials of every layer so far that has rounded weights.
     remarks : list of str
         What the user should be warned about.
+    sent : dict of str to tensor
+        What the sources of the next layer send on calibration images, if its weights are to be rounded for that.
     kept : set of str
         Layers with the quanta of the model, which is quantised itself, and those that follow only such.
     """
@@ -90,7 +93,8 @@ class Builder:
         self.remarks: list[str] = []
         self.kept: set[str] = set()
         self.units: dict[str, Factors] = {}
-        self.rounding = Rounding(shapes, self.quanta, options, self.remarks)
+        self.sent: dict[str, torch.Tensor] = {}
+        self.rounding = Rounding(shapes, self.quanta, options, self.remarks, self.sent)
 
     def layer(self, layer: FloatLayer) -> Layer:
         """A layer that is not the last one."""
@@ -194,11 +198,12 @@ class Builder:
         bias = None if layer.bias is None else layer.bias / theta
         kept = self._own_scale(layer, terms, bias, theta)
         scale = self._scale(layer, terms, bias, theta) if kept is None else kept.scale
-        connections, bias = self.rounding.rounded(layer, terms, bias, scale)
         if kept is None:
+            connections, bias = self.rounding.rounded(layer, terms, bias, scale)
             self.units[layer.name] = scale / theta
         else:
             connections = (Connection(layer.terms[0].source, kept.synapse),)
+            bias = None if bias is None else rounded(bias, scale)
         parameters = {"vth": scale} | ({} if n_max is None else {"n_max": n_max})
         if layer.activation.levels is not None:  # the model's own rounding
             parameters["v0"] = scale / 2 if self.options.is_float else scale // 2
@@ -259,17 +264,20 @@ class Builder:
         )
 
     def _room(self, layer: FloatLayer, theta: Factors) -> Room:
-        """The largest thresholds: 1 / resolution of them have room in one step, and what piles up has.
+        """The largest thresholds: what comes in in one step has room, and what piles up has.
 
         Where several connections meet, the finest weights ask for a large threshold. Half of the 24 bits have to last
         for ``num_steps`` steps of the largest input that calibration images gave. Others need so much only where it
         piles up, as in channels whose weights are next to nothing beside a bias that pushes them down in every step.
         """
-        by_step = max(1, int(MAX_SCALE * min(1.0, self._resolution(layer))))
         measured, units = self.ranges[layer.name], np.broadcast_to(np.ravel(theta), layer.current_shape[:1])
-        if len(layer.terms) > 1 or layer.activation.function is not None:  # which keeps all of its input
-            arrives = self.options.num_steps * np.maximum(measured.highs, -measured.lows).max() / units.min()
-            return Room(max(1, int(min(by_step, ROOM / max(arrives, 1e-30)))))
+        keeps = len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
+        steps, down = (self.options.num_steps, True) if keeps else (1, not layer.activation.relu)
+        arrives = np.maximum(measured.highs, -measured.lows if down else 0.0) / units
+        lasts = ROOM / max(steps * float(arrives.max()), 1e-30)
+        by_step = max(1, int(min(MAX_SCALE, lasts)))
+        if keeps:
+            return Room(by_step)
         soft = ROOM * units / self._piles_up(layer) if self.method.needs.graded else np.inf
         return Room(by_step, soft, layer.activation.relu & (measured.highs <= 0))
 
@@ -356,7 +364,7 @@ class Builder:
         lasts = unit * ROOM / max(self.options.num_steps * largest, 1e-30)
         room = Room(max(1, int(min(MAX_SCALE, lasts))))
         one = dataclasses.replace(self.options, weight_scales="layer", power_of_two_vth=False)
-        rounding = Rounding(self.shapes, self.quanta, one, self.remarks)
+        rounding = Rounding(self.shapes, self.quanta, one, self.remarks, self.sent)
         plain = rounding.scale(layer, terms, bias, room)
         scale = rounding.finer_scale(layer, terms, bias, plain, room)
         rounding.note_rows(layer, terms, scale)

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lava_aug.conversion.building import Builder
@@ -22,13 +21,13 @@ from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.onnx_files import Model
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
+from lava_aug.conversion.trying import tried
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
 from lava_aug.core.images import Images, Progress
 from lava_aug.core.network import INPUT, Head, Layer, Network
 from lava_aug.core.normalization import Normalization, normalization
 from lava_aug.core.spec import is_int, is_number
-from lava_aug.simulation.planning import plan
 
 Method = Literal["augmapping", "termapping", "rate"]
 
@@ -45,8 +44,8 @@ def convert(
     percentile: float = 99.9,
     balance: Literal["percentile", "search"] = "percentile",
     thresholds: Literal["layer", "channel"] = "layer",
-    weight_scales: Literal["layer", "channel"] = "layer",
-    bias_correction: bool = False,
+    weight_scales: Literal["layer", "channel"] = "channel",
+    quality: Literal["best", "fast"] = "best",
     weight_bits: int | None = fixed_point.WEIGHT_BITS,
     message_bits: int = fixed_point.MESSAGE_BITS,
     symmetric: bool = False,
@@ -95,9 +94,10 @@ def convert(
         Whether all channels of a layer share one integer threshold, and with it the quantisation step of their weights.
         "channel" (per-channel quantisation) is more precise where the channels' magnitudes differ, as after batch
         normalisation in depthwise convolutions.
-    bias_correction : bool
-        Whether to correct the biases, layer by layer, for the shift of each channel's mean on calibration images that
-        rounding causes, in this layer and in those before it.
+    quality : {"best", "fast"}
+        "best" rounds layer by layer, in view of what the rounded layers before send on calibration images: the weights
+        together, so that their sums, and not they themselves, are nearest to the model's (GPTQ), and the biases so that
+        each channel's mean input is the model's. "fast" rounds each number to the nearest.
     weight_bits : int or None
         Bit width of the signed weights, 2 .. 16; None makes a floating-point network.
     message_bits : int
@@ -117,7 +117,8 @@ def convert(
     Returns
     -------
     Network
-        Integer weights, thresholds and biases (floats for ``weight_bits=None``), with a readout at the end.
+        Integer weights, thresholds and biases (floats for ``weight_bits=None``), with a readout at the end;
+        `Network.fidelity` says how near it is to the model on calibration images.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def convert(
         thresholds=thresholds,
         weight_scales=weight_scales,
         balance=balance,
-        bias_correction=bool(bias_correction),
+        quality=quality,
         weight_bits=weight_bits,
         message_bits=message_bits,
         symmetric=bool(symmetric),
@@ -189,24 +190,10 @@ def convert(
         )
     except SpecError as error:
         raise ConversionError(str(error)) from error
-    for remark in (*builder.remarks, *_overflows(net, images)):
+    net, problems = tried(net, graph, images)
+    for remark in (*builder.remarks, *problems):
         warnings.warn(remark, ConversionWarning, stacklevel=2)
     return net
-
-
-TRIED_STEPS = 32
-"""Total time steps for which a new network is tried on calibration images, to see whether anything overflows: of one
-image, or of several that take fewer steps."""
-
-
-def _overflows(net: Network, images: NDArray[Any]) -> tuple[str, ...]:
-    """What overflows on some of the calibration images."""
-    if net.is_float:
-        return ()
-    steps = min(net.num_steps, TRIED_STEPS)
-    chosen = np.unique(np.linspace(0, len(images) - 1, TRIED_STEPS // steps).astype(np.int64))
-    problems = plan(net, images[chosen], steps).problems
-    return tuple(f"on calibration images, {problem}" for problem in problems)
 
 
 def _layers(graph: FloatGraph, builder: Builder, images: NDArray[Any]) -> tuple[Layer, ...]:
@@ -217,8 +204,7 @@ def _layers(graph: FloatGraph, builder: Builder, images: NDArray[Any]) -> tuple[
 
     if not builder.options.corrects:
         return tuple(map(made, graph.layers))
-    some = as_intensity(chosen(images, graph))
-    return corrected_layers(graph, some, builder.options.num_steps, made, builder.units)
+    return corrected_layers(graph, as_intensity(chosen(images, graph)), made, builder)
 
 
 def checked_normalization(normalize: Any, channels: int) -> Normalization | None:

@@ -1,12 +1,13 @@
 """Layers rounded one after the other, each in view of what the rounded layers before it send on calibration images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lava_aug.conversion.building import Builder
 from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.signals import FloatLayer
@@ -39,15 +40,15 @@ class Arrived(NamedTuple):
 def corrected_layers(
     graph: FloatGraph,
     images: torch.Tensor,
-    num_steps: int,
     made: Callable[[FloatLayer], Layer],
-    units: Mapping[str, Factors],
+    builder: Builder,
 ) -> tuple[Layer, ...]:
-    """The layers of a network, with biases for which each channel's mean input is the model's on calibration images.
+    """The layers of a network, rounded so that their inputs on calibration images are the model's.
 
-    Rounding weights shifts these means, and so does what the layers before have rounded: what is left of it after them
-    is taken off each channel's biases (Nagel et al., ICCV 2019, "Data-free quantization through weight equalization
-    and bias correction", appendix D: empirical bias correction, layer by layer).
+    Weights are rounded together, for what the layers before, rounded, send (`lava_aug.conversion.adaptive`). Rounding
+    also shifts the mean input of each channel: that shift is taken off its biases (Nagel et al., ICCV 2019, "Data-free
+    quantization through weight equalization and bias correction", appendix D: empirical bias correction, layer by
+    layer).
 
     Parameters
     ----------
@@ -55,20 +56,21 @@ def corrected_layers(
         The model.
     images : tensor, float32 in [0, 1], shape (B, *shape)
         Calibration images.
-    num_steps : int
-        Time steps per image: what neurons that have a total send is that of so many steps, of others the mean rate of
-        infinitely many.
     made : callable
-        Makes a layer.
-    units : mapping of str to float or numpy.ndarray
-        What a unit of the model's values is in the potentials of the layers so far; layers of exact sums have none.
+        Makes a layer, by the builder.
+    builder : Builder
+        Which is told what the layer's sources send. Neurons that have a total send that of ``num_steps`` time steps,
+        others the mean rate of infinitely many.
     """
     layers: list[Layer] = []
+    num_steps, units = builder.options.num_steps, builder.units
 
     def take(layer: FloatLayer, given: list[Passed]) -> Arrived:
         exact = graph.arriving(layer, [passed.exact for passed in given])
-        new = made(layer)
         sources = dict(zip(layer.sources, (passed.sent for passed in given), strict=True))
+        builder.sent.clear()
+        builder.sent.update(sources)
+        new = made(layer)
         current = _current(new, sources)
         if layer.name in units:
             new, current = _shifted(new, current, exact, units[layer.name])

@@ -14,6 +14,7 @@ _CHOICES = {
     "thresholds": ("layer", "channel"),
     "weight_scales": ("layer", "channel"),
     "balance": ("percentile", "search"),
+    "quality": ("best", "fast"),
     "v0": ("half", "zero"),
 }
 
@@ -44,7 +45,7 @@ class Options:
     thresholds: Literal["layer", "channel"]
     weight_scales: Literal["layer", "channel"]
     balance: Literal["percentile", "search"]
-    bias_correction: bool
+    quality: Literal["best", "fast"]
     weight_bits: int | None
     message_bits: int
     symmetric: bool
@@ -89,8 +90,8 @@ class Options:
 
     @property
     def corrects(self) -> bool:
-        """Whether there are rounded weights whose shifts biases are to take off."""
-        return self.bias_correction and not self.is_float
+        """Whether there are weights to round in view of calibration images."""
+        return self.quality == "best" and not self.is_float
 
     @property
     def start(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+import torch
 from numpy.typing import NDArray
 
+from lava_aug.conversion.adaptive import rounded_to_inputs
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.methods import Options
 from lava_aug.conversion.quantize import (
@@ -57,6 +59,9 @@ class Rounding:
         What was asked for.
     remarks : list of str
         Takes on what the user should be warned about.
+    sent : mapping of str to tensor
+        What sources send on calibration images, for which weights are rounded together; without it, each to the
+        nearest.
     """
 
     def __init__(
@@ -65,9 +70,10 @@ class Rounding:
         quanta: Mapping[str, Factors],
         options: Options,
         remarks: list[str],
+        sent: Mapping[str, torch.Tensor],
     ) -> None:
         self.shapes, self.quanta, self.options = shapes, quanta, options
-        self.remarks = remarks
+        self.remarks, self.sent = remarks, sent
 
     def in_units(self, layer: FloatLayer, term: Term, factors: Factors) -> Weighted:
         """A term for spikes of the source's quantum, times factors for the outputs."""
@@ -163,7 +169,8 @@ class Rounding:
             self._note_bits(layer, source, scaled)
             parts = _by_size(scaled, self.shapes[source], bits) if by_rows else [scaled]
             alone = len(terms) == 1 and not by_rows
-            made += [Connection(source, whole) for part in parts for whole in _whole_numbers(part, bits, alone=alone)]
+            sent = self.sent.get(source)
+            made += [Connection(source, w) for part in parts for w in _whole_numbers(part, bits, sent, alone=alone)]
         return tuple(made), None if bias is None else rounded(bias * scale, 1)
 
     def _note_bits(self, layer: FloatLayer, source: str, scaled: Any) -> None:
@@ -250,25 +257,31 @@ def _zeroed(synapse: Weighted, group: NDArray[Any], wide: Shape) -> Weighted:
 _SOME_ROWS: dict[type, Callable[[Any, NDArray[Any], Shape], Weighted]] = {Dense: _some_rows_of_dense}
 
 
-def _whole_numbers(synapse: Weighted, bits: int, *, alone: bool) -> list[Weighted]:
+def _whole_numbers(synapse: Weighted, bits: int, sent: torch.Tensor | None, *, alone: bool) -> list[Weighted]:
     """Weights rounded to so many bits, times a power of two where they meet finer ones.
 
     The identity of a residual sum is one weight for each channel, and its rounding error would be the same in every
     residual sum: what is left of it goes into a second connection.
     """
-    weight = synapse.weight.astype(np.float64)
-    coarse = _with_exponent(weight, bits, alone=alone)
+    weight, limit = synapse.weight.astype(np.float64), fixed_point.symmetric_limit(bits)
+    step = 1 if alone else _step(weight, limit)
+    together = None if sent is None else rounded_to_inputs(synapse, sent, step, limit)
+    coarse = _multiples(weight, step, limit) if together is None else together
     parts = [synapse.replace(weight=coarse)]
     rest = np.rint(weight - coarse)
     if synapse.keeps_place and not alone and rest.any():
-        parts.append(synapse.replace(weight=_with_exponent(rest, bits, alone=False)))
+        parts.append(synapse.replace(weight=_multiples(rest, _step(rest, limit), limit)))
     return parts
 
 
-def _with_exponent(weight: NDArray[Any], bits: int, *, alone: bool) -> NDArray[Any]:
-    """``round(weight / 2**e) * 2**e`` with the smallest e for which quotients fit; e = 0 for a single connection."""
-    limit = fixed_point.symmetric_limit(bits)
-    exponent = 0
-    while not alone and np.rint(np.abs(weight).max() / (1 << exponent)) > limit:
-        exponent += 1
-    return rounded(weight, 1 / (1 << exponent)).clip(-limit, limit) << exponent
+def _step(weight: NDArray[Any], limit: int) -> int:
+    """The smallest power of two of which at most ``limit`` make the largest weight."""
+    step = 1
+    while np.rint(np.abs(weight).max() / step) > limit:
+        step *= 2
+    return step
+
+
+def _multiples(weight: NDArray[Any], step: int, limit: int) -> NDArray[Any]:
+    """The nearest multiples of ``step``, up to ``limit`` of them."""
+    return rounded(weight, 1 / step).clip(-limit, limit) * step

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core import fixed_point, summaries
 from lava_aug.core.errors import NetworkError, SpecError
+from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.fixed_point import is_array
 from lava_aug.core.layers import INPUT, INPUT_LEVELS, Shape, Synapse
 from lava_aug.core.neuron import MAX_STEPS, Neuron, broadcasts
@@ -169,6 +170,8 @@ class Network(Tabular, Spec):
     normalize : Normalization or None
         The normalisation of the original model's images. It is already folded into the first layer's weights and
         biases: the network itself takes raw images. Functions that also run the model need it.
+    fidelity : Fidelity or None
+        How near a converted network was to its model on calibration images.
     depths : dict
         Synapses between the images and each layer, on the longest path: the number of steps that it lags behind on
         Lava.
@@ -190,6 +193,7 @@ class Network(Tabular, Spec):
 
     heads: tuple[Head, ...] = dataclasses.field(default=())
     normalize: Normalization | None = dataclasses.field(default=None)
+    fidelity: Fidelity | None = dataclasses.field(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,6 +31,7 @@ def layers_table(net: "Network") -> Table:
         f"{method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
         f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
         *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
+        *([net.fidelity.describe()] if net.fidelity else []),
     ]
     note = [
         *_heads(net),
@@ -55,6 +56,7 @@ def described(net: "Network") -> dict[str, Any]:
         "is_float": net.is_float,
         "input_shape": list(net.input_shape),
         "normalize": net.normalize and {name: getattr(net.normalize, name).tolist() for name in ("mean", "std")},
+        "fidelity": net.fidelity and {name: getattr(net.fidelity, name) for name, _ in net.fidelity.declarations()},
         "depth": net.depth,
         "layers": [_described(net, layer) for layer in net],
         "heads": [{"name": head.name, "shape": list(head.shape)} for head in net.heads],

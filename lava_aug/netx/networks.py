@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 
 from lava_aug.core.errors import FileError
+from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.files import whole_file
 from lava_aug.core.fixed_point import is_list
 from lava_aug.core.images import check_network
@@ -141,6 +142,8 @@ def write_network(target: h5py.Group, net: Network) -> None:
             _write_layer(group, layer, net)
     if net.normalize is not None:
         put_spec(target.require_group("layer/0"), net.normalize)
+    if net.fidelity is not None:
+        put_spec(target.create_group("fidelity"), net.fidelity)
 
 
 _BEHIND_FLATTEN = {Dense}
@@ -226,6 +229,7 @@ def read_network(root: Reader, attributes: dict[str, Any]) -> Network:
         resolution=attributes["resolution"],
         heads=_read_heads(root),
         normalize=Normalization(**parameters(Normalization, groups[0])) if "mean" in groups[0] else None,
+        fidelity=_read_fidelity(root),
     )
     _check_entries(net, entries)
     return net
@@ -239,6 +243,15 @@ def _read_heads(root: Reader) -> tuple[Head, ...]:
     for group in groups:
         group.finish()
     return heads
+
+
+def _read_fidelity(root: Reader) -> Fidelity | None:
+    if "fidelity" not in root:
+        return None
+    group = root.group("fidelity")
+    found = made({"fidelity": Fidelity}, "fidelity", group)
+    group.finish()
+    return found
 
 
 def _read_layer(group: Reader, kind: str) -> Layer:
