@@ -292,11 +292,12 @@ def test_ablations_change_one_option_each() -> None:
     assert found["AugMapping 1/8, maximum"] == {**base, "percentile": 100.0}
     assert found["AugMapping 1/8, float"] == {**base, "weight_bits": None}
     assert found["AugMapping 1/8, scales per layer"] == {**base, "weight_scales": "layer"}
+    assert found["AugMapping 1/8, rounded to nearest"] == {**base, "quality": "fast"}
     assert "rate, float" in found
     assert "rate, vth_lo = -vth" not in found
     per_layer = ablation_cases(Choice(("rate",), weight_scales="layer"))
     assert all(case.options["weight_scales"] == "layer" for case in per_layer)
-    assert len({case.title for case in per_layer}) == len(per_layer) == 5
+    assert len({case.title for case in per_layer}) == len(per_layer) == 6
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("v0 = 0", {"v0": "zero"}, {}),
     ("maximum", {"percentile": 100.0}, {}),
     ("scales per layer", {"weight_scales": "layer"}, {}),
+    ("rounded to nearest", {"quality": "fast"}, {}),
     ("float", {"weight_bits": None}, {}),
     ("input first", {}, {"presentation": "first"}),
 )
