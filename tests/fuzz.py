@@ -18,6 +18,7 @@ from examples import table
 from nets import SKIPS, layer, skip_net
 
 from lava_aug.core.errors import ExportWarning, LavaAugError
+from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.layers import Conv, ConvTranspose, Dense, Scale, Sparse, SumPool
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, RateNeuron
@@ -98,6 +99,7 @@ def network() -> Network:
             layer("pick", "max", Sparse(**entries, shape=(2, 2)), table([-2, 0, 9], low=-1, function="bend")),
             layer("out", "pick", Dense(weight=np.arange(12).reshape(3, 4)), bias=np.array([1, 2, 3])),
         ),
+        fidelity=Fidelity(num_images=9, correlation=0.5, agreement=0.25),
     )
 
 

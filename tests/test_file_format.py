@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fuzz import network, stock_network
 
+from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.layers import SYNAPSES
 from lava_aug.core.network import MAX_NEURONS, Layer
 from lava_aug.core.neurons import NEURONS
@@ -23,6 +24,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "file-format.md").read_text(enco
 
 TABLES: dict[str, type[Spec]] = {
     "Every layer": Layer,
+    "Fidelity": Fidelity,
     **{f"Layer {name}": cls for name, cls in SYNAPSES.items()},
     **{f"Neuron {name}": cls for name, cls in NEURONS.items()},
     **{f"lava-dl layer {name}": cls for name, cls in NETX_LAYERS.items()},

@@ -69,8 +69,7 @@ def _compensated(weight: torch.Tensor, covariance: torch.Tensor, limit: int) -> 
     weight = weight.gather(2, order[:, None].expand_as(weight))
     covariance = covariance.gather(1, order[:, :, None].expand_as(covariance))
     covariance = covariance.gather(2, order[:, None].expand_as(covariance))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
-    upper = torch.linalg.cholesky(inverse, upper=True)
+    upper = _lower(torch.cholesky_inverse(_lower(covariance))).mT
     whole, inputs = torch.empty_like(weight), weight.shape[2]
     for start in range(0, inputs, BLOCK):
         block = slice(start, min(start + BLOCK, inputs))
@@ -82,6 +81,10 @@ def _compensated(weight: torch.Tensor, covariance: torch.Tensor, limit: int) -> 
             errors[:, :, j - start] = error
         weight[:, :, block.stop :] -= errors @ upper[:, block, block.stop :]
     return whole.gather(2, order.argsort(dim=1)[:, None].expand_as(whole))
+
+
+def _lower(matrices: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.cholesky(matrices)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]: torch's
 
 
 def _of_dense(dense: Dense, sent: torch.Tensor) -> torch.Tensor | None:
