@@ -65,7 +65,9 @@ def convert(
         Literal["best", "fast"],
         typer.Option(help="whether to round weights together, for the inputs of calibration images, or each alone"),
     ] = "best",
-    message_bits: Annotated[int, typer.Option(help="bit width of the payload of graded spikes")] = 16,
+    message_bits: Annotated[
+        int | None, typer.Option(help="bit width of the payload of graded spikes; default 16, or more where necessary")
+    ] = None,
     power_of_two_vth: Annotated[
         bool, typer.Option("--power-of-two-vth", help="round thresholds down to powers of two")
     ] = False,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
+from lava_aug.conversion.fineness import SPARE
 from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
@@ -22,7 +23,7 @@ from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Relay, Shape
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Layer
-from lava_aug.core.neurons import MaxPoolNeuron, ProductNeuron, ReadoutNeuron
+from lava_aug.core.neurons import MaxPoolNeuron, Neuron, ProductNeuron, ReadoutNeuron
 from lava_aug.core.products import MAX_SHIFT, most_factor
 from lava_aug.core.synapse import Weighted, per_channel
 
@@ -111,16 +112,30 @@ class Builder:
             self.kept.add(layer.name)
         return made
 
+    def _neuron(self, layer: FloatLayer, parameters: dict[str, Any], quantum: Factors) -> Neuron:
+        """The method's own."""
+        graded = {"message_bits": self._message_bits(layer, quantum)} if self.method.needs.graded else {}
+        return self.method.neuron(parameters | graded, not layer.activation.relu, self.options)
+
+    def _message_bits(self, layer: FloatLayer, quantum: Factors) -> int:
+        """The payload's width: as asked for, or 16, or more if several times what calibration images give needs it."""
+        if self.options.message_bits is not None:
+            return self.options.message_bits
+        maximum, units = self.ranges[layer.name].maximum, np.ravel(quantum)
+        largest = SPARE * float(np.max(maximum / units if maximum.size == units.size else maximum.max() / units.min()))
+        return min(max(math.ceil(largest).bit_length() + 1, fixed_point.MESSAGE_BITS), fixed_point.MAX_MESSAGE_BITS)
+
     # Layers without weights
 
     def _max_pool(self, layer: FloatLayer) -> Layer:
         (term,) = layer.terms
         assert layer.activation.max_pool is not None
+        quantum = self.quanta[term.source]
         neuron = MaxPoolNeuron(
-            **layer.activation.max_pool, message_bits=self.options.message_bits, floating=self.options.is_float
+            **layer.activation.max_pool, message_bits=self._message_bits(layer, quantum), floating=self.options.is_float
         )
         connections = (Connection(term.source, Relay()),)
-        return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=self.quanta[term.source])
+        return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=quantum)
 
     def _product(self, layer: FloatLayer, options: dict[str, Any]) -> Layer:
         """Exact products of exact sums, whose quantum is widened to what a whole factor and a shift make of them."""
@@ -129,15 +144,15 @@ class Builder:
         most = most_factor(options["inner"])
         shift = max(0, min(MAX_SHIFT, math.floor(math.log2(most * asked / unit))))
         factor = max(1, min(most, math.floor(unit / asked * 2.0**shift)))
+        quantum = unit * 2.0**shift / factor
         neuron = ProductNeuron(
             **options,
             factor=factor,
             shift=shift,
-            message_bits=self.options.message_bits,
+            message_bits=self._message_bits(layer, quantum),
             floating=self.options.is_float,
         )
-        connections, quantum = self._whole(layer), unit * 2.0**shift / factor
-        return Layer(name=layer.name, connections=connections, neuron=neuron, quantum=quantum, note=_note(layer))
+        return Layer(name=layer.name, connections=self._whole(layer), neuron=neuron, quantum=quantum, note=_note(layer))
 
     def _operand_unit(self, layer: FloatLayer, term: Term) -> float:
         quantum = self.quanta[term.source]
@@ -163,7 +178,7 @@ class Builder:
         return Layer(
             name=layer.name,
             connections=self._whole(layer),
-            neuron=self.method.neuron(parameters, not layer.activation.relu, self.options),
+            neuron=self._neuron(layer, parameters, quantum * vth),
             quantum=_plain(quantum * vth),
             note=_note(layer),
         )
@@ -173,7 +188,7 @@ class Builder:
 
         Sums of large windows would ask what takes them for weights that are next to nothing.
         """
-        measured, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.message_bits)
+        measured, limit = self.ranges[layer.name], fixed_point.symmetric_limit(self.options.most_message_bits)
         by_channel = cast("NDArray[Any]", per_channel(quantum, layer.shape))  # quanta never differ within a channel
         units = np.broadcast_to(np.ravel(by_channel), layer.shape[:1])
         balanced = np.where(self.balanced[layer.name] > 0, self.balanced[layer.name], measured.maximum)
@@ -210,7 +225,7 @@ class Builder:
         return Layer(
             name=layer.name,
             connections=connections,
-            neuron=self.method.neuron(parameters, not layer.activation.relu, self.options),
+            neuron=self._neuron(layer, parameters, theta),
             quantum=_plain(theta),
             bias=bias,
             note=_note(layer),
@@ -257,7 +272,7 @@ class Builder:
         return Layer(
             name=layer.name,
             connections=connections,
-            neuron=table_of(function, scale, unit, quantum, (low, high), self.options.message_bits),
+            neuron=table_of(function, scale, unit, quantum, (low, high), self._message_bits(layer, quantum)),
             quantum=quantum,
             bias=bias,
             note=_note(layer),

@@ -47,7 +47,7 @@ def convert(
     weight_scales: Literal["layer", "channel"] = "channel",
     quality: Literal["best", "fast"] = "best",
     weight_bits: int | None = fixed_point.WEIGHT_BITS,
-    message_bits: int = fixed_point.MESSAGE_BITS,
+    message_bits: int | None = None,
     symmetric: bool = False,
     v0: Literal["half", "zero"] = "half",
     power_of_two_vth: bool = False,
@@ -100,8 +100,9 @@ def convert(
         each channel's mean input is the model's. "fast" rounds each number to the nearest.
     weight_bits : int or None
         Bit width of the signed weights, 2 .. 16; None makes a floating-point network.
-    message_bits : int
-        Bit width of the signed payload that carries a spike coefficient.
+    message_bits : int, optional
+        Bit width of the signed payload that carries a spike coefficient, 2 .. 24. By default each layer's is 16, or as
+        many as four times the coefficients of the calibration images need.
     symmetric : bool
         Whether ``vth_lo = -vth`` instead of -1.
     v0 : {"half", "zero"}

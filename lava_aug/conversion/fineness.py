@@ -68,7 +68,7 @@ def finest_quanta(
 
 def _smallest(largest: float, options: Options) -> float:
     """The finest quantum with which payloads, and what they add up to in all steps, have room."""
-    payload = max(1, fixed_point.symmetric_limit(options.message_bits))
+    payload = max(1, fixed_point.symmetric_limit(options.most_message_bits))
     state = fixed_point.symmetric_limit(fixed_point.STATE_BITS) / options.num_steps
     return SPARE * largest / min(payload, state)
 

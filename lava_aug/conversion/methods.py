@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.network import POSSIBLE_STEPS, is_steps
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, Neuron, RateNeuron
@@ -47,7 +48,7 @@ class Options:
     balance: Literal["percentile", "search"]
     quality: Literal["best", "fast"]
     weight_bits: int | None
-    message_bits: int
+    message_bits: int | None
     symmetric: bool
     v0: Literal["half", "zero"]
     power_of_two_vth: bool
@@ -72,6 +73,11 @@ class Options:
         """Resolution of a layer."""
         assert self.resolution is not None  # set in __post_init__
         return float(self.layer_resolutions.get(layer, self.resolution))
+
+    @property
+    def most_message_bits(self) -> int:
+        """The widest payload that layers may have."""
+        return fixed_point.MAX_MESSAGE_BITS if self.message_bits is None else self.message_bits
 
     @property
     def clips(self) -> bool:
@@ -132,9 +138,7 @@ def _double_threshold(parameters: dict[str, Any], signed: bool, options: Options
 
 METHODS: dict[str, Method] = {
     "augmapping": Method(
-        lambda parameters, signed, options: AugmentedNeuron(
-            **_double_threshold(parameters, signed, options), message_bits=options.message_bits
-        ),
+        lambda parameters, signed, options: AugmentedNeuron(**_double_threshold(parameters, signed, options)),
         resolution=1 / 8,
         needs=Needs(signed=True, graded=True),
     ),
