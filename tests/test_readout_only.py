@@ -82,7 +82,7 @@ def test_all_that_looks_at_networks(method: Any, tmp_path: Path) -> None:
 
 def test_export_to_netx(tmp_path: Path) -> None:
     """Whose files have no room for the bias of a first layer."""
-    net = la.convert(Matrix(bias=False), IMAGES)
+    net = la.convert(Matrix(bias=False), IMAGES, quality="fast")
     assert la.netx.export(net, tmp_path / "stock.net").network.depth == 1
     with pytest.raises(la.NetworkError, match="layer 'fc': it has a bias, which takes a layer with weights before it"):
         la.netx.export(la.convert(Matrix(), IMAGES), tmp_path / "stock.net")
