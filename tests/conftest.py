@@ -1,12 +1,16 @@
 """What all tests share: those that need Lava are left out where it does not exist."""
 
+import ctypes
 import gc
 import os
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+LARGE_PAGE = 2 << 20
 
 # Before torch is imported: where other programs take the cores, its threads would spin while they wait for each other,
 # and take a hundred times as long.
@@ -33,8 +37,32 @@ collect_ignore_glob = [] if any(distributions(name="lava-nc")) else ["lava/*"]
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that all workers end with short ones, and at the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """From here on, only what tests make is looked through."""
     gc.enable()
     gc.collect()
     gc.freeze()
+    if sys.platform == "linux" and any(item.get_closest_marker("lava") for item in session.items):
+        _use_large_pages()
+
+
+def _use_large_pages() -> None:
+    """Tests on Lava fork thousands of children, each of which maps every page of what was imported once more.
+
+    In pages of 2 MB there are few. Source: madvise(2), MADV_COLLAPSE (25); older kernels refuse it, which does no harm.
+    """
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        where, access, _, _, file, *name = line.split()
+        if access == "rw-p" and file == "0" and name in ([], ["[heap]"]):
+            start, end = (int(address, 16) for address in where.split("-"))
+            start += -start % LARGE_PAGE
+            if start + LARGE_PAGE <= end:
+                madvise(start, (end - start) // LARGE_PAGE * LARGE_PAGE, 25)

@@ -1,5 +1,6 @@
 """Lava against the specification: every neuron, every synapse and whole networks, step by step and bit by bit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,23 +92,34 @@ def test_neurons(neuron: Neuron, shape: Shape) -> None:
 # Networks
 
 
-def conform(net: Network, images: np.ndarray, num_steps: int, folder: Path) -> Output:
-    """What a saved and loaded network gives on Lava: just what simulator and slow reference give for the original."""
+def conform(
+    net: Network, images: np.ndarray, num_steps: int, folder: Path, forms: Sequence[bool] = (True, False)
+) -> Output:
+    """What a saved and loaded network gives on Lava: just what simulator and slow reference give for the original.
+
+    ``forms`` says whether it runs fused, in layers of their own, or both.
+    """
     save(net, folder / "conform.net")
     loaded = load(folder / "conform.net")
     assert loaded == net
     expected = interpret(net, payloads(net, images), num_steps)
     assert simulate(net, images, num_steps, record=True).differences(expected) == []
-    for fused in (True, False):
+    for fused in forms:
         found = run(loaded, images, num_steps, record=True, fused=fused)
         assert found.differences(expected) == []
     return expected
 
 
+KINDS = {(type(synapse), synapse.is_float): synapse for synapse, _ in reversed(EXAMPLE_SYNAPSES)}
+"""The first example of each type and number format."""
+
+
 @pytest.mark.parametrize(("synapse", "shape"), EXAMPLE_SYNAPSES, ids=name_of)
 def test_synapses_between_each_methods_neurons(synapse: Synapse, shape: Shape, tmp_path: Path) -> None:
+    """All fused; in layers of their own, which have the same kernels (test_kernels), one of each kind."""
     net = three_methods(synapse, shape)
-    found = conform(net, images_for(net, 3), 4, tmp_path)
+    forms = (True, False) if any(synapse is one for one in KINDS.values()) else (True,)
+    found = conform(net, images_for(net, 3), 4, tmp_path, forms)
     assert all(found.events[name].any() == (synapse.weights > 0).any() for name in ("rate", "ter", "aug"))
 
 
