@@ -114,9 +114,9 @@ def pretrained() -> nn.Module:
 def photograph(name: str) -> np.ndarray:
     """A photograph of scikit-learn, if it has the name of a file, or of scikit-image: ``(H, W, 3)``, uint8."""
     if name.endswith(".jpg"):
-        from sklearn.datasets import load_sample_image
+        from sklearn import datasets
 
-        return load_sample_image(name)
+        return datasets.load_sample_image(name)  # pyright: ignore[reportAttributeAccessIssue]
     import skimage.data  # pyright: ignore[reportMissingImports]: see PACKAGES
 
     return skimage.data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(skimage.data, name)()
@@ -261,9 +261,9 @@ def report(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     rows = [noisy(model, test, wanted), *int8(*data), *converted(*data)]
     told = (
         f"EfficientNet-Lite0, {len(test)} crops of {arguments.size} x {arguments.size} from {len(TEST)} photographs, "
+        f"calibrated on {len(calibration)} from {len(CALIBRATION)} others; 8-bit weights; "
+        f"{counted(torch.get_num_threads(), 'thread')}, torch {torch.__version__}."
     )
-    told += f"calibrated on {len(calibration)} from {len(CALIBRATION)} others; 8-bit weights; {torch.get_num_threads()} threads, "
-    told += f"torch {torch.__version__}."
     net = convert(model, calibration, 1, dict(OPTIONS)[CHOSEN])
     lines = [f"- {line}" for line in details(net, model, test)]
     if not arguments.skip_lava:

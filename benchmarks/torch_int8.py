@@ -54,7 +54,8 @@ def exported(model: nn.Module, calibration: Batches) -> tuple[nn.Module, str]:
     from torch.ao.quantization.quantizer import x86_inductor_quantizer as x86
 
     quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
-    prepared = prepare_pt2e(capture_pre_autograd_graph(model, (calibration[0],)), quantizer)
+    graph: Any = capture_pre_autograd_graph(model, (calibration[0],))
+    prepared = prepare_pt2e(graph, quantizer)
     run(prepared, calibration)
     return convert_pt2e(prepared), "x86 inductor"
 

@@ -79,14 +79,15 @@ def test_answers_do_not_depend_on_batches(model: nn.Module, images: np.ndarray) 
 
 def test_rows_compare_classes_and_what_differs_between_images() -> None:
     wanted = np.array([[1.0, 2.0], [3.0, 1.0], [0.0, 5.0], [2.0, 1.0]])
-    assert imagenet.row("same", 1, wanted + [9, 9], wanted, 2.0) == Row("same", 1, 1.0, pytest.approx(1), 2.0)
+    same = imagenet.row("same", 1, wanted + np.array([9, 9]), wanted, 2.0)
+    assert (same.title, same.steps, same.agreement, same.seconds) == ("same", 1, 1.0, 2.0)
+    assert same.correlation == pytest.approx(1)
     other = wanted.copy()
     other[0] = 3, 2
     found = imagenet.row("one differs", None, other, wanted, 0.0)
     assert found.agreement == 0.75
-    assert found.correlation == pytest.approx(
-        np.corrcoef(*(x.ravel() for x in (other - other.mean(0), wanted - wanted.mean(0))))[0, 1]
-    )
+    pair = (other - other.mean(0)).ravel(), (wanted - wanted.mean(0)).ravel()
+    assert found.correlation == pytest.approx(np.corrcoef(*pair)[0, 1])
 
 
 def test_the_table_and_what_falls_short() -> None:
@@ -153,7 +154,7 @@ def test_an_image_on_lava_is_compared(model: nn.Module, images: np.ndarray) -> N
     net = imagenet.convert(model, images, 1, {"resolution": 1 / 256})
     said = imagenet.on_lava(net, images[:1])
     assert said.startswith("Lava, 1 image of 8 x 8, T = 1: ")
-    assert said.endswith(f"all spikes of {len(net.layers)} layers, the input among them, and the readout, equal")
+    assert said.endswith(f"all spikes of the input and {len(net.layers) - 1} layers, and the readout, equal")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,9 +164,8 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with pytest.raises(SystemExit):
         imagenet.main()
     said = " ".join(capsys.readouterr().err.split())
-    assert (
-        "not installed: not-there; uv run --with numpy --with not-there python benchmarks/imagenet.py --crops 2" in said
-    )
+    assert "not installed: not-there; uv run --with numpy --with not-there python benchmarks/imagenet.py" in said
+    assert said.endswith("--crops 2")
 
 
 def test_the_report_and_its_exit_status(
