@@ -67,7 +67,7 @@ def test_thresholds_leave_room_for_the_coefficients(resolution: float) -> None:
     model: Any = made("linear_between")
     net = convert(model, IMAGES, weight_bits=16, resolution=resolution, num_steps=1, weight_scales="layer")
     layer: Any = net["1"]
-    largest = float(model[1](IMAGES.flatten(1) / 255).abs().max())
+    largest = model[1](IMAGES.flatten(1) / 255).abs().max().item()
     assert layer.neuron.vth == min(2**20, int(2**23 * 2 / 5 * layer.quantum / largest))
     first = model[1].weight.abs().max().item() / 255 / layer.quantum
     weight = largest_weights(net)[0]

@@ -6,15 +6,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import imagenet
 import numpy as np
 import pytest
 import torch
-from imagenet import Row
 from torch import nn
-from torch_int8 import WAYS, plain, run, with_plain_convolutions
 
 import lava_aug as la
+
+pytest.importorskip("torchvision", reason="the benchmark of architectures, whose correlation it takes, uses it")
+
+import imagenet
+from imagenet import Row
+from torch_int8 import WAYS, plain, run, with_plain_convolutions
 
 
 class Padded(nn.Conv2d):
