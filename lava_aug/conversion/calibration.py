@@ -53,6 +53,11 @@ def as_intensity(images: NDArray[Any]) -> torch.Tensor:
     return intensities / INPUT_LEVELS if images.dtype == np.uint8 else intensities
 
 
+def evenly_spaced(images: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most so many of the images, from the first to the last."""
+    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(np.int64)]
+
+
 class TopValues:
     """Exact percentiles of streams of known length, in memory for the values above them only.
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.building import Builder
+from lava_aug.conversion.calibration import evenly_spaced
 from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.signals import FloatLayer
@@ -87,8 +88,7 @@ def corrected_layers(
 
 def chosen(images: NDArray[Any], graph: FloatGraph) -> NDArray[Any]:
     """As many of the images as correct biases, evenly spaced."""
-    most = min(len(images), MOST_IMAGES, that_fit((layer.shape for layer in graph.layers), NEURONS))
-    return images[np.linspace(0, len(images) - 1, most).astype(np.int64)]
+    return evenly_spaced(images, min(MOST_IMAGES, that_fit((layer.shape for layer in graph.layers), NEURONS)))
 
 
 def _current(layer: Layer, sources: dict[str, torch.Tensor]) -> torch.Tensor:

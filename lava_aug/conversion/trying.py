@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity
+from lava_aug.conversion.calibration import as_intensity, evenly_spaced
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.core.errors import NetworkError, OverflowWarning
 from lava_aug.core.fidelity import fidelity
@@ -28,12 +28,12 @@ def tried(net: Network, graph: FloatGraph, images: NDArray[Any]) -> tuple[Networ
 
     Nothing overflows where a network settles; where it does not, it is simulated.
     """
-    some = _some(images, min(MOST_IMAGES, that_fit(net.shapes.values(), NEURONS)))
+    some = evenly_spaced(images, min(MOST_IMAGES, that_fit(net.shapes.values(), NEURONS)))
     problems: tuple[str, ...] = ()
     try:
         logits = settle(net, some).logits
     except NetworkError:
-        some = _some(some, SIMULATED_STEPS // min(net.num_steps, SIMULATED_STEPS))
+        some = evenly_spaced(some, SIMULATED_STEPS // min(net.num_steps, SIMULATED_STEPS))
         problems = () if net.is_float else plan(net, some).problems
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OverflowWarning)  # which are the problems
@@ -43,8 +43,3 @@ def tried(net: Network, graph: FloatGraph, images: NDArray[Any]) -> tuple[Networ
     predicts = not net.heads and logits.shape[1] > 1
     found = fidelity(logits, wanted.reshape(logits.shape), predicts=predicts)
     return net.replace(fidelity=found), tuple(f"on calibration images, {problem}" for problem in problems)
-
-
-def _some(images: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many images, evenly spaced."""
-    return images[np.linspace(0, len(images) - 1, min(most, len(images))).astype(np.int64)]
