@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
-from lava_aug.conversion.fineness import SPARE
+from lava_aug.conversion.fineness import ROOM, SPARE, Bounds
 from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
@@ -30,10 +30,6 @@ from lava_aug.core.synapse import Weighted, per_channel
 FINEST_CHANNEL = 16
 """What is hardly ever active, as some channels are, or a mean that is always zero, has a tiny threshold; so many of
 them is the most that one unit of input may make, so that the weights still fit their bits."""
-
-ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
-"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
-the bits, has some to spare for what spikes round."""
 
 RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
@@ -59,8 +55,8 @@ class Builder:
         Balanced threshold of every layer: one value, or one for each channel.
     options : Options
         What was asked for.
-    bounds : mapping of str to float
-        What the quanta of some layers must not exceed (`lava_aug.conversion.fineness`).
+    bounds : mapping of str to Bounds
+        On the quanta of some layers (`lava_aug.conversion.fineness`).
     operands : collection of str
         Layers whose spikes are multiplied with others, and so have one quantum each.
 
@@ -84,7 +80,7 @@ class Builder:
         ranges: dict[str, Range],
         balanced: dict[str, NDArray[Any]],
         options: Options,
-        bounds: Mapping[str, float],
+        bounds: Mapping[str, Bounds],
         operands: Collection[str],
     ) -> None:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
@@ -197,6 +193,7 @@ class Builder:
         payload = 2 * np.maximum(measured.highs, -measured.lows) / units / limit
         if np.ndim(quantum) == 0:  # and so it stays
             finer, payload = finer.min(), payload.max()
+        finer = np.maximum(finer, self.bounds.get(layer.name, Bounds()).least / units.min())
         vth = np.maximum(1, np.maximum(np.floor(finer), np.ceil(payload))).astype(np.int64)
         return int(vth) if vth.ndim == 0 else along_channels(vth, layer.shape)
 
@@ -326,9 +323,9 @@ class Builder:
         return (float(widened), int(count)) if count.ndim == 0 else (widened, count)
 
     def _resolution(self, layer: FloatLayer) -> float:
-        """Quanta relative to thresholds: as asked for, or finer where products or functions make much of them."""
-        bound = self.bounds.get(layer.name, math.inf) / float(self._threshold(layer).max())
-        return min(self.options.resolution_of(layer.name), bound)
+        """Quanta relative to thresholds: as asked for, or what what takes the spikes can make more of."""
+        threshold, bounds = float(self._threshold(layer).max()), self.bounds.get(layer.name, Bounds())
+        return max(min(self.options.resolution_of(layer.name), bounds.most / threshold), bounds.least / threshold)
 
     def _threshold(self, layer: FloatLayer) -> NDArray[Any]:
         """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""

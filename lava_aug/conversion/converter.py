@@ -15,7 +15,7 @@ from lava_aug.conversion.calibration import (
     measure,
 )
 from lava_aug.conversion.correcting import chosen, corrected_layers
-from lava_aug.conversion.fineness import finest_quanta
+from lava_aug.conversion.fineness import bounded_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.onnx_files import Model
@@ -176,7 +176,7 @@ def convert(
     unknown = sorted(set(options.layer_resolutions) - set(names))
     check(not unknown, "layer_resolutions", f"names among {names}", unknown)
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    bounds = finest_quanta(graph.layers, ranges, balanced, options)
+    bounds = bounded_quanta(graph.layers, shapes, ranges, balanced, options)
     operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
     builder = Builder(shapes, ranges, balanced, options, bounds, operands)
     try:

@@ -1,21 +1,28 @@
-"""How fine spikes must be for what multiplies or bends them: finer than resolutions say, where much is made of them.
+"""How fine spikes must be for what multiplies or bends them, and how fine they may be for the sums that take them.
 
 A unit of a source is to make at most one unit of what takes it: of a product with large values, of a steep function,
-and of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way.
+and of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way from
+above. From below it is bounded by the bits of potentials: a sum of finer spikes would leave weights few of theirs, or
+exceed the potentials itself, as that of all pixels of a map does.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.composition import row_maxima
 from lava_aug.conversion.methods import METHODS, Options
-from lava_aug.conversion.signals import FloatLayer, Pointwise
+from lava_aug.conversion.relays import is_whole
+from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
+from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT
+from lava_aug.core.synapse import Weighted
 
 PARTS = 8
 """An interval in one part of which a function changes more than in all others holds a jump, or the end of a bend."""
@@ -23,34 +30,64 @@ PARTS = 8
 POINTS = 4096 * PARTS + 1
 """At which the slope of a function is looked for."""
 
+ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
+"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
+the bits, has some to spare for what spikes round."""
+
+FINE = 1 / 256
+"""The resolution up to which spikes are as fine as asked for, whatever that leaves of the weights that take them."""
+
 SPARE = 4
 """How many times more than calibration images give payloads and potentials have room for."""
 
 
-def finest_quanta(
+class Bounds(NamedTuple):
+    """What a layer's largest quantum must not fall below, and must not exceed."""
+
+    least: float = 0.0
+    most: float = math.inf
+
+
+def bounded_quanta(
     layers: Sequence[FloatLayer],
+    shapes: Mapping[str, Shape],
     ranges: Mapping[str, Range],
     balanced: Mapping[str, NDArray[np.float64]],
     options: Options,
-) -> dict[str, float]:
-    """Bounds on the quanta of those layers that have to be finer than their resolution says.
+) -> dict[str, Bounds]:
+    """Bounds on the quanta of those layers that have to be finer or coarser than their resolution says.
 
     Parameters
     ----------
     layers : sequence of FloatLayer
         In topological order.
+    shapes : mapping of str to tuple of int
+        Shape of the images and of what every layer sends.
     ranges : mapping of str to Range
         From calibration images.
     balanced : mapping of str to numpy.ndarray
         Balanced thresholds.
     options : Options
-        What was asked for; only graded spikes can be finer.
+        What was asked for; only graded spikes can be finer or coarser.
 
     Returns
     -------
-    dict of str to float
-        By layer; never so small that spikes or their sums would not fit their bits.
+    dict of str to Bounds
+        By layer; spikes and their sums fit their bits.
     """
+    if not METHODS[options.method].needs.graded:
+        return {}
+    most, least = _most(layers, ranges, balanced, options), _least(layers, shapes, ranges, balanced, options)
+    names = sorted((most.keys() | least.keys()) - {INPUT})
+    return {name: Bounds(least.get(name, 0.0), most.get(name, math.inf)) for name in names}
+
+
+def _most(
+    layers: Sequence[FloatLayer],
+    ranges: Mapping[str, Range],
+    balanced: Mapping[str, NDArray[np.float64]],
+    options: Options,
+) -> dict[str, float]:
     bounds: dict[str, float] = {}
     for layer in reversed(layers[:-1]):
         usual = options.resolution_of(layer.name) * float(balanced[layer.name].max())
@@ -62,8 +99,48 @@ def finest_quanta(
         given = usual if layer.activation.product is not None and is_square else fitting
         for source, wanted in _wanted(layer, ranges, given, fitting < usual):
             bounds[source] = min(bounds.get(source, math.inf), wanted)
-    bounds.pop(INPUT, None)
-    return bounds if METHODS[options.method].needs.graded else {}
+    return bounds
+
+
+def _least(
+    layers: Sequence[FloatLayer],
+    shapes: Mapping[str, Shape],
+    ranges: Mapping[str, Range],
+    balanced: Mapping[str, NDArray[np.float64]],
+    options: Options,
+) -> dict[str, float]:
+    bounds: dict[str, float] = {}
+    if options.is_float:
+        return bounds
+    for layer in reversed(layers):
+        keeps = layer is layers[-1] or len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
+        steps = options.num_steps if keeps else 1
+        for term in layer.terms if layer.activation.product is None else ():
+            if term.source == INPUT:
+                continue
+            needed = _fitting(layer, term, shapes[term.source], ranges[layer.name], steps, options)
+            if not is_whole(term.synapse):
+                needed = min(needed, FINE * float(balanced[term.source].max()))
+            elif layer.activation.max_pool is not None:  # sends what it takes
+                needed = max(needed, bounds.get(layer.name, 0.0))
+            bounds[term.source] = max(bounds.get(term.source, 0.0), needed)
+    return bounds
+
+
+def _fitting(layer: FloatLayer, term: Term, wide: Shape, measured: Range, steps: int, options: Options) -> float:
+    """The quantum of a source with which the layer's sums fit, with weights that use their bits in most channels."""
+    arrives = np.maximum(measured.highs, -measured.lows)
+    if is_whole(term.synapse):  # and stays as it is
+        return float(arrives.max()) / abs(term.gain) / ROOM
+    rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), wide)
+    if len(arrives) != len(rows) or steps > 1 or options.weight_scales == "layer":
+        arrives = arrives.max(keepdims=True)
+    if options.weight_scales == "layer":
+        rows = rows.max(keepdims=True)
+    assert options.weight_bits is not None
+    most = fixed_point.symmetric_limit(options.weight_bits) / ROOM
+    needed = (steps * arrives * most / np.maximum(rows, 1e-30))[rows > 0]
+    return float(np.median(needed)) if needed.size else 0.0
 
 
 def _smallest(largest: float, options: Options) -> float:
