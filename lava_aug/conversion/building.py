@@ -108,6 +108,14 @@ class Builder:
             self.kept.add(layer.name)
         return made
 
+    def _note(self, layer: FloatLayer) -> str | None:
+        """What is folded into the layer, and whether its spikes are coarser than was asked for."""
+        least = self.bounds.get(layer.name, Bounds()).least
+        if not least or least <= self.options.resolution_of(layer.name) * (threshold := self._threshold(layer).max()):
+            return _note(layer)
+        coarser = f"resolution {least / threshold:.2g}: sums of finer spikes exceed {fixed_point.STATE_BITS} bits"
+        return "; ".join(filter(None, (_note(layer), coarser)))
+
     def _neuron(self, layer: FloatLayer, parameters: dict[str, Any], quantum: Factors) -> Neuron:
         """The method's own."""
         graded = {"message_bits": self._message_bits(layer, quantum)} if self.method.needs.graded else {}
@@ -148,7 +156,9 @@ class Builder:
             message_bits=self._message_bits(layer, quantum),
             floating=self.options.is_float,
         )
-        return Layer(name=layer.name, connections=self._whole(layer), neuron=neuron, quantum=quantum, note=_note(layer))
+        return Layer(
+            name=layer.name, connections=self._whole(layer), neuron=neuron, quantum=quantum, note=self._note(layer)
+        )
 
     def _operand_unit(self, layer: FloatLayer, term: Term) -> float:
         quantum = self.quanta[term.source]
@@ -176,7 +186,7 @@ class Builder:
             connections=self._whole(layer),
             neuron=self._neuron(layer, parameters, quantum * vth),
             quantum=_plain(quantum * vth),
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _relay_threshold(self, layer: FloatLayer, quantum: Factors) -> Any:
@@ -225,7 +235,7 @@ class Builder:
             neuron=self._neuron(layer, parameters, theta),
             quantum=_plain(theta),
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _scale(self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors) -> Any:
@@ -272,7 +282,7 @@ class Builder:
             neuron=table_of(function, scale, unit, quantum, (low, high), self._message_bits(layer, quantum)),
             quantum=quantum,
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _room(self, layer: FloatLayer, theta: Factors) -> Room:
@@ -358,7 +368,7 @@ class Builder:
             neuron=ReadoutNeuron(floating=self.options.is_float),
             quantum=_plain(quantum),
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], NDArray[Any] | None, float]:

@@ -19,14 +19,28 @@ from lava_aug.core.streams import Images, Stream
 from lava_aug.core.texts import brief
 from lava_aug.core.walks import batches, last, that_fit
 
+MOST_SAMPLED, SAMPLED_BYTES = 2048, 1 << 30
+"""Of a stream, so many images are kept for calibration, or those that have so many bytes."""
 
-def calibration_images(calibration: Images) -> NDArray[Any]:
+
+def calibration_images(calibration: Images, progress: Progress | None = None) -> NDArray[Any]:
     """Calibration data as one array ``(B, *shape)``, uint8 or floating point in [0, 1]; see `labelled_images`."""
-    return labelled_images(calibration)[0]
+    return labelled_images(calibration, MOST_SAMPLED, progress)[0]
 
 
-def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Calibration data as one array ``(B, *shape)``, and its labels, if it has any; what is an array is not copied.
+def labelled_images(
+    calibration: Images, most: int | None = None, progress: Progress | None = None
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Images as one array ``(B, *shape)``, and their labels, if they have any; what is an array is not copied.
+
+    Parameters
+    ----------
+    calibration : Images
+        Calibration data.
+    most : int, optional
+        How many images of a stream are kept (`Stream.sample`); without it, all of them.
+    progress : callable, optional
+        Called with the number of images of a sample that have been read, and of all.
 
     Raises
     ------
@@ -34,7 +48,8 @@ def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | N
         If there are no images, or type, range or shapes are wrong.
     """
     try:
-        images, labels = Stream(calibration, "calibration").all()
+        stream = Stream(calibration, "calibration")
+        images, labels = stream.all() if most is None else stream.sample(most, SAMPLED_BYTES, progress)
         if not images.ndim:
             raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {brief(calibration)}")
         check_range(images, "calibration")

@@ -67,8 +67,9 @@ def convert(
         feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear layers, batch
         normalisation, ReLU and its variants, pooling, sums, concatenation.
     calibration : Images
-        A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`; all of them are
-        kept in memory.
+        A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`. Of a data set, a
+        DataLoader or another iterable, however long, a sample of at most 2,048 images or 1 GiB is kept, the same one
+        in every conversion.
     method : {"augmapping", "termapping", "rate"}
         Augmented, double-threshold or ordinary one-threshold neurons.
     resolution : float, optional
@@ -113,7 +114,8 @@ def convert(
         Calibration images between two calls of ``progress``. It has no other effect: the number of images per forward
         pass is derived from the model's size, so that the network does not depend on ``batch_size``.
     progress : callable, optional
-        Called with the number of finished calibration images and their total.
+        Called with the number of finished calibration images and their total; before, while a stream is read, with the
+        number of images read, and of all, as far as that is known.
 
     Returns
     -------
@@ -164,7 +166,7 @@ def convert(
         )
     check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
     check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
-    images = calibration_images(calibration)
+    images = calibration_images(calibration, progress)
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)

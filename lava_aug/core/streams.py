@@ -1,6 +1,6 @@
 """Images in the forms in which they come: arrays, data sets of (image, label), DataLoaders, iterables of batches."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union, cast
 
 import numpy as np
@@ -147,6 +147,36 @@ class Stream:
             return self.whole
         pieces = list(self._pieces())
         return _joined(pieces) if pieces else Batch(np.zeros((0,)), None)
+
+    def sample(self, most: int, most_bytes: int, progress: Callable[[int, int], None] | None = None) -> Batch:
+        """Some of the images, each as likely as any other, in their order; all of those that are there as a whole.
+
+        A stream of any length is read once, in memory for the images that are kept (Vitter's algorithm R, ACM TOMS 11,
+        1985). The same stream gives the same images.
+
+        Parameters
+        ----------
+        most, most_bytes : int
+            How many images are kept, and how many bytes they may have.
+        progress : callable, optional
+            Called with the number of images that have been read, and of all; of those so far, if that is not known.
+        """
+        if self.whole is not None:
+            return self.whole
+        kept: dict[int, tuple[int, Batch]] = {}
+        generator, read = cast(Any, np.random.default_rng(0)), 0  # numpy leaves its types open
+        for images, labels in self._pieces():
+            most = max(1, min(most, most_bytes // max(images[:1].nbytes, 1)))
+            numbers = np.arange(read, read + len(images))
+            places = np.where(numbers < most, numbers, generator.integers(0, numbers + 1))
+            for row in np.flatnonzero(places < most).tolist():
+                one = Batch(images[row : row + 1].copy(), None if labels is None else labels[row : row + 1])
+                kept[int(places[row])] = read + row, one
+            read += len(images)
+            if progress is not None:
+                progress(read, max(read, self.count or 0))
+        in_order = [batch for _, batch in sorted(kept.values(), key=lambda entry: entry[0])]
+        return _joined(in_order) if in_order else Batch(np.zeros((0,)), None)
 
 
 def joined_labels(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:

@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity, calibration_images
+from lava_aug.conversion.calibration import as_intensity, labelled_images
 from lava_aug.conversion.converter import checked_normalization
 from lava_aug.conversion.onnx_files import Model
 from lava_aug.conversion.signals import FloatLayer
@@ -194,7 +194,7 @@ def ann_cost(model: Model, images: Any, *, normalize: tuple[Any, Any] | Normaliz
     ConversionError
         If the model holds something unsupported.
     """
-    x = calibration_images(images)
+    x, _ = labelled_images(images)
     graph = trace(model, as_intensity(x[[0, -1]]), normalize=checked_normalization(normalize, x.shape[1]))
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
     costs = [_layer_cost(layer, shapes) for layer in graph.layers]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity, calibration_images
+from lava_aug.conversion.calibration import as_intensity, calibration_images, labelled_images
 from lava_aug.conversion.converter import checked_normalization, convert
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
@@ -308,7 +308,7 @@ def ann_logits(
 
     ``normalize`` is as for `lava_aug.convert`; ``progress`` is called with the number of finished images and of all.
     """
-    x = calibration_images(images)
+    x, _ = labelled_images(images)
     transform = checked_normalization(normalize, x.shape[1])
     model = as_module(model)
     was_training = model.training

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import labelled_images
+from lava_aug.conversion.calibration import MOST_SAMPLED, labelled_images
 from lava_aug.conversion.converter import convert
 from lava_aug.conversion.onnx_files import Model
 from lava_aug.core.errors import InputError
@@ -204,7 +204,7 @@ def tune(
         As `convert`.
     """
     _check(max_loss, objective, resolutions)
-    calibrated, own = labelled_images(calibration)
+    calibrated, own = labelled_images(calibration, MOST_SAMPLED)
     shown, own = (calibrated, own) if images is None else labelled_images(images)
     predicted = ann_logits(model, shown, normalize=normalize).argmax(axis=1)
     expected = check_labels(labels, predicted.shape, own)
