@@ -88,7 +88,7 @@ def _compensated(weight: torch.Tensor, covariance: torch.Tensor, limit: int) -> 
 
 def _upper(matrices: torch.Tensor) -> torch.Tensor:
     """``M`` of ``M M'``: the usual factor, from the last row to the first."""
-    cholesky = cast("Callable[[torch.Tensor], torch.Tensor]", torch.linalg.cholesky)  # torch leaves its types open
+    cholesky = cast("Callable[[torch.Tensor], torch.Tensor]", torch.linalg.cholesky)  # pyright: ignore
     return cholesky(matrices.flip(1, 2)).flip(1, 2)
 
 
