@@ -295,7 +295,7 @@ def test_a_long_stream_is_calibrated_on_a_sample(monkeypatch: pytest.MonkeyPatch
 
 
 def test_calibration_has_labels_too() -> None:
-    images, labels = labelled_images(DataLoader(tensors(), batch_size=3))
+    images, labels, _ = labelled_images(DataLoader(tensors(), batch_size=3))
     assert np.array_equal(images, IMAGES)
     assert labels is not None
     assert labels.tolist() == LABELS.tolist()

@@ -106,8 +106,8 @@ def _of_conv(conv: Conv, sent: torch.Tensor) -> torch.Tensor | None:
     unfold = torch.nn.Unfold(conv.window, dilation=conv.dilation, padding=conv.padding, stride=conv.stride)
 
     def unfolded(images: torch.Tensor) -> torch.Tensor:
-        columns = unfold(images).unflatten(1, (conv.groups, inputs))
-        return columns.permute(1, 2, 0, 3).flatten(2)
+        maps = images.unsqueeze(2) if images.ndim == 3 else images  # rows are maps of height 1
+        return unfold(maps).unflatten(1, (conv.groups, inputs)).permute(1, 2, 0, 3).flatten(2)
 
     return _covariance(unfolded, sent, inputs, conv.groups)
 

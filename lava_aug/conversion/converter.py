@@ -18,7 +18,8 @@ from lava_aug.conversion.correcting import chosen, corrected_layers
 from lava_aug.conversion.fineness import bounded_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
-from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.models import joint_inputs, with_one_input
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.conversion.trying import tried
@@ -166,7 +167,9 @@ def convert(
         )
     check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
     check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
-    images = calibration_images(calibration, progress)
+    images, _, inputs = calibration_images(calibration, progress)
+    if inputs:
+        model = with_one_input(as_module(model), inputs)
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
@@ -188,6 +191,7 @@ def convert(
             num_steps=num_steps,
             method=method,
             resolution=options.resolution_of(""),
+            inputs=joint_inputs(model),
             heads=tuple(Head(*head) for head in graph.heads),
             normalize=transform,
         )

@@ -34,6 +34,9 @@ ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
 """How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
 the bits, has some to spare for what spikes round."""
 
+FITS = ROOM // 2
+"""How far sums that bound a quantum may get: what is as large as can be should have some more room for other images."""
+
 FINE = 1 / 256
 """The resolution up to which spikes are as fine as asked for, whatever that leaves of the weights that take them."""
 
@@ -131,14 +134,14 @@ def _fitting(layer: FloatLayer, term: Term, wide: Shape, measured: Range, steps:
     """The quantum of a source with which the layer's sums fit, with weights that use their bits in most channels."""
     arrives = np.maximum(measured.highs, -measured.lows)
     if is_whole(term.synapse):  # and stays as it is
-        return float(arrives.max()) / abs(term.gain) / ROOM
+        return float(arrives.max()) / abs(term.gain) / FITS
     rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), wide)
     if len(arrives) != len(rows) or steps > 1 or options.weight_scales == "layer":
         arrives = arrives.max(keepdims=True)
     if options.weight_scales == "layer":
         rows = rows.max(keepdims=True)
     assert options.weight_bits is not None
-    most = fixed_point.symmetric_limit(options.weight_bits) / ROOM
+    most = fixed_point.symmetric_limit(options.weight_bits) / FITS
     needed = (steps * arrives * most / np.maximum(rows, 1e-30))[rows > 0]
     return float(np.median(needed)) if needed.size else 0.0
 
