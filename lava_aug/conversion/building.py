@@ -77,8 +77,8 @@ class Builder:
     def __init__(
         self,
         shapes: dict[str, Shape],
-        ranges: dict[str, Range],
-        balanced: dict[str, NDArray[Any]],
+        ranges: Mapping[str, Range],
+        balanced: Mapping[str, NDArray[Any]],
         options: Options,
         bounds: Mapping[str, Bounds],
         operands: Collection[str],
