@@ -1,18 +1,20 @@
 """Weights rounded together, so that a layer's sums, rather than each weight, are nearest to the model's.
 
-Rounding a weight ``w[j]`` to ``q[j]`` changes a sum over inputs of covariance ``H`` by ``d = w[j] - q[j]`` times input
-j. The weights that are not rounded yet take over as much of it as they can: with the upper Cholesky factor ``U`` of
-``inv(H)``::
+Rounding weights ``w`` to ``q`` changes a sum over inputs of covariance ``H`` by errors ``e = w - q``, whose variance is
+``e' H e``. The weights that are not rounded yet take over as much of it as they can. With ``H = L L'``, L lower
+triangular, the variance is the sum of the squares of ``sum(L[i, j] e[i] for i >= j)``, and from the last weight to the
+first, each makes its square the smallest::
 
-    w[k] -= d / U[j, j] * U[j, k]    for all k after j
+    q[j] = round(w[j] + sum(L[i, j] / L[j, j] * e[i] for i > j))
 
-Frantar et al., ICLR 2023, "GPTQ" (arXiv 2210.17323), after Hassibi and Stork, 1993, "Optimal brain surgeon". ``H`` is
-that of the spikes that calibration images cause. It leaves out the inputs' means, since biases take care of these
-(`lava_aug.conversion.correcting`).
+That is what GPTQ computes (Frantar et al., ICLR 2023, arXiv 2210.17323, after Hassibi and Stork, 1993, "Optimal brain
+surgeon"), without the inverse of H: Babai's nearest plane (Chen et al., 2025, "The geometry of LLM quantization", arXiv
+2507.18553). ``H`` is that of the spikes that calibration images cause. It leaves out the inputs' means, since biases
+take care of these (`lava_aug.conversion.correcting`).
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,16 +22,17 @@ import torch
 from numpy.typing import NDArray
 
 from lava_aug.core.layers import Conv, Dense
+from lava_aug.core.sliding import maps
 from lava_aug.core.synapse import Weighted
 
 DAMPING = 0.1
-"""Part of the mean variance that is added to each input's, so that ``H`` has an inverse."""
+"""Part of the mean variance that is added to each input's, so that ``H`` is positive definite."""
 
 MOST_INPUTS = 512 * 9
 """Weights of sums over more inputs are rounded to the nearest: their covariance would take longer than all else."""
 
-BLOCK = 128
-"""Columns that are rounded before what they leave goes to all others at once."""
+BLOCK = 64
+"""Inputs whose weights are rounded before what they leave goes to all others at once."""
 
 
 def rounded_to_inputs(synapse: Weighted, sent: torch.Tensor, step: int, limit: int) -> NDArray[Any] | None:
@@ -55,32 +58,38 @@ def rounded_to_inputs(synapse: Weighted, sent: torch.Tensor, step: int, limit: i
     if covariance is None:
         return None
     groups, inputs = covariance.shape[:2]
-    weight = torch.as_tensor(synapse.weight.astype(np.float64) / step).reshape(groups, -1, inputs)
-    whole = _compensated(weight, covariance, limit)
-    return whole.reshape(synapse.weight.shape).numpy().astype(np.int64) * step
+    weight = (synapse.weight.astype(np.float64) / step).reshape(groups, -1, inputs)
+    return _compensated(weight, covariance, limit).reshape(synapse.weight.shape) * step
 
 
-def _compensated(weight: torch.Tensor, covariance: torch.Tensor, limit: int) -> torch.Tensor:
+def _compensated(weight: NDArray[Any], covariance: torch.Tensor, limit: int) -> NDArray[np.int64]:
     """Whole numbers for weights ``(groups, rows, inputs)`` and covariances ``(groups, inputs, inputs)``."""
     diagonal = covariance.diagonal(dim1=1, dim2=2)
     damping = DAMPING * diagonal.mean(1, keepdim=True)
     covariance.diagonal(dim1=1, dim2=2).add_(torch.where(damping > 0, damping, 1.0))
-    order = diagonal.argsort(dim=1, descending=True)
-    weight = weight.gather(2, order[:, None].expand_as(weight))
-    covariance = covariance.gather(1, order[:, :, None].expand_as(covariance))
-    covariance = covariance.gather(2, order[:, None].expand_as(covariance))
-    upper = _lower(torch.cholesky_inverse(_lower(covariance))).mT
-    whole, inputs = torch.empty_like(weight), weight.shape[2]
-    for start in range(0, inputs, BLOCK):
-        block = slice(start, min(start + BLOCK, inputs))
-        errors = torch.zeros_like(weight[:, :, block])
-        for j in range(block.start, block.stop):
-            whole[:, :, j] = weight[:, :, j].round().clamp(-limit, limit)
-            error = (weight[:, :, j] - whole[:, :, j]) / upper[:, None, j, j]
-            weight[:, :, j : block.stop] -= error[:, :, None] * upper[:, None, j, j : block.stop]
-            errors[:, :, j - start] = error
-        weight[:, :, block.stop :] -= errors @ upper[:, block, block.stop :]
-    return whole.gather(2, order.argsort(dim=1)[:, None].expand_as(whole))
+    order = diagonal.argsort(dim=1)  # the input that varies most is the last, which is rounded first
+    lower = _lower(torch.stack([each[some][:, some] for each, some in zip(covariance, order, strict=True)]))
+    lower /= lower.diagonal(dim1=1, dim2=2)[:, None].clone()
+    # The weights of an input are rounded at once, so they are beside each other.
+    places = order.numpy()[:, :, None]
+    found = _rounded_from_the_last(np.take_along_axis(weight.swapaxes(1, 2), places, 1), lower.numpy(), limit)
+    whole = np.empty_like(found)
+    np.put_along_axis(whole, places, found, 1)
+    return whole.swapaxes(1, 2)
+
+
+def _rounded_from_the_last(weight: NDArray[Any], lower: NDArray[Any], limit: int) -> NDArray[np.int64]:
+    """Of weights ``(groups, inputs, rows)``, with L whose columns are divided by their diagonal elements."""
+    wanted, errors, whole = weight.copy(), np.zeros_like(weight), np.zeros(weight.shape, np.int64)
+    for stop in range(weight.shape[1], 0, -BLOCK):
+        start = max(stop - BLOCK, 0)
+        inside = np.ascontiguousarray(lower[:, start:stop, start:stop].swapaxes(1, 2))
+        for j in reversed(range(start, stop)):
+            wanted[:, j] += (inside[:, j - start, None, j + 1 - start :] @ errors[:, j + 1 : stop])[:, 0]
+            whole[:, j] = np.rint(wanted[:, j]).clip(-limit, limit)
+            errors[:, j] = weight[:, j] - whole[:, j]
+        wanted[:, :start] += lower[:, start:stop, :start].swapaxes(1, 2) @ errors[:, start:stop]
+    return whole
 
 
 def _lower(matrices: torch.Tensor) -> torch.Tensor:
@@ -91,7 +100,11 @@ def _of_dense(dense: Dense, sent: torch.Tensor) -> torch.Tensor | None:
     inputs = dense.weight.shape[1]
     if inputs > MOST_INPUTS:
         return None
-    return _covariance((dense.summed_axis_last(image[None]).reshape(-1, inputs).T[None] for image in sent), inputs, 1)
+
+    def parts(images: torch.Tensor) -> torch.Tensor:
+        return dense.summed_axis_last(images).reshape(-1, inputs).T[None]
+
+    return _covariance(parts, sent, inputs, 1)
 
 
 def _of_conv(conv: Conv, sent: torch.Tensor) -> torch.Tensor | None:
@@ -99,19 +112,28 @@ def _of_conv(conv: Conv, sent: torch.Tensor) -> torch.Tensor | None:
     if inputs > MOST_INPUTS or inputs == 1:
         return None
     unfold = torch.nn.Unfold(conv.window, dilation=conv.dilation, padding=conv.padding, stride=conv.stride)
-    return _covariance((unfold(image[None]).reshape(conv.groups, inputs, -1) for image in sent), inputs, conv.groups)
+
+    def parts(images: torch.Tensor) -> torch.Tensor:
+        windows = unfold(maps(images)).unflatten(1, (conv.groups, inputs))
+        return windows.permute(1, 2, 0, 3).flatten(2)
+
+    return _covariance(parts, sent, inputs, conv.groups)
 
 
-def _covariance(parts: Iterable[torch.Tensor], inputs: int, groups: int) -> torch.Tensor:
-    """Of parts ``(groups, inputs, samples)``."""
+def _covariance(
+    parts: Callable[[torch.Tensor], torch.Tensor], sent: torch.Tensor, inputs: int, groups: int
+) -> torch.Tensor:
+    """Of the parts ``(groups, inputs, samples)`` of images: of so many at a time that samples are as many as inputs."""
     squares = torch.zeros(groups, inputs, inputs, dtype=torch.float64)
     sums, count = torch.zeros(groups, inputs, 1, dtype=torch.float64), 0
-    for part in parts:
+    images = -(-inputs // parts(sent[:1]).shape[2])
+    for start in range(0, len(sent), images):
+        part = parts(sent[start : start + images])
         squares += part @ part.mT
         sums += part.sum(2, keepdim=True, dtype=torch.float64)
         count += part.shape[2]
     mean = sums / count
-    return squares / count - mean @ mean.mT
+    return squares.div_(count).baddbmm_(mean, mean.mT, alpha=-1)
 
 
 _COVARIANCES: dict[type, Callable[[Any, torch.Tensor], torch.Tensor | None]] = {Dense: _of_dense, Conv: _of_conv}
