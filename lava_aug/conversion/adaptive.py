@@ -102,11 +102,19 @@ def _of_conv(conv: Conv, sent: torch.Tensor) -> torch.Tensor | None:
     return _covariance((unfold(image[None]).reshape(conv.groups, inputs, -1) for image in sent), inputs, conv.groups)
 
 
+LARGE_MEANS = 16
+"""Means of so many standard deviations are taken from inputs first: squares of them would cost float32 its bits."""
+
+
 def _covariance(parts: Iterable[torch.Tensor], inputs: int, groups: int) -> torch.Tensor:
     """Of parts ``(groups, inputs, samples)``."""
     squares = torch.zeros(groups, inputs, inputs, dtype=torch.float64)
-    sums, count = torch.zeros(groups, inputs, 1, dtype=torch.float64), 0
+    sums, count, usual = torch.zeros(groups, inputs, 1, dtype=torch.float64), 0, None
     for part in parts:
+        if usual is None:
+            mean = part.mean(2, keepdim=True)
+            usual = mean * (mean.abs() > LARGE_MEANS * part.std(2, correction=0, keepdim=True))
+        part = part - usual
         squares += part @ part.mT
         sums += part.sum(2, keepdim=True, dtype=torch.float64)
         count += part.shape[2]

@@ -14,11 +14,13 @@ from lava_aug.conversion.calibration import (
     calibration_images,
     measure,
 )
+from lava_aug.conversion.channel_sizes import own_thresholds
 from lava_aug.conversion.correcting import chosen, corrected_layers
 from lava_aug.conversion.fineness import finest_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.reach import within_reach
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.conversion.trying import tried
@@ -168,7 +170,7 @@ def convert(
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
-    ranges = measure(graph, data)
+    whole, (graph, ranges) = graph, within_reach(graph, measure(graph, data), data)
     balanced = {name: measured.percentile for name, measured in ranges.items()}
     if options.search and not METHODS[method].needs.graded:
         balanced = best_thresholds(graph, ranges, data, num_steps)
@@ -176,8 +178,10 @@ def convert(
     unknown = sorted(set(options.layer_resolutions) - set(names))
     check(not unknown, "layer_resolutions", f"names among {names}", unknown)
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    bounds = finest_quanta(graph.layers, ranges, balanced, options)
     operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
+    if METHODS[method].needs.graded:
+        balanced |= own_thresholds(graph.layers, ranges, shapes, operands)
+    bounds = finest_quanta(graph.layers, ranges, balanced, options)
     builder = Builder(shapes, ranges, balanced, options, bounds, operands)
     try:
         net = Network(
@@ -191,7 +195,7 @@ def convert(
         )
     except SpecError as error:
         raise ConversionError(str(error)) from error
-    net, problems = tried(net, graph, images)
+    net, problems = tried(net, whole, images)
     for remark in (*builder.remarks, *problems):
         warnings.warn(remark, ConversionWarning, stacklevel=2)
     return net

@@ -15,7 +15,7 @@ from lava_aug.core.synapse import per_channel
 
 def relayed_quantum(layer: FloatLayer, quanta: Mapping[str, Factors], shapes: Mapping[str, Shape]) -> Factors | None:
     """Quantum of a layer of exact sums; None if the layer has to be one with weights."""
-    exact = all(_is_whole(term.synapse) and term.gain > 0 for term in layer.terms)
+    exact = all(is_whole(term.synapse) and term.gain > 0 for term in layer.terms)
     if not exact or layer.bias is not None or layer.activation.ceiling is not None:
         return None
     if len(layer.terms) == 1:
@@ -47,7 +47,7 @@ def _concatenated(layer: FloatLayer, sent: Mapping[str, Factors], shapes: Mappin
     return along_channels(quanta, layer.shape) if quanta.all() else None
 
 
-def _is_whole(synapse: Synapse) -> bool:
+def is_whole(synapse: Synapse) -> bool:
     """Whether a synapse adds up spikes without rounding."""
     return not synapse.learned and bool((synapse.weights == np.rint(synapse.weights)).all())
 
