@@ -14,7 +14,27 @@ class Limits(nn.Module):
         self.weight = nn.Parameter(torch.linspace(0, 0.5, channels).view(-1, 1, 1))
 
 
+def with_zeros(y: torch.Tensor) -> torch.Tensor:
+    """Some vectors are zero, as of padded places."""
+    y = y.clone()
+    y[:, :, 3, ::3] = 0
+    return y
+
+
 DERIVED: Table = {
+    "norms of zero": (between(lambda m, y: F.normalize(with_zeros(m.it(y)), dim=1), it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "norms of zero, by sums": (between(lambda m, y: F.normalize(with_zeros(y), p=1, dim=1)), SHAPE),
+    "cosines of zero": (
+        between(lambda m, y: F.cosine_similarity(with_zeros(y), m.it(y), 1)[:, None], 1, it=nn.Conv2d(6, 6, 1)),
+        SHAPE,
+    ),
+    "quotients by zero": (
+        between(
+            lambda m, y: (z := F.relu(m.it(y) - 0.2)) / (z.pow(2).sum(1, keepdim=True) + 1e-12).sqrt(),
+            it=nn.Conv2d(6, 6, 1),
+        ),
+        SHAPE,
+    ),
     "minima": (between(lambda m, y: -m.it(y).amin(1, True), 1, it=nn.Conv2d(6, 6, 1)), SHAPE),
     "minima and places": (between(lambda m, y: m.it(y).min(1, True)[0], 1, it=nn.Conv2d(6, 6, 1)), SHAPE),
     "both extremes": (
@@ -23,6 +43,16 @@ DERIVED: Table = {
     ),
     "in order": (between(lambda m, y: F.avg_pool2d(y, 4).sort(dim=3, descending=True)[0]), SHAPE),
     "largest few": (between(lambda m, y: m.it(y).topk(2, 1)[0], 2, it=nn.Conv2d(6, 5, 1)), SHAPE),
+    "few of many": (
+        between(lambda m, y: torch.topk(y.flatten(2), 3, dim=2)[0].mean(2)[..., None, None]),
+        SHAPE,
+    ),
+    "most of few": (between(lambda m, y: m.it(y).topk(5, 1)[0], 5, it=nn.Conv2d(6, 7, 1)), SHAPE),
+    "smallest few": (between(lambda m, y: m.it(y).topk(2, 1, largest=False)[0], 2, it=nn.Conv2d(6, 5, 1)), SHAPE),
+    "maxima so far": (between(lambda m, y: m.it(y).cummax(2)[0], it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "minima so far": (between(lambda m, y: m.it(y).cummin(1)[0], it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "logs of sums so far": (between(lambda m, y: (8 * m.it(y)).logcumsumexp(1), it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "quantile": (between(lambda m, y: F.avg_pool2d(y, 4).flatten(2).quantile(0.3, 2)[..., None, None]), SHAPE),
     "median": (between(lambda m, y: F.avg_pool2d(y, 4).median(2, True)[0]), SHAPE),
     "product of all": (between(lambda m, y: (y + 0.5).view(-1, 2, 3, 16, 16).prod(2), 2), SHAPE),
     "products so far": (between(lambda m, y: (y + 0.5)[:, :3].cumprod(1), 3), SHAPE),
@@ -37,6 +67,28 @@ DERIVED: Table = {
     "both conditions": (between(lambda m, y: y + ((y > 0.2) & ~(y > 0.5)).float()), SHAPE),
     "either condition": (between(lambda m, y: y + ((y < 0.2) | (y > 0.5)).float()), SHAPE),
     "whole numbers": (between(lambda m, y: (4 * y).int() / 4), SHAPE),
+    "a table": (
+        between(lambda m, y: m.it((4 * y.mean(1)).long().clamp(0, 9)).permute(0, 3, 1, 2), it=nn.Embedding(10, 6)),
+        SHAPE,
+    ),
+    "a power from images": (between(lambda m, y: (y + 0.5) ** y.flip(1)), SHAPE),
+    "powers for each channel": (between(lambda m, y: (y + 0.5) ** torch.arange(1, 7).view(-1, 1, 1)), SHAPE),
+    "generalised mean": (
+        between(lambda m, y: F.avg_pool2d((y + 0.1).pow(m.it.weight), 4).pow(1 / m.it.weight), it=nn.PReLU(1, 3.0)),
+        SHAPE,
+    ),
+    "steps": (between(lambda m, y: torch.heaviside(m.it(y), torch.tensor(0.5)), it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "angle": (
+        between(lambda m, y: torch.atan2((z := m.it(y))[:, :3], z[:, 3:]).abs(), 3, it=nn.Conv2d(6, 6, 1)),
+        SHAPE,
+    ),
+    "distances of rows": (
+        between(
+            lambda m, y: F.pairwise_distance(y.flatten(2), m.it(y).flatten(2))[..., None, None], it=nn.Conv2d(6, 6, 1)
+        ),
+        SHAPE,
+    ),
+    "cosines": (between(lambda m, y: F.cosine_similarity(y, m.it(y), 1)[:, None], 1, it=nn.Conv2d(6, 6, 1)), SHAPE),
     "hypotenuse": (between(lambda m, y: torch.hypot(y, y.flip(1) + 0.1)), SHAPE),
     "log of a sum": (between(lambda m, y: torch.logaddexp(y, 2 * y.flip(1))), SHAPE),
     "Bilinear": (

@@ -40,7 +40,49 @@ def signed(forward: Callable[[Any, Any], Any]) -> Callable[[], nn.Module]:
     return make
 
 
+def of_sizes(m: Any, y: Any) -> Any:
+    """Channels that differ by a factor of 10,000, of which later weights make the same."""
+    sizes = torch.logspace(-2, 2, 6).view(-1, 1, 1)
+    return m.other(F.relu(m.conv(y) * sizes) / sizes)
+
+
+def every_function() -> nn.Module:
+    """One after the other: what comes in is small in the end, and some give zero only."""
+    first = [*(nn.ELU(), nn.Conv2d(6, 6, 3), nn.GELU(), nn.Conv2d(6, 6, 3), nn.SiLU(), nn.Tanh(), nn.Hardsigmoid())]
+    more = [*(nn.Softplus(), nn.Hardswish(), nn.Mish(), nn.Softsign(), nn.Tanhshrink(), nn.Softshrink())]
+    return nn.Sequential(nn.Conv2d(6, 6, 3), *first, *more, nn.Hardshrink(), nn.CELU(), nn.SELU(), nn.LogSigmoid())
+
+
+PLACES = torch.rand(1, 16, 16, 2, generator=torch.Generator().manual_seed(6)) * 2 - 1
+
+
+def at_fixed_places(m: Any, x: Any) -> Any:
+    return m.net(F.grid_sample(x, PLACES.expand(len(x), -1, -1, -1), align_corners=False))
+
+
+def scores(m: Any, x: Any) -> Any:
+    """Of two levels, whose constants are large beside what differs."""
+    y = m.stem(x)
+    levels = [m.conv(part) - 30 for part in (y, F.avg_pool2d(y, 2))]
+    return torch.cat([part.permute(0, 2, 3, 1).flatten(1, 2) for part in levels], 1)
+
+
 GRAPHS: Table = {
+    "large constants": (lambda: Model(scores, stem=conv_norm_relu(), conv=nn.Conv2d(6, 4, 3, padding=1)), SHAPE),
+    "channels of different sizes": (between(of_sizes, conv=nn.Conv2d(6, 6, 3), other=nn.Conv2d(6, 6, 3)), SHAPE),
+    "large weights, then small ones": (between(lambda m, y: m.it(1e4 * y) * 1e-4, it=nn.Conv2d(6, 6, 3)), SHAPE),
+    "a branch of zeros": (between(lambda m, y: F.relu(y + 0 * m.it(y)), it=nn.Conv2d(6, 6, 1)), SHAPE),
+    "every function": (between(lambda m, y: m.it(y), it=every_function()), SHAPE),
+    "fixed places": (around(at_fixed_places), SHAPE),
+    "matrices for each place": (
+        between(lambda m, y: torch.einsum("bixy,iox->boxy", y, m.it.weight.view(6, 6, 16)), it=nn.Linear(16, 36)),
+        SHAPE,
+    ),
+    "matrices from the right": (between(lambda m, y: y @ m.it.weight.view(6, 16, 5), it=nn.Linear(16, 30)), SHAPE),
+    "mean of branches": (
+        between(lambda m, y: torch.stack([part(y) for part in m.parts]).mean(0), parts=three()),
+        SHAPE,
+    ),
     "split, by index": (
         between(lambda m, y: sum(torch.split(y, [2, 2, 2], dim=1)[i] * (i + 1) for i in range(3)), 2),
         SHAPE,

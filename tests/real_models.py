@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from float_graph import Model, lively
+from float_graph import Model
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -229,12 +229,6 @@ def reused(m: Any, x: Any) -> Any:
     return m.parts["head"](m.act(m.parts["b"](m.act(m.parts["a"](x)))))
 
 
-def dead() -> nn.Module:
-    model = lively(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1176, 4)))
-    nn.init.zeros_(model[3].weight)
-    return model
-
-
 MODULES: Table = {
     "an attribute that changes": (Slope, SHAPE),
     "padding by sizes": (plain(SameConv(3, 6, 3, 2), nn.ReLU(), head()), SHAPE),
@@ -248,7 +242,7 @@ MODULES: Table = {
         ),
         SHAPE,
     ),
-    "an output that is always the same": (dead, SHAPE),
+    "an output that is always the same": (around(lambda m, x: 0 * m.net(x) + m.net[1][2].bias), SHAPE),
     "one neuron": (plain(nn.Flatten(), nn.Linear(768, 1), nn.ReLU(), nn.Linear(1, 1)), SHAPE),
     "one input": (plain(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2)), (1,)),
     "one pixel": (plain(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1)), (1, 1, 1)),
@@ -443,6 +437,9 @@ FUNCTIONS: Table = {
         "square": lambda y: y**2,
         "erf": torch.erf,
         "tanhshrink": F.tanhshrink,
+        "softshrink": lambda y: F.softshrink(y, 0.1),
+        "hardshrink": lambda y: F.hardshrink(y, 0.2),
+        "softsign": F.softsign,
         "of its own": Own(),
     }.items()
 }

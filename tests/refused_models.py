@@ -44,15 +44,15 @@ class Constant(nn.Module):
         return self.net(x), self.scale
 
 
-class Cumulative(nn.Module):
-    """Products of all channels so far."""
+class MostFrequent(nn.Module):
+    """Of all channels."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.cummax(1)[0]
+        return x.mode(1, keepdim=True)[0].expand_as(x)
 
 
-def many_products() -> nn.Module:
-    blocks = [nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), Cumulative()) for _ in range(30)]
+def many_of_a_kind() -> nn.Module:
+    blocks = [nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), MostFrequent()) for _ in range(30)]
     return nn.Sequential(conv_norm_relu(), *blocks, head())
 
 
@@ -90,24 +90,20 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an output without the image": (
         Constant,
-        r"output: expected tensors that depend on the images, found 0: net_1_2, 1: a constant of shape \(4,\)",
+        r"output: expected tensors that depend on the images, found 0: net_1_2, 1: a constant of shape \(4,\); what no "
+        "image changes takes no network: leave it out",
     ),
     "many of a kind": (
-        many_products,
-        r"30 operations cannot be converted:\n- operation cummax \(node 'cummax' in module '1.1', .*\) and 29 more "
+        many_of_a_kind,
+        r"30 operations cannot be converted:\n- operation mode \(node 'mode' in module '1.1', .*\) and 29 more "
         "like it is not supported; docs/conversion.md lists what is$",
     ),
     "transformer": (
         between(lambda m, y: m.it(y.flatten(2).mT).mT[..., None], it=nn.TransformerEncoderLayer(6, 2)),
         r"operation matmul .* in module 'it.self_attn', .*mixes images: it multiplies",  # whose first axis is time
     ),
-    "integers": (
-        around(lambda m, x: m.last(m.it(x[:, 0, 0].long()).flatten(1)), it=nn.Embedding(2, 4), last=nn.Linear(64, 3)),
-        rf"module 'it' \(Embedding\) {LIST}",
-    ),
-    "fourier": (between(lambda m, y: torch.fft.rfft2(y).real), rf"operation fft_r2c .* {LIST}"),
-    "largest values": (
-        between(lambda m, y: torch.topk(y.flatten(2), 3, dim=2)[0].mean(2)[..., None, None]),
-        r"operation topk .* spikes add up to values, not to their places or order; leave it to what follows",
+    "places of maxima": (
+        between(lambda m, y: y.argmax(1, keepdim=True).float(), 1),
+        r"operation argmax .* spikes add up to values, not to their places or order; leave it to what follows",
     ),
 }

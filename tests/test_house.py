@@ -49,7 +49,7 @@ IMPORT_TORCH = {
     *(f"conversion.{name}" for name in ("operations", "pooling_operations", "rearrangement", "recording", "tracing")),
     *(f"conversion.{name}" for name in ("adaptive", "building", "comparisons", "correcting", "decompositions")),
     *(f"conversion.{name}" for name in ("derived", "fineness", "function_neurons", "fusing", "integer_operations")),
-    *(f"conversion.{name}" for name in ("onnx_files", "products", "rounding")),
+    *(f"conversion.{name}" for name in ("complex_numbers", "onnx_files", "products", "reach", "rounding")),
     *(f"conversion.{name}" for name in ("staircases", "user_code", "volume_operations", "weighted_operations")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),

@@ -1,6 +1,7 @@
 """Networks that people really have: torchvision's, at a small size, untrained, with batch statistics as of training."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,3 +93,32 @@ def test_gates_and_functions_convert() -> None:
     images = images_for("resnet18")
     net = la.convert(model, images, resolution=1 / 2048, weight_bits=None, message_bits=24)
     assert correlation(la.simulate(net, images[:6], 1).logits[-1], model, images[:6]) > 0.999
+
+
+class Deformed(nn.Module):
+    """A deformable convolution, with offsets and a mask that depend on the image."""
+
+    def __init__(self, masked: bool, **options: Any) -> None:
+        super().__init__()
+        groups = options.pop("offset_groups")
+        alike = {"padding": 1, "stride": options.get("stride", 1)}
+        self.stem = nn.Conv2d(3, 6, 3, 8, 1)
+        self.offset = nn.Conv2d(6, 18 * groups, 3, **alike)
+        self.mask = nn.Conv2d(6, 9 * groups, 3, **alike) if masked else None
+        self.it = torchvision.ops.DeformConv2d(6, 4, 3, padding=1, **options)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.stem(x))
+        mask = None if self.mask is None else self.mask(y).sigmoid()
+        return self.it(y, self.offset(y), mask).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("masked", "options"),
+    [(True, {"offset_groups": 1}), (False, {"offset_groups": 3, "groups": 2, "stride": 2, "dilation": 1})],
+)
+def test_deformable_convolutions(masked: bool, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model, images = Deformed(masked, **options).eval(), images_for("resnet18")
+    net = la.convert(model, images, resolution=1 / 512, weight_bits=None, message_bits=24)
+    assert correlation(la.simulate(net, images).logits[-1], model, images) > 0.999

@@ -321,9 +321,7 @@ class Builder:
             return (layer.activation.step, layer.activation.levels) if self.method.needs.graded else one
         quanta = self._resolution(layer) * self._threshold(layer)
         quanta = quanta.max(keepdims=True) if layer.name in self.operands else quanta
-        if quanta.size > 1 or self.operands:  # one for each channel, or products, whose means may always be zero
-            finest = self.rounding.largest_weights(layer) / FINEST_CHANNEL
-            quanta = np.maximum(quanta, finest if quanta.size > 1 else finest.max())
+        quanta = np.maximum(quanta, self._finest(layer, quanta.size > 1))
         theta: Factors = along_channels(quanta, layer.shape) if quanta.size > 1 else float(quanta[0])
         ceiling = layer.activation.ceiling
         if ceiling is None:
@@ -331,6 +329,19 @@ class Builder:
         count = np.maximum(1, np.floor(ceiling / np.asarray(theta) + 1e-9)).astype(np.int64)
         widened = ceiling / count
         return (float(widened), int(count)) if count.ndim == 0 else (widened, count)
+
+    def _finest(self, layer: FloatLayer, by_channel: bool) -> Any:
+        """What quanta must not be below: of each channel, beside products, or where what is sent is next to nothing.
+
+        That are means that are always zero, and differences of what is always the same.
+        """
+        if self.options.is_float and not by_channel and not self.operands:
+            return 0.0
+        units = self.rounding.largest_weights(layer)
+        if by_channel:
+            return units / FINEST_CHANNEL
+        nothing = float(self._threshold(layer).max()) < FINEST_CHANNEL * units.max()
+        return units.max() / FINEST_CHANNEL if nothing or self.operands else 0.0
 
     def _resolution(self, layer: FloatLayer) -> float:
         """Quanta relative to thresholds: as asked for, or what what takes the spikes can make more of."""
@@ -347,10 +358,17 @@ class Builder:
             )
             self.remarks += [] if remark in self.remarks else [remark]
             return np.ones(1)
-        thresholds = np.where(balanced > 0, balanced, maximum)
-        # Channels that are never active take a usual threshold: with the largest one, their weights in the next layer
-        # would be the largest too, and take the bits of all others.
-        return np.where(thresholds > 0, thresholds, np.median(thresholds[thresholds > 0]))
+        thresholds = np.where(balanced > 0, balanced, maximum if maximum.size == balanced.size else 0.0)
+        return thresholds if (thresholds > 0).all() else self._with_idle(layer, thresholds)
+
+    def _with_idle(self, layer: FloatLayer, thresholds: NDArray[Any]) -> NDArray[Any]:
+        """Channels that are never active take a usual threshold, for weights like theirs.
+
+        With the largest one, their weights in the next layer would be the largest too, and take the bits of all others.
+        """
+        active, weights = thresholds > 0, np.maximum(self.rounding.largest_weights(layer), 1e-30)
+        usual = np.median(thresholds[active] / weights[active]) * weights
+        return np.where(active, thresholds, np.minimum(usual, thresholds.max()))
 
     # The last layer
 

@@ -16,12 +16,14 @@ from lava_aug.conversion.calibration import (
     calibration_images,
     measure,
 )
+from lava_aug.conversion.channel_sizes import own_thresholds
 from lava_aug.conversion.correcting import chosen, corrected_layers
 from lava_aug.conversion.fineness import bounded_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
 from lava_aug.conversion.models import joint_inputs, with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
+from lava_aug.conversion.reach import within_reach
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.conversion.trying import tried
@@ -177,7 +179,7 @@ def convert(
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
-    ranges = measure(graph, data)
+    whole, (graph, ranges) = graph, within_reach(graph, measure(graph, data), data)
     balanced = {name: measured.percentile for name, measured in ranges.items()}
     if options.search and not METHODS[method].needs.graded:
         balanced = best_thresholds(graph, ranges, data, num_steps)
@@ -188,7 +190,7 @@ def convert(
     found: list[tuple[Network, tuple[str, ...]]] = []
     for finer in FINER if resolution is None and not layer_resolutions and METHODS[method].needs.graded else (1,):
         finer_options = dataclasses.replace(options, resolution=options.resolution_of("") / finer)
-        found.append(_network(graph, _builder(graph, ranges, balanced, finer_options), images, **taken))
+        found.append(_network(graph, _builder(graph, ranges, balanced, finer_options), images, whole, **taken))
         if _is_near(found[-1][0]):
             break
     net, remarks = max(found, key=lambda one: one[0].fidelity.correlation if one[0].fidelity else 0.0)
@@ -212,15 +214,17 @@ def _builder(
     graph: FloatGraph, ranges: Mapping[str, Range], balanced: Mapping[str, NDArray[Any]], options: Options
 ) -> Builder:
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    bounds = bounded_quanta(graph.layers, shapes, ranges, balanced, options)
     operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
+    if METHODS[options.method].needs.graded:
+        balanced = {**balanced, **own_thresholds(graph.layers, ranges, shapes, operands)}
+    bounds = bounded_quanta(graph.layers, shapes, ranges, balanced, options)
     return Builder(shapes, ranges, balanced, options, bounds, operands)
 
 
 def _network(
-    graph: FloatGraph, builder: Builder, images: NDArray[Any], **taken: Any
+    graph: FloatGraph, builder: Builder, images: NDArray[Any], whole: FloatGraph, **taken: Any
 ) -> tuple[Network, tuple[str, ...]]:
-    """The network, with what it takes, and what the user should be warned about."""
+    """The network, with what it takes, and what the user should be warned about; ``whole`` are the model's layers."""
     options = builder.options
     try:
         net = Network(
@@ -234,7 +238,7 @@ def _network(
         )
     except SpecError as error:
         raise ConversionError(str(error)) from error
-    net, problems = tried(net, graph, images)
+    net, problems = tried(net, whole, images)
     return net, (*builder.remarks, *problems)
 
 

@@ -15,12 +15,15 @@ Decomposition = Callable[..., Any]
 DECOMPOSITIONS: dict[Any, Decomposition] = {}
 """Functions of tensors by the operation whose arguments they take, and whose results they give."""
 
+OF_COMPLEX: dict[Any, Decomposition] = {}
+"""The same for operations that take complex numbers."""
 
-def stands_for(*operations: Any) -> Callable[[Decomposition], Decomposition]:
+
+def stands_for(*operations: Any, of_complex: bool = False) -> Callable[[Decomposition], Decomposition]:
     """Enter a function for operations of ATen; it may give `NotImplemented`, and the operation is recorded as it is."""
 
     def enter(function: Decomposition) -> Decomposition:
-        DECOMPOSITIONS.update(dict.fromkeys(operations, function))
+        (OF_COMPLEX if of_complex else DECOMPOSITIONS).update(dict.fromkeys(operations, function))
         return function
 
     return enter
@@ -142,6 +145,12 @@ def vector_norm(x: torch.Tensor, ord: float = 2, dim: Any = None, keepdim: bool 
     if ord == 2:
         return _squares(x, dims, keepdim).sqrt()
     return (x.abs() ** ord).sum(dims, keepdim=keepdim) ** (1 / ord)
+
+
+@stands_for(aten.norm)
+def norm(x: torch.Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The same, under another name."""
+    return vector_norm(x, 2 if p is None else p, dim or None, keepdim, dtype=dtype)
 
 
 @stands_for(aten.rrelu_with_noise)

@@ -50,39 +50,62 @@ def product_of_all(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: 
     return parts[0].unsqueeze(dim) if keepdim else parts[0]
 
 
-def _one_by_one(x: Tensor, dim: int, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    made = [*x.unbind(dim)]
-    for place in range(1, len(made)):
-        made[place] = of(made[place - 1], made[place])
-    return torch.stack(made, dim)
+def _so_far(x: Tensor, dim: int, of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Of pairs, of pairs of these, and so on: few layers follow each other."""
+    made, apart = x.movedim(dim, 0), 1
+    while apart < len(made):
+        made = torch.cat([made[:apart], of(made[apart:], made[:-apart])])
+        apart *= 2
+    return made.movedim(0, dim)
 
 
 @stands_for(aten.cumprod)
 def products_so_far(x: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """One by one."""
+    """Products."""
     del dtype
-    return _one_by_one(x, dim, torch.mul)
+    return _so_far(x, dim, torch.mul)
 
 
-MOST_SORTED = 64
-"""Largest number of values that are sorted: the steps that it takes are layers."""
+@stands_for(aten.logcumsumexp)
+def log_of_sums_so_far(x: Tensor, dim: int) -> Tensor:
+    """Sums of exponentials."""
+    return _so_far(x, dim, torch.logaddexp)
+
+
+@stands_for(aten.cummax)
+def maxima_so_far(x: Tensor, dim: int) -> Any:
+    """Maxima; what takes the places finds nothing that knows them."""
+    return _so_far(x, dim, torch.maximum), _places(x, dim, x)
+
+
+@stands_for(aten.cummin)
+def minima_so_far(x: Tensor, dim: int) -> Any:
+    """Minima."""
+    return _so_far(x, dim, torch.minimum), _places(x, dim, x)
+
+
+Exchanges = Iterator[tuple[list[int], list[int]]]
+"""Places whose values are exchanged if they are the wrong way round, by steps."""
 
 
 @stands_for(aten.sort)
 def in_order(x: Tensor, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
-    """Exchanges of two, by Batcher's network: ``min = a - relu(a - b)``, ``max = b + relu(a - b)``."""
+    """Exchanges of two, by Batcher's network."""
     del stable
-    if x.shape[dim] > MOST_SORTED:
-        return NotImplemented
-    made = x.movedim(dim, 0)
-    for low, high in _exchanges(len(made)):
-        rest = [place for place in range(len(made)) if place not in {*low, *high}]
-        one, other, *kept = (made.index_select(0, torch.tensor(part)) for part in (low, high, rest) if part)
-        above = (one - other).relu()
-        made = torch.cat([one - above, other + above, *kept])
-        made = made.index_select(0, torch.tensor([*low, *high, *rest]).argsort())
+    made = _exchanged(x.movedim(dim, 0), _of_all(x.shape[dim]))
     made = (made.flip(0) if descending else made).movedim(0, dim)
     return made, _places(x, dim, made)
+
+
+def _exchanged(x: Tensor, exchanges: Exchanges) -> Tensor:
+    """``min = a - relu(a - b)``, ``max = b + relu(a - b)``, along the first axis."""
+    for low, high in exchanges:
+        rest = [place for place in range(len(x)) if place not in {*low, *high}]
+        one, other, *kept = (x.index_select(0, torch.tensor(part)) for part in (low, high, rest) if part)
+        above = (one - other).relu()
+        x = torch.cat([one - above, other + above, *kept])
+        x = x.index_select(0, torch.tensor([*low, *high, *rest]).argsort())
+    return x
 
 
 def _places(x: Tensor, dim: int, values: Tensor) -> Tensor:
@@ -90,8 +113,8 @@ def _places(x: Tensor, dim: int, values: Tensor) -> Tensor:
     return torch.max(x, dim, True)[1].expand(values.shape)
 
 
-def _exchanges(count: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Places whose values are exchanged if they are the wrong way round, by steps."""
+def _of_all(count: int) -> Exchanges:
+    """What sorts."""
     powers = range((count - 1).bit_length())
     for size, apart in ((1 << power, 1 << power - shift) for power in powers for shift in range(power + 1)):
         starts = (start for start in range(apart % size, count - apart, 2 * apart))
@@ -100,21 +123,43 @@ def _exchanges(count: int) -> Iterator[tuple[list[int], list[int]]]:
         yield low, [place + apart for place in low]
 
 
+def _of_two_halves(count: int) -> Exchanges:
+    """What sorts a power of two of values that rise and then fall, or the other way round."""
+    for apart in (count >> power for power in range(1, count.bit_length())):
+        low = [place for place in range(count) if not place & apart]
+        yield low, [place + apart for place in low]
+
+
 @stands_for(aten.topk)
 def largest_few(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
-    """The first ones in order."""
+    """Groups in order, and of two groups the larger half, until there is one."""
     del sorted
-    made = in_order(x, dim, largest)
-    return made if made is NotImplemented else (made[0].narrow(dim, 0, k), made[1].narrow(dim, 0, k))
+    made = (x if largest else -x).movedim(dim, 0)
+    size = min(1 << (k - 1).bit_length(), len(made))
+    count, left = divmod(len(made), size)
+    groups = made[: count * size].reshape(count, size, *made.shape[1:]).transpose(0, 1)
+    groups = _exchanged(groups, _of_all(size))
+    while groups.shape[1] > 1:
+        pairs = groups.shape[1] // 2
+        best = _larger_half(groups[:, :pairs], groups[:, pairs : 2 * pairs])
+        groups = torch.cat([best, groups[:, 2 * pairs :]], 1) if groups.shape[1] % 2 else best
+    values = groups[:, 0]
+    values = _larger_half(values, _exchanged(made[-left:], _of_all(left))) if left else values
+    values = values.flip(0)[:k].movedim(0, dim)
+    return values if largest else -values, _places(x, dim, values)
+
+
+def _larger_half(one: Tensor, other: Tensor) -> Tensor:
+    """Of values in order and as many, or fewer, others."""
+    best = torch.maximum(one[: len(other)], other.flip(0))
+    best = torch.cat([best, one[len(other) :]]) if len(other) < len(one) else best
+    return _exchanged(best, _of_two_halves(len(one)))
 
 
 @stands_for(aten.kthvalue)
 def at_rank(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """One of them in order."""
-    made = in_order(x, dim)
-    if made is NotImplemented:
-        return made
-    values, places = (part.narrow(dim, k - 1, 1) for part in made)
+    values, places = (part.narrow(dim, k - 1, 1) for part in in_order(x, dim))
     return (values, places) if keepdim else (values.squeeze(dim), places.squeeze(dim))
 
 
@@ -153,10 +198,35 @@ def smaller(x: Tensor, y: Tensor) -> Tensor:
     return torch.minimum(x, y)
 
 
+@stands_for(aten.atan2)
+def angle(y: Tensor, x: Tensor) -> Tensor:
+    """The arc tangent of the smaller one divided by the larger one, mirrored at the diagonal and at both axes."""
+    wide, high = x.abs(), y.abs()
+    made = (torch.minimum(wide, high) * torch.maximum(wide, high).reciprocal()).atan()
+    made = made + (high > wide) * (math.pi / 2 - 2 * made)
+    made = made + (x < 0) * (math.pi - 2 * made)
+    return made - 2 * (y < 0) * made
+
+
 @stands_for(aten.hypot)
 def hypotenuse(x: Tensor, y: Tensor) -> Tensor:
     """``sqrt(x**2 + y**2)``."""
     return (x * x + y * y).sqrt()
+
+
+@stands_for(aten.pow)
+def power(x: Any, exponent: Any) -> Any:
+    """``exp(exponent * log(x))`` of a positive base, where the exponent is not one number."""
+    if not isinstance(exponent, Tensor) or exponent.numel() == 1 or not isinstance(x, Tensor):
+        return NotImplemented
+    return (exponent * x.log()).exp()
+
+
+@stands_for(aten.embedding)
+def embedded(weight: Tensor, places: Tensor, *_: Any) -> Tensor:
+    """Rows of a table, each times ``relu(1 - |place - row|)``."""
+    apart = places.unsqueeze(-1).to(weight.dtype) - torch.arange(len(weight))
+    return F.linear((1 - apart.abs()).relu(), weight.T)
 
 
 @stands_for(aten.logaddexp)
@@ -177,7 +247,7 @@ def masked(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     return x + mask * (value - x)
 
 
-DEPENDENT.update({aten.where: (0,), aten.masked_fill: (1,)})
+DEPENDENT.update({aten.where: (0,), aten.masked_fill: (1,), aten.embedding: (1,)})
 
 
 @stands_for(aten._trilinear)
@@ -245,6 +315,39 @@ def sampled(x: Tensor, grid: Tensor, mode: int, outside: int, corners: bool) -> 
     weights = (rows[..., None] * columns[..., None, :]).reshape(images, -1, math.prod(size))
     made = torch.bmm(x.reshape(images, channels, -1), weights.transpose(1, 2))
     return made.reshape(images, channels, *grid.shape[1:3])
+
+
+@stands_for("torchvision.deform_conv2d")
+def deformable(x: Tensor, weight: Tensor, offset: Tensor, mask: Tensor, bias: Tensor, *options: Any) -> Any:
+    """A convolution of what lies at places that depend on the images, between which it is bilinear."""
+    sizes, groups, offset_groups, use_mask = [*zip(*[iter(options[:6])] * 2, strict=True)], *options[6:]
+    images, channels, *size = x.shape
+    window, target = tuple(weight.shape[2:]), tuple(offset.shape[2:])
+    offsets = offset.reshape(images, offset_groups, *window, 2, *target)
+    weights = [
+        (
+            1 - (_regular(axis, window, target, sizes) + offsets[..., axis, :, :, None] - torch.arange(length)).abs()
+        ).relu()
+        for axis, length in enumerate(size)
+    ]
+    rows, columns = (each.reshape(images * offset_groups, -1, each.shape[-1]) for each in weights)
+    near = (rows[..., None] * columns[..., None, :]).reshape(*rows.shape[:2], -1)
+    parts = torch.bmm(x.reshape(images * offset_groups, -1, near.shape[-1]), near.transpose(1, 2))
+    parts = parts.reshape(images, offset_groups, -1, math.prod(window), math.prod(target))
+    if use_mask:
+        parts = parts * mask.reshape(images, offset_groups, 1, math.prod(window), -1)
+    found = parts.reshape(images, channels * math.prod(window), -1)
+    return F.conv1d(found, weight.reshape(len(weight), -1, 1), bias, groups=groups).reshape(images, -1, *target)
+
+
+def _regular(axis: int, window: Any, target: Any, sizes: Any) -> Tensor:
+    """Places along an axis without offsets, ``(*window, *target, 1)``."""
+    stride, padding, dilation = (pair[axis] for pair in sizes)
+    column = [1] * 5
+    inside, starts = list(column), list(column)
+    inside[axis], starts[2 + axis] = window[axis], target[axis]
+    places = torch.arange(window[axis]).reshape(inside) * dilation
+    return places + torch.arange(target[axis]).reshape(starts) * stride - padding
 
 
 BORDER, REFLECTION = 1, 2

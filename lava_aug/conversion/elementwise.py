@@ -232,7 +232,7 @@ def pointwise(step: Step, *_: Any, **__: Any) -> Traced:
     (x,) = step.tensors
     name = step.operation.name.rstrip("0123456789").rstrip("_") if step.operation.module is None else None
     name = name or type(step.operation.module).__name__.lower()
-    return function_of(step, x, name, lambda values: step.evaluate(lambda _: values))
+    return function_of(step, x, name, lambda values: step.evaluate(lambda _: values.double()).to(values.dtype))
 
 
 def function_of(step: Step, x: Traced, name: str, apply: Callable[[torch.Tensor], torch.Tensor]) -> Traced:

@@ -18,7 +18,8 @@ from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import row_maxima
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.relays import is_whole
-from lava_aug.conversion.signals import FloatLayer, Pointwise, Term
+from lava_aug.conversion.rounding import largest_biases
+from lava_aug.conversion.signals import SIGNED, FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT
@@ -42,6 +43,14 @@ FINE = 1 / 256
 
 SPARE = 4
 """How many times more than calibration images give payloads and potentials have room for."""
+
+
+LITTLE, LEAST = 16, 2.0**-14
+"""What varies by less than one sixteenth of a constant beside it needs spikes of its own size; by less than the other
+part, it is left of sums that do not differ."""
+
+STATE = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
+"""The largest potential."""
 
 
 class Bounds(NamedTuple):
@@ -80,95 +89,128 @@ def bounded_quanta(
     """
     if not METHODS[options.method].needs.graded:
         return {}
-    most, least = _most(layers, ranges, balanced, options), _least(layers, shapes, ranges, balanced, options)
+    fits = _Fits(shapes, ranges, options)
+    least = _least(layers, balanced, fits)
+    most = _most(layers, balanced, fits, least)
     names = sorted((most.keys() | least.keys()) - {INPUT})
     return {name: Bounds(least.get(name, 0.0), most.get(name, math.inf)) for name in names}
 
 
-def _most(
-    layers: Sequence[FloatLayer],
-    ranges: Mapping[str, Range],
-    balanced: Mapping[str, NDArray[np.float64]],
-    options: Options,
-) -> dict[str, float]:
-    bounds: dict[str, float] = {}
-    for layer in reversed(layers[:-1]):
-        usual = options.resolution_of(layer.name) * float(balanced[layer.name].max())
-        bound = min(bounds.pop(layer.name, math.inf), usual)
-        fitting = max(bound, _smallest(float(ranges[layer.name].maximum.max()), options))
-        if fitting < usual:
-            bounds[layer.name] = fitting
-        is_square = len(set(layer.sources)) < len(layer.sources)
-        given = usual if layer.activation.product is not None and is_square else fitting
-        for source, wanted in _wanted(layer, ranges, given, fitting < usual):
-            bounds[source] = min(bounds.get(source, math.inf), wanted)
-    return bounds
+class _Fits:
+    """The finest quanta with which sums have room."""
+
+    def __init__(self, shapes: Mapping[str, Shape], ranges: Mapping[str, Range], options: Options) -> None:
+        self.shapes, self.ranges, self.options = shapes, ranges, options
+
+    def quantum(self, layer: FloatLayer, term: Term, *, is_last: bool = False) -> float:
+        """Of a source, with which the layer's sums fit, with weights that use their bits in most channels."""
+        bits, measured = self.options.weight_bits, self.ranges[layer.name]
+        if bits is None or layer.activation.product is not None or term.source == INPUT:
+            return 0.0
+        largest = np.maximum(np.maximum(measured.highs, -measured.lows), largest_biases(layer, layer.bias))
+        if is_whole(term.synapse):  # and stays as it is
+            return float(largest.max()) / abs(term.gain) / FITS
+        rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), self.shapes[term.source])
+        keeps = is_last or len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
+        if keeps or self.options.weight_scales == "layer" or len(largest) != len(rows):
+            largest = largest.max(keepdims=True)
+        rows = rows.max(keepdims=True) if self.options.weight_scales == "layer" else rows
+        steps = self.options.num_steps if keeps else 1
+        needed = (steps * fixed_point.symmetric_limit(bits) / FITS * largest / np.maximum(rows, 1e-30))[rows > 0]
+        return float(np.median(needed)) if needed.size else 0.0
+
+    def smallest(self, layer: FloatLayer) -> float:
+        """Of a layer itself, with which payloads, and what they add up to in all steps, have room."""
+        measured, payload = self.ranges[layer.name], max(1, fixed_point.symmetric_limit(self.options.most_message_bits))
+        sent = inside = float(measured.maximum.max())
+        if layer.activation.function is None and layer.activation.product is None:  # of another unit than the input
+            inside = max(sent, float(measured.highs.max()), -float(measured.lows.min()))
+            inside = max(inside, float(largest_biases(layer, layer.bias).max()))
+        return SPARE * max(sent / payload, inside * self.options.num_steps / STATE)
 
 
-def _least(
-    layers: Sequence[FloatLayer],
-    shapes: Mapping[str, Shape],
-    ranges: Mapping[str, Range],
-    balanced: Mapping[str, NDArray[np.float64]],
-    options: Options,
-) -> dict[str, float]:
+def _least(layers: Sequence[FloatLayer], balanced: Mapping[str, NDArray[np.float64]], fits: _Fits) -> dict[str, float]:
+    """What sums need: of exact ones all, of weights so much that they are not all zero, and their bits up to `FINE`."""
     bounds: dict[str, float] = {}
-    if options.is_float:
-        return bounds
     for layer in reversed(layers):
-        keeps = layer is layers[-1] or len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
-        steps = options.num_steps if keeps else 1
-        for term in layer.terms if layer.activation.product is None else ():
-            if term.source == INPUT:
-                continue
-            needed = _fitting(layer, term, shapes[term.source], ranges[layer.name], steps, options)
-            if not is_whole(term.synapse):
-                needed = min(needed, FINE * float(balanced[term.source].max()))
-            elif layer.activation.max_pool is not None:  # sends what it takes
+        for term in layer.terms:
+            needed = fits.quantum(layer, term, is_last=layer is layers[-1])
+            if layer.activation.max_pool is not None:  # sends what it takes
                 needed = max(needed, bounds.get(layer.name, 0.0))
+            elif needed and not is_whole(term.synapse):
+                assert fits.options.weight_bits is not None  # of floats nothing is needed
+                barely = needed / fixed_point.symmetric_limit(fits.options.weight_bits)
+                needed = max(barely, min(needed, FINE * float(balanced[term.source].max())))
             bounds[term.source] = max(bounds.get(term.source, 0.0), needed)
     return bounds
 
 
-def _fitting(layer: FloatLayer, term: Term, wide: Shape, measured: Range, steps: int, options: Options) -> float:
-    """The quantum of a source with which the layer's sums fit, with weights that use their bits in most channels."""
-    arrives = np.maximum(measured.highs, -measured.lows)
-    if is_whole(term.synapse):  # and stays as it is
-        return float(arrives.max()) / abs(term.gain) / FITS
-    rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), wide)
-    if len(arrives) != len(rows) or steps > 1 or options.weight_scales == "layer":
-        arrives = arrives.max(keepdims=True)
-    if options.weight_scales == "layer":
-        rows = rows.max(keepdims=True)
-    assert options.weight_bits is not None
-    most = fixed_point.symmetric_limit(options.weight_bits) / FITS
-    needed = (steps * arrives * most / np.maximum(rows, 1e-30))[rows > 0]
-    return float(np.median(needed)) if needed.size else 0.0
+def _most(
+    layers: Sequence[FloatLayer],
+    balanced: Mapping[str, NDArray[np.float64]],
+    fits: _Fits,
+    least: Mapping[str, float],
+) -> dict[str, float]:
+    """What products, functions and constants need, as far as the weights that take the spikes keep their bits."""
+    ranges, options = fits.ranges, fits.options
+    bounds = _beside_constants(layers, fits)
+    for layer in reversed(layers[:-1]):
+        usual = options.resolution_of(layer.name) * _threshold(balanced[layer.name], ranges[layer.name])
+        bound = min(bounds.pop(layer.name, math.inf), usual)
+        fitting = max(bound, fits.smallest(layer), least.get(layer.name, 0.0))
+        if fitting < usual:
+            bounds[layer.name] = fitting
+        for term, wanted in _wanted(layer, ranges, usual, fitting):
+            bounds[term.source] = min(bounds.get(term.source, math.inf), max(wanted, fits.quantum(layer, term)))
+    return bounds
 
 
-def _smallest(largest: float, options: Options) -> float:
-    """The finest quantum with which payloads, and what they add up to in all steps, have room."""
-    payload = max(1, fixed_point.symmetric_limit(options.most_message_bits))
-    state = fixed_point.symmetric_limit(fixed_point.STATE_BITS) / options.num_steps
-    return SPARE * largest / min(payload, state)
+def _beside_constants(layers: Sequence[FloatLayer], fits: _Fits) -> dict[str, float]:
+    """Bounds for signed layers whose bias is large beside what varies, and for those that hand on what they send."""
+    found: dict[str, float] = {}
+    for layer in layers[:-1]:
+        handed_on = layer.bias is None and any(source in found for source in layer.sources)
+        if layer.activation == SIGNED and (layer.bias is not None or handed_on):
+            measured = fits.ranges[layer.name]
+            largest, varies = float(measured.maximum.max()), float((measured.highs - measured.lows).max()) / 2
+            if largest * LEAST < varies < largest / LITTLE:
+                found[layer.name] = fits.options.resolution_of(layer.name) * varies
+    for layer in layers:
+        for term in (term for term in layer.terms if term.source in found):
+            found[term.source] = max(found[term.source], fits.quantum(layer, term))
+    return found
+
+
+def _threshold(balanced: NDArray[np.float64], measured: Range) -> float:
+    """The largest output where hardly any differs from zero; infinite, so that nothing follows, where none does."""
+    return float(balanced.max()) or float(measured.maximum.max()) or math.inf
 
 
 def _wanted(
-    layer: FloatLayer, ranges: Mapping[str, Range], quantum: float, is_bound: bool
-) -> Iterator[tuple[str, float]]:
+    layer: FloatLayer, ranges: Mapping[str, Range], usual: float, quantum: float
+) -> Iterator[tuple[Term, float]]:
     """Bounds on the quanta of a layer's sources, where its own quantum is given; none where that is nobody's bound."""
     if layer.activation.product is not None:
-        sizes = [abs(term.gain) * float(ranges[term.source].maximum.max()) for term in layer.terms]
-        for term, other in zip(layer.terms, reversed(sizes), strict=True):
-            yield term.source, quantum / max(abs(term.gain) * other, 1e-30)
+        yield from _wanted_by_product(layer, ranges, usual, quantum)
         return
     if layer.activation.function is not None:
         measured = ranges[layer.name]
         quantum /= _slope(layer.activation.function, float(measured.lows.min()), float(measured.highs.max()))
-    elif not is_bound:
+    elif quantum >= usual:
         return
     for term in layer.terms:
-        yield term.source, quantum / max(abs(term.gain) * float(np.abs(term.synapse.weights).max()), 1e-30)
+        yield term, quantum / max(abs(term.gain) * float(np.abs(term.synapse.weights).max()), 1e-30)
+
+
+def _wanted_by_product(
+    layer: FloatLayer, ranges: Mapping[str, Range], usual: float, quantum: float
+) -> Iterator[tuple[Term, float]]:
+    """Of a square, small ones need fine operands, by the root of what it needs; for large ones, the usual is enough."""
+    sizes = [abs(term.gain) * float(ranges[term.source].maximum.max()) for term in layer.terms]
+    is_square = len(set(layer.sources)) < len(layer.sources)
+    for term, other in zip(layer.terms, reversed(sizes), strict=True):
+        unit = (usual if is_square else quantum) / max(other, 1e-30)
+        yield term, min(unit, math.sqrt(quantum) if is_square else unit) / max(abs(term.gain), 1e-30)
 
 
 def _slope(function: Pointwise, low: float, high: float) -> float:
@@ -177,4 +219,4 @@ def _slope(function: Pointwise, low: float, high: float) -> float:
     changes, widths = (values.diff().reshape(-1, PARTS) for values in (function.apply(x), x))
     slopes = changes.abs().sum(1) / widths.sum(1)
     jumps = changes.abs().amax(1) > changes.abs().sum(1) / 2
-    return float(torch.where(slopes.isfinite() & ~jumps, slopes, 1e-30).max())
+    return max(float(torch.where(slopes.isfinite() & ~jumps, slopes, 0.0).max()), 1e-30)  # of a constant, too

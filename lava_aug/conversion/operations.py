@@ -145,8 +145,8 @@ class Step:
 
     @property
     def shape(self) -> Shape:
-        """Shape of what it gave, images included."""
-        return tuple(self.value.shape)
+        """Shape of what it gave, images included; complex numbers are pairs."""
+        return (*self.value.shape, *([2] if self.value.is_complex() else []))
 
     def fail(self, message: str) -> ConversionError:
         return ConversionError(f"{self.operation.where}: {message}")
@@ -160,16 +160,31 @@ class Step:
         return self.lowering.linear(x, synapse, self.name, self.node, bias=bias, gain=gain)
 
     def evaluate(self, replace: Callable[[Traced], torch.Tensor]) -> Any:
-        """The operation itself in float64, on other tensors in place of those that depend on the images."""
+        """The operation itself in float64, on other tensors in place of those that depend on the images.
+
+        Complex numbers come and go as pairs of real ones.
+        """
 
         def argument(part: Any) -> Any:
-            part = self.given[part] if isinstance(part, Value) else part
-            if isinstance(part, Traced):
-                return replace(part)
-            return part.double() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
+            given = self.given[part] if isinstance(part, Value) else part
+            if isinstance(given, Traced):
+                made = replace(given)
+                return torch.view_as_complex(made.contiguous()) if part.tensor.is_complex() else made
+            return _double(given) if isinstance(given, torch.Tensor) else given
 
         args, kwargs = mapped((self.operation.args, self.operation.kwargs), argument)
-        return IN_ANY_MEMORY.get(self.operation.packet, self.operation.function)(*args, **kwargs)
+        made = IN_ANY_MEMORY.get(self.operation.packet, self.operation.function)(*args, **kwargs)
+        return mapped(made, _as_pairs)
+
+
+def _double(x: torch.Tensor) -> torch.Tensor:
+    if x.is_complex():
+        return x.to(torch.complex128)
+    return x.double() if x.is_floating_point() else x
+
+
+def _as_pairs(x: Any) -> Any:
+    return torch.view_as_real(x.resolve_conj()) if isinstance(x, torch.Tensor) and x.is_complex() else x
 
 
 _ATEN: Any = torch.ops.aten

@@ -261,7 +261,7 @@ def concatenate(step: Step, tensors: Any, dim: int = 0) -> Any:
     return plain(step.lowering.added(parts, step.name, step.node), step.batch)
 
 
-@converts(aten.clone, aten.detach, aten.alias, aten.lift_fresh, aten.contiguous, aten.dropout)
+@converts(aten.clone, aten.detach, aten.alias, aten.lift_fresh, aten.contiguous, aten.dropout, aten.nan_to_num)
 def identity(step: Step, x: Traced, *_: Any, **__: Any) -> Traced:
     """Nothing happens."""
     del step

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from torch.nn import attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT
+from lava_aug.conversion.decompositions import DECOMPOSITIONS, DEPENDENT, OF_COMPLEX
 from lava_aug.conversion.fusing import fused
 from lava_aug.conversion.models import outputs
 from lava_aug.conversion.user_code import first_line, line_of_error, mapped, named_modules, users_line, where_of
@@ -29,6 +29,9 @@ from lava_aug.kernels.threads import Shared
 
 ASKS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 """Operations whose results do not depend on the values of a tensor, only on its shape."""
+
+NUMBERS = {"isnan", "isinf", "isfinite"}
+"""Operations whose results are the same for all numbers."""
 
 LEAVES = {"numpy", "tolist", "__array__", "__dlpack__"}
 """Methods that take values out of PyTorch."""
@@ -49,6 +52,8 @@ SHORTER = {
     **{"bmm": "matmul", "baddbmm": "matmul", "_local_scalar_dense": "item", "convolution": "conv"},
 }
 """Names of operations as PyTorch's users know them, where ATen has another."""
+
+Kind = TypeVar("Kind")
 
 
 @dataclasses.dataclass(eq=False)
@@ -112,14 +117,27 @@ class Operation:
         return list(_values((self.args, self.kwargs)))
 
     @property
+    def is_complex(self) -> bool:
+        """Whether it takes or gives complex numbers."""
+        return any(value.tensor.is_complex() for value in (*self.operands, *self.results))
+
+    @property
     def results(self) -> list[Value]:
         """The values that it gives."""
         return list(_values(self.result))
 
 
 def _values(nested: Any) -> Iterator[Value]:
-    held: list[Value] = []
-    mapped(nested, lambda part: held.append(part) if isinstance(part, Value) else None)
+    return _of_kind(Value, nested)
+
+
+def _tensors(nested: Any) -> Iterator[torch.Tensor]:
+    return _of_kind(torch.Tensor, nested)
+
+
+def _of_kind(kind: type[Kind], nested: Any) -> Iterator[Kind]:
+    held: list[Kind] = []
+    mapped(nested, lambda part: held.append(part) if isinstance(part, kind) else None)
     return iter(held)
 
 
@@ -226,7 +244,7 @@ class Recording:
         name = function._schema.name.split("::")[1]
         if torch.Tag.nondeterministic_seeded in function.tags and (name != "rrelu_with_noise" or True in args[4:5]):
             raise ConversionError(f"{self._place(name)}: {RANDOM}")
-        if not reads or name in ASKS:
+        if not reads or name in ASKS | NUMBERS:
             result = function(*args, **kwargs)
             fresh = "empty" in name and not result.is_quantized
             return result.zero_() if fresh else result  # what nobody has set says nothing of the images
@@ -245,8 +263,11 @@ class Recording:
     def _decomposed(self, function: Any, args: Any, kwargs: Any, reads: dict[int, Value]) -> Any:
         """What an operation gives as several others, which are recorded in its place."""
         packet = function.overloadpacket
-        known = all(id(args[place]) in reads for place in DEPENDENT.get(packet, ()))
-        decomposition = DECOMPOSITIONS.get(packet) if known else None
+        if any(part.is_complex() for part in _tensors((args, kwargs))):
+            decomposition = OF_COMPLEX.get(packet)
+        else:
+            known = all(id(args[place]) in reads for place in DEPENDENT.get(packet, ()))
+            decomposition = DECOMPOSITIONS.get(packet, DECOMPOSITIONS.get(str(packet))) if known else None
         if decomposition is None:
             return NotImplemented
         with _Dispatched(self):

@@ -14,6 +14,7 @@ from torch import nn
 
 from lava_aug.conversion import (
     comparisons,
+    complex_numbers,
     derived,
     elementwise,
     integer_operations,
@@ -30,7 +31,7 @@ from lava_aug.conversion.methods import Needs
 from lava_aug.conversion.models import difference, evaluation_copy, second_copy
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.operations import OPERATIONS, Refused, Step, Traced
-from lava_aug.conversion.rearrangement import MIXES, leading, plain
+from lava_aug.conversion.rearrangement import MIXES, concatenate, identity, leading, plain, rearrange
 from lava_aug.conversion.recording import Operation, Recording, Value
 from lava_aug.conversion.signals import FloatLayer, Signal
 from lava_aug.conversion.user_code import class_name, first_line, is_sequence, mapped, required_inputs
@@ -42,10 +43,13 @@ from lava_aug.core.normalization import Normalization
 from lava_aug.core.texts import brief
 
 HANDLERS = (
-    *(comparisons, derived, elementwise, integer_operations, pooling_operations, rearrangement),
+    *(comparisons, complex_numbers, derived, elementwise, integer_operations, pooling_operations, rearrangement),
     *(volume_operations, weighted_operations),
 )
 """Modules of handlers, which enter them in `OPERATIONS` when they are imported."""
+
+OF_PAIRS = {complex_numbers.as_seen, concatenate, identity, rearrange}
+"""Handlers for which it does not matter that complex numbers are pairs; others take none."""
 
 READOUT = "readout"
 """Name of the layer that is added when a model ends in an activation."""
@@ -208,8 +212,9 @@ class _Builder:
             return _constant  # all that was of the images has been overwritten
         if isinstance(operation.module, nn.RNNBase):
             raise ConversionError(f"{operation.where} is not supported; the network must be feed-forward")
-        if operation.packet in OPERATIONS:
-            return OPERATIONS[operation.packet]
+        handler = OPERATIONS.get(operation.packet)
+        if handler is not None and (handler in OF_PAIRS or not operation.is_complex):
+            return handler
         if is_affine(step):
             return probed
         if is_pointwise(step):
@@ -224,7 +229,9 @@ class _Builder:
         for message in (part.message for part in parts.values() if isinstance(part, Refused)):
             raise ConversionError(f"output: {message}")
         if len(heads) < len(given) or not heads:
-            raise ConversionError(f"output: expected tensors that depend on the images, found {_told(self.recording)}")
+            found = _told(self.recording)
+            reason = f"; {NO_SPIKES}" if "a constant" in found else ""
+            raise ConversionError(f"output: expected tensors that depend on the images, found {found}{reason}")
         first = heads.get("")
         if first is None:
             self.lowering.heads(list(heads.values()), READOUT)
@@ -241,6 +248,9 @@ class _Builder:
             return part.signal
         step = Step(self.lowering, operation, value.tensor, self.batch, {})
         return leading(step, part)
+
+
+NO_SPIKES = "what no image changes takes no network: leave it out of what forward() returns"
 
 
 def _told(recording: Recording) -> str:

@@ -63,8 +63,32 @@ def bmm(step: Step, x: Any, other: Any) -> Traced:
     if not isinstance(x, Traced):
         return _turned(bmm(step, _turned(other), x.mT))
     if (other != other[:1]).any():
-        return probed(step)
+        return _by_matrices(step, x, numpy_of(other))
     return _along_last(step, x, numpy_of(other[0]).T, None)
+
+
+def _by_matrices(step: Step, x: Traced, matrices: NDArray[Any]) -> Traced:
+    """``x @ matrices`` of as many matrices ``(inner, columns)``: a sparse map, wherever the axis of images is."""
+    count, inner, columns = matrices.shape
+    matrices, kind = np.unique(matrices, axis=0, return_inverse=True)  # they may be repeated for each image
+    images = x.images[..., 0].reshape(-1)
+    order = images.argsort(stable=True).reshape(step.batch, -1)  # of each image, its rows
+    which = kind.reshape(-1)[order.div(x.places.shape[1], rounding_mode="floor").numpy()]
+    elements = x.elements.reshape(-1, inner)[order].numpy()
+    mixed = (x.images != x.images[..., :1]).any()
+    if mixed or (which != which[:1]).any() or (elements != elements[:1]).any():
+        raise step.fail(f"{MIXES}: shape {tuple(x.places.shape)} for a batch of {step.batch}; keep the first axis")
+    rows = order.shape[1]
+    size = (rows, inner, columns)
+    targets = np.broadcast_to(np.arange(rows * columns).reshape(rows, 1, columns), size)
+    sources = np.broadcast_to(elements[0][:, :, None], size)
+    weights = matrices[which[0]].reshape(-1)
+    where, shape = (targets.reshape(-1), sources.reshape(-1)), (rows * columns, x.size)
+    parts: Any = scipy.sparse.csr_matrix((weights, where), shape=shape)
+    places = torch.empty(len(images), columns, dtype=torch.int64)
+    places[order.reshape(-1)] = torch.arange(len(images) * columns).reshape(-1, columns)
+    made = step.linear(x.signal, Sparse.from_map(parts, (rows * columns,)))
+    return Traced(made, places.reshape(count, -1, columns))
 
 
 NO_PRODUCT = f"{MIXES}: it multiplies matrices that both depend on the images; give each image a matrix of its own"
@@ -279,7 +303,9 @@ def _leads(step: Step, value: torch.Tensor) -> torch.Tensor:
 
 def is_affine(step: Step) -> bool:
     """Whether an operation of one tensor is affine in every image for itself, as far as random numbers show."""
-    if len(step.tensors) != 1 or not isinstance(step.value, torch.Tensor) or not step.value.is_floating_point():
+    if len(step.tensors) != 1 or not isinstance(step.value, torch.Tensor):
+        return False
+    if not (step.value.is_floating_point() or step.value.is_complex()):
         return False
     (x,) = step.tensors
     generator = torch.Generator().manual_seed(0)
