@@ -222,7 +222,7 @@ def test_finer_spikes_are_no_worse(resolution: float) -> None:
     assert centred(out.logits[-1], output_of(model, images / 255)) > 0.999
     assert min(np.abs(held).max() for held in weights(net)) > 31
     notes = [layer.name for layer in net.layers if "sums of finer spikes exceed 24 bits" in (layer.note or "")]
-    assert bool(notes) == (resolution < 1 / 1024)
+    assert bool(notes) == (resolution < 1 / 256)
 
 
 def test_spikes_beyond_their_payload_are_said() -> None:

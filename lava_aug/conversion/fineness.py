@@ -105,7 +105,7 @@ class _Fits:
     def quantum(self, layer: FloatLayer, term: Term, *, is_last: bool = False) -> float:
         """Of a source, with which the layer's sums fit, with weights that use their bits in most channels."""
         bits, measured = self.options.weight_bits, self.ranges[layer.name]
-        if bits is None or layer.activation.product is not None or term.source == INPUT:
+        if bits is None or layer.activation.product is not None or term.source == INPUT or not term.gain:
             return 0.0
         largest = np.maximum(np.maximum(measured.highs, -measured.lows), largest_biases(layer, layer.bias))
         if is_whole(term.synapse):  # and stays as it is
