@@ -229,18 +229,10 @@ def page(rows: dict[str, dict[str, Any]], missing: list[str]) -> str:
         size = "x".join(map(str, row["size"]))
         told = f"{size} | {row['layers']} | {figures} | 1/{row['quanta']} | {equal}"
         lines.append(f"| {name.replace(' ', ' | ')} | {told} |")
-    lines += [
-        "",
-        "## Refused",
-        "",
-        "Nothing else was refused.",
-        "",
-        "| package | architecture | why |",
-        "|---|---|---|",
-    ]
-    lines += [
-        f"| {name.replace(' ', ' | ')} | {_kinds(row['refused'])} |" for name, row in rows.items() if "refused" in row
-    ]
+    refused = {name: _kinds(row["refused"]) for name, row in rows.items() if "refused" in row}
+    lines += ["", "## Refused", "", "Nothing else was refused." if refused else "Nothing was refused."]
+    lines += ["", "| package | architecture | why |", "|---|---|---|"] if refused else []
+    lines += [f"| {name.replace(' ', ' | ')} | {why} |" for name, why in refused.items()]
     if missing:
         lines += ["", "## Not measured", "", "These take longer, and have not been measured:", ""]
         lines += [f"- {name}" for name in missing]

@@ -67,7 +67,17 @@ def scores(m: Any, x: Any) -> Any:
     return torch.cat([part.permute(0, 2, 3, 1).flatten(1, 2) for part in levels], 1)
 
 
+WIDE = (1, 80, 80)
+"""Of maps over which windows have more than 4,096 places."""
+
+
+def pooled(pool: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(4, 3))
+
+
 GRAPHS: Table = {
+    "averages of wide windows": (pooled(nn.AvgPool2d(78)), WIDE),
+    "maxima of wide windows": (pooled(nn.MaxPool2d(78)), WIDE),
     "large constants": (lambda: Model(scores, stem=conv_norm_relu(), conv=nn.Conv2d(6, 4, 3, padding=1)), SHAPE),
     "channels of different sizes": (between(of_sizes, conv=nn.Conv2d(6, 6, 3), other=nn.Conv2d(6, 6, 3)), SHAPE),
     "large weights, then small ones": (between(lambda m, y: m.it(1e4 * y) * 1e-4, it=nn.Conv2d(6, 6, 3)), SHAPE),

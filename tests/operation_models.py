@@ -272,6 +272,7 @@ POOLS = {
     ),
     "ceil mode": on_maps(lambda y: F.avg_pool2d(y, (2, 3), ceil_mode=True)),
     "ceil mode and padding": on_maps(lambda y: F.avg_pool2d(y, 3, 2, 1, ceil_mode=True)),
+    "ceil mode, wider than its map": on_all(lambda m, y: F.avg_pool2d(y, 8, ceil_mode=True, padding=2)),
     "ceil mode, divisor": on_maps(lambda y: F.avg_pool2d(y, 2, ceil_mode=True, divisor_override=3)),
     "uneven": on_maps(lambda y: F.adaptive_avg_pool2d(y, (2, 3))),
     "even and kept": on_maps(lambda y: F.adaptive_avg_pool2d(y, (5, None))),

@@ -94,6 +94,13 @@ def test_what_has_no_sums_to_keep_is_left_to_others() -> None:
     assert rounded_to_inputs(Dense(weight=np.ones((1, wide))), torch.ones(1, wide), 1, 127) is None
 
 
+@pytest.mark.parametrize("mean", [1e3, 1e6])
+def test_large_means_of_inputs_do_not_matter(mean: float) -> None:
+    rng = np.random.default_rng(1)
+    dense, sent = Dense(weight=rng.uniform(-9, 9, (5, 40))), torch.as_tensor(rng.integers(0, 64, (300, 40))).float()
+    assert np.array_equal(together(dense, sent + mean), together(dense, sent))
+
+
 def test_inputs_that_never_change_are_rounded_to_the_nearest() -> None:
     weight = np.array([[0.4, 1.6, -2.2]])
     assert together(Dense(weight=weight), torch.full((5, 3), 7.0)).tolist() == [[0, 2, -2]]

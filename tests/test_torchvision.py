@@ -93,6 +93,20 @@ def test_gates_and_functions_convert() -> None:
     images = images_for("resnet18")
     net = la.convert(model, images, resolution=1 / 2048, weight_bits=None, message_bits=24)
     assert correlation(la.simulate(net, images[:6], 1).logits[-1], model, images[:6]) > 0.999
+    net = la.convert(model, images, resolution=1 / 128, num_steps=1, message_bits=24)
+    out = la.simulate(net, images[:6])
+    assert correlation(out.logits[-1], model, images[:6]) > 0.98
+    assert np.array_equal(la.settle(net, images[:6]).v, out.v[-1])  # so that nothing overflows, fine as spikes are
+
+
+def test_parts_of_torchvision() -> None:
+    ops = torchvision.ops
+    parts = [ops.Conv2dNormActivation(3, 6, activation_layer=nn.ReLU6), ops.StochasticDepth(0.5, "row")]
+    torch.manual_seed(0)
+    model = nn.Sequential(*parts, nn.AvgPool2d(8), nn.Flatten(), ops.MLP(96, [8, 4])).eval()
+    images = images_for("resnet18")
+    net = la.convert(model, images, resolution=1 / 512, weight_bits=None)
+    assert correlation(la.simulate(net, images).logits[-1], model, images) > 0.999
 
 
 class Deformed(nn.Module):

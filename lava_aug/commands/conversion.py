@@ -44,7 +44,7 @@ def convert(
             "-r",
             parser=number,
             metavar="NUMBER",
-            help="threshold / balanced threshold; default 1/8 for augmapping, else 1",
+            help="threshold / balanced threshold; default 1/8 for augmapping, or finer if need be, else 1",
         ),
     ] = None,
     num_steps: Annotated[int, typer.Option("--num-steps", "-T", help="time steps per image")] = 4,

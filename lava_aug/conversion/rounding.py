@@ -12,6 +12,7 @@ from lava_aug.conversion.adaptive import rounded_to_inputs
 from lava_aug.conversion.composition import Factors, along_channels, row_maxima, scale_columns, scale_rows
 from lava_aug.conversion.methods import Options
 from lava_aug.conversion.quantize import (
+    MAX_SCALE,
     check_scale,
     coarse_limit,
     integer_scale,
@@ -174,11 +175,12 @@ class Rounding:
         return tuple(made), None if bias is None else rounded(bias * scale, 1)
 
     def _note_bits(self, layer: FloatLayer, source: str, scaled: Any) -> None:
-        """A remark if rounding leaves no more than half of the weights' bits."""
+        """A remark if rounding leaves no more than half of the weights' bits, and they are not all one whole number."""
         bits = self.options.weight_bits
         assert bits is not None
-        largest = np.rint(np.abs(scaled.weight).max(initial=0.0))
-        if largest <= coarse_limit(bits) and scaled.weight.any():
+        sizes = np.abs(scaled.weight[scaled.weight != 0])
+        largest = np.rint(sizes.max(initial=0.0))
+        if largest <= coarse_limit(bits) and not np.allclose(sizes, largest, rtol=1 / MAX_SCALE):
             self.remarks.append(
                 f"layer {layer.name!r}: its weights for what {source!r} sends lie within +-{largest:.0f}, of "
                 f"{bits} bits; larger ones would make its biases or potentials exceed "
