@@ -76,6 +76,14 @@ def test_windows_of_a_convolution_are_the_inputs_of_its_sums(options: dict[str, 
         assert np.array_equal(found[group], alone)
 
 
+def test_windows_of_rows() -> None:
+    """As of maps of height 1."""
+    rng = np.random.default_rng(0)
+    conv = Conv(weight=rng.uniform(-9, 9, (8, 4, 1, 3)), padding=(0, 1))
+    sent = F.avg_pool2d(torch.as_tensor(rng.integers(0, 99, (5, 4, 1, 14))).float(), (1, 3), 1)
+    assert np.array_equal(together(conv, sent[:, :, 0]), together(conv, sent))
+
+
 def test_what_has_no_sums_to_keep_is_left_to_others() -> None:
     maps = torch.ones(2, 3, 4, 4)
     assert rounded_to_inputs(Scale(weight=np.full(3, 0.5), offset=0, channels=3), maps, 1, 127) is None

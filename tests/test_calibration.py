@@ -84,7 +84,7 @@ def test_only_values_above_the_percentile_are_kept(percentile: float, size: int)
     ],
 )
 def test_images_come_from(calibration: Any, expected: torch.Tensor) -> None:
-    found = calibration_images(calibration)
+    found = calibration_images(calibration).images
     assert (found.dtype == np.uint8) == (expected.dtype == torch.uint8)
     assert np.array_equal(found.astype(expected.numpy().dtype), expected.numpy())
 
@@ -92,14 +92,14 @@ def test_images_come_from(calibration: Any, expected: torch.Tensor) -> None:
 def test_images_are_copied_in_batches_and_not_before(tmp_path: Path) -> None:
     """So that they may be larger than the memory, and models may compute in place."""
     source = IMAGES.numpy().copy()
-    found = calibration_images(source)
+    found = calibration_images(source).images
     assert np.shares_memory(found, source)
     as_intensity(found).zero_()
     assert np.array_equal(source, IMAGES.numpy())
     np.save(tmp_path / "x.npy", source)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert np.shares_memory(calibration_images(mapped), mapped)
-    assert torch.equal(as_intensity(calibration_images(mapped)), IMAGES)
+    assert np.shares_memory(calibration_images(mapped).images, mapped)
+    assert torch.equal(as_intensity(calibration_images(mapped).images), IMAGES)
 
 
 def with_value(value: float) -> torch.Tensor:

@@ -196,6 +196,35 @@ def test_few_bits_that_were_asked_for_are_not_remarked_on(weight_bits: int) -> N
     assert np.abs(weights(net)[0]).max() == 2 ** (weight_bits - 1) - 1
 
 
+class Gated(nn.Module):
+    """Squeeze and excitation, as EfficientNet has it: the average of a whole map, two narrow layers, a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.squeeze, self.excite = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.silu(self.stem(x))
+        gate = torch.sigmoid(self.excite(nn.functional.silu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+        return self.last((x * gate).mean((2, 3)))
+
+
+@pytest.mark.parametrize("resolution", [1 / 256, 1 / 1024, 1 / 8192])
+@pytest.mark.filterwarnings("error")
+def test_finer_spikes_are_no_worse(resolution: float) -> None:
+    """Sums of whole maps stay within 24 bits, and leave weights their bits, at any resolution."""
+    images = smooth((3, 48, 48))
+    model = lively(Gated(), seed=1)
+    net = convert(model, images, resolution=resolution, num_steps=1)
+    out = simulate(net, images)
+    assert centred(out.logits[-1], output_of(model, images / 255)) > 0.999
+    assert min(np.abs(held).max() for held in weights(net)) > 31
+    notes = [layer.name for layer in net.layers if "sums of finer spikes exceed 24 bits" in (layer.note or "")]
+    assert bool(notes) == (resolution < 1 / 1024)
+
+
 def test_spikes_beyond_their_payload_are_said() -> None:
     with pytest.warns(ConversionWarning) as caught:
         net = convert(classes(1), EIGHT, message_bits=2, resolution=1 / 64, num_steps=32)

@@ -290,12 +290,13 @@ def test_signed_values_travel_as_a_pair_of_layers_in_rate_networks(model: str, l
         ),
         ({"model": 5}, "model: expected a torch.nn.Module or an ONNX file, found int"),
         (
-            {"resolution": 1e-9},
+            {"resolution": 1e-9, "method": "termapping"},
             "layer '0': even a threshold of 1 makes its weights or biases too large for their bits; "
             "use more weight bits or a coarser (larger) resolution",
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:resolution 1e-09 clips")
 def test_unusable_options(options: dict[str, Any], message: str) -> None:
     arguments = {"model": two_layers(), "calibration": PIXELS, **options}
     with pytest.raises(ConversionError) as caught:

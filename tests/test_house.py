@@ -128,7 +128,7 @@ def imports_any(names: set[str], package: str) -> bool:
 
 
 def test_the_parser_of_imports() -> None:
-    assert of_ours(imports(MODULES["core.streams"])) == {"core.errors", "core.fixed_point", "core.texts"}
+    assert of_ours(imports(MODULES["core.streams"])) == {"core.errors", "core.fixed_point", "core.inputs", "core.texts"}
     assert "plot.activity" in of_ours(imports(PACKAGE / "plot" / "__init__.py"))
     assert imports_any(imports(MODULES["core.streams"]), "torch")
     assert not imports_any(imports(MODULES["core.streams"], at_import=True), "torch")

@@ -1,5 +1,6 @@
 """Images with labels from data sets, DataLoaders and iterables: used as arrays are, and read no earlier than needed."""
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,6 +99,44 @@ def test_how_they_come_makes_no_difference(sizes: list[int], size: int) -> None:
     for (one, one_labels), (other, other_labels) in zip(found, whole, strict=True):
         assert np.array_equal(one, other)
         assert np.array_equal(one_labels, other_labels)  # pyright: ignore[reportArgumentType]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(1, 30))
+def test_a_sample_is_some_of_the_images_however_they_come(sizes: list[int], most: int) -> None:
+    """In order, with their labels, and the same ones for any size of batches."""
+    total, ends = sum(sizes), np.cumsum(sizes)
+    images = np.arange(total * 2).reshape(-1, 2)
+    pieces = [(images[end - n : end], np.arange(end - n, end)) for n, end in zip(sizes, ends, strict=True)]
+    found, labels = Stream(iter(pieces), "images").sample(most, 1 << 20)
+    assert labels is not None
+    assert np.array_equal(found, images[labels])
+    assert len(set(labels)) == min(most, total)
+    assert sorted(labels) == labels.tolist()
+    singly, _ = Stream(DataLoader(TensorDataset(torch.tensor(images)), batch_size=1), "images").sample(most, 1 << 20)
+    assert np.array_equal(found, singly)
+
+
+def test_every_image_is_as_likely_as_any_other_in_a_sample() -> None:
+    images = np.arange(20_000)[:, None]
+    kept = Stream(iter(np.split(images, 200)), "images").sample(5_000, 1 << 20).images
+    counts = np.histogram(kept, 20, (0, 20_000))[0]  # 250 expected in each, with a deviation of 14
+    assert np.abs(counts / 250 - 1).max() < 0.25
+
+
+def test_a_sample_takes_memory_for_what_it_keeps_alone() -> None:
+    def batches() -> Iterator[Any]:
+        for index in range(200):
+            yield np.full((8, 1 << 14), index % 256, np.uint8)
+
+    told: list[tuple[int, int]] = []
+    tracemalloc.start()
+    kept = Stream(batches(), "images").sample(1000, 20 << 14, lambda *counts: told.append(counts)).images
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept.shape == (20, 1 << 14)
+    assert peak < 200 * 8 * (1 << 14) / 4
+    assert told[:2] == [(8, 8), (16, 16)]
+    assert told[-1] == (1600, 1600)
 
 
 def test_pictures_of_a_data_set() -> None:
@@ -243,8 +282,20 @@ def test_what_is_refused(function: Callable[..., Any], kind: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_a_long_stream_is_calibrated_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the sampled images alone; progress tells what is read, and then what is looked at."""
+    monkeypatch.setattr("lava_aug.conversion.calibration.MOST_SAMPLED", 20)
+    images, told = RNG.integers(0, 256, (300, 6), np.uint8), list[tuple[int, int]]()
+    found = la.convert(
+        model(), DataLoader(TensorDataset(torch.tensor(images)), 64), progress=lambda *counts: told.append(counts)
+    )
+    sampled = Stream(iter([images]), "images").sample(20, 1 << 30).images
+    assert differences(found, la.convert(model(), sampled)) == []
+    assert told == [(64, 300), (128, 300), (192, 300), (256, 300), (300, 300), (20, 20)]
+
+
 def test_calibration_has_labels_too() -> None:
-    images, labels = labelled_images(DataLoader(tensors(), batch_size=3))
+    images, labels, _ = labelled_images(DataLoader(tensors(), batch_size=3))
     assert np.array_equal(images, IMAGES)
     assert labels is not None
     assert labels.tolist() == LABELS.tolist()

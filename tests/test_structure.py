@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import METHODS, networks, skip_net, small_net
 
+from lava_aug.core.inputs import Input
 from lava_aug.core.layers import Relay
 from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, RateNeuron
@@ -61,6 +62,7 @@ OLD = int(FOUND.weight[1, 2])  # pyright: ignore[reportAttributeAccessIssue]
             ["layer 'hidden': connections[0].synapse.weight: int8 (4, 6) and int16 (4, 6)"],
         ),
         (small_net(heads=(Head("a", (3,)),)), ["heads: 0 and 1"]),
+        (small_net(inputs=(Input("a", (6,)),)), ["inputs: 0 and 1"]),
     ],
     ids=lambda value: "" if isinstance(value, Network) else str(len(value)),
 )

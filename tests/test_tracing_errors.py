@@ -212,20 +212,8 @@ def test_several_inputs_are_refused_with_what_to_do() -> None:
         def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
             return torch.relu(left - 0.5 * right)
 
-    class AsOne(nn.Module):
-        def __init__(self, model: nn.Module) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.model(*x.split(1, 1))
-
     with pytest.raises(ConversionError) as caught:
         trace(Two(), images_of(SHAPE))
     assert str(caught.value) == (
-        "model: forward() takes several inputs, left, right; write a module that takes them as one, one after the "
-        "other along the channels (torch.cat), and splits it: self.model(*x.split(channels, 1))"
+        "model: forward() takes several inputs; pass a dictionary of them as images, {'left': ..., 'right': ...}"
     )
-    x = images_of(SHAPE)
-    found = trace(AsOne(Two()), x).readout(x)
-    torch.testing.assert_close(found.reshape(-1), torch.relu(x[:, :1] - 0.5 * x[:, 1:]).reshape(-1))

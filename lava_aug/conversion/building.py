@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.composition import Factors, along_channels
-from lava_aug.conversion.fineness import SPARE
+from lava_aug.conversion.fineness import ROOM, SPARE, Bounds
 from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
@@ -30,10 +30,6 @@ from lava_aug.core.synapse import Weighted, per_channel
 FINEST_CHANNEL = 16
 """What is hardly ever active, as some channels are, or a mean that is always zero, has a tiny threshold; so many of
 them is the most that one unit of input may make, so that the weights still fit their bits."""
-
-ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
-"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
-the bits, has some to spare for what spikes round."""
 
 RELAY_FINENESS, RELAY_UNITS = 16, 256
 """How much finer than other layers relays of sums need to be at most, so that up to 4x4 windows nothing of the sum is
@@ -59,8 +55,8 @@ class Builder:
         Balanced threshold of every layer: one value, or one for each channel.
     options : Options
         What was asked for.
-    bounds : mapping of str to float
-        What the quanta of some layers must not exceed (`lava_aug.conversion.fineness`).
+    bounds : mapping of str to Bounds
+        On the quanta of some layers (`lava_aug.conversion.fineness`).
     operands : collection of str
         Layers whose spikes are multiplied with others, and so have one quantum each.
 
@@ -84,7 +80,7 @@ class Builder:
         ranges: dict[str, Range],
         balanced: dict[str, NDArray[Any]],
         options: Options,
-        bounds: Mapping[str, float],
+        bounds: Mapping[str, Bounds],
         operands: Collection[str],
     ) -> None:
         self.shapes, self.ranges, self.balanced, self.options = shapes, ranges, balanced, options
@@ -111,6 +107,14 @@ class Builder:
         if layer.activation.levels is not None or self.kept.issuperset(layer.sources):
             self.kept.add(layer.name)
         return made
+
+    def _note(self, layer: FloatLayer) -> str | None:
+        """What is folded into the layer, and whether its spikes are coarser than was asked for."""
+        least = self.bounds.get(layer.name, Bounds()).least
+        if not least or least <= self.options.resolution_of(layer.name) * (threshold := self._threshold(layer).max()):
+            return _note(layer)
+        coarser = f"resolution {least / threshold:.2g}: sums of finer spikes exceed {fixed_point.STATE_BITS} bits"
+        return "; ".join(filter(None, (_note(layer), coarser)))
 
     def _neuron(self, layer: FloatLayer, parameters: dict[str, Any], quantum: Factors) -> Neuron:
         """The method's own."""
@@ -152,7 +156,9 @@ class Builder:
             message_bits=self._message_bits(layer, quantum),
             floating=self.options.is_float,
         )
-        return Layer(name=layer.name, connections=self._whole(layer), neuron=neuron, quantum=quantum, note=_note(layer))
+        return Layer(
+            name=layer.name, connections=self._whole(layer), neuron=neuron, quantum=quantum, note=self._note(layer)
+        )
 
     def _operand_unit(self, layer: FloatLayer, term: Term) -> float:
         quantum = self.quanta[term.source]
@@ -180,7 +186,7 @@ class Builder:
             connections=self._whole(layer),
             neuron=self._neuron(layer, parameters, quantum * vth),
             quantum=_plain(quantum * vth),
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _relay_threshold(self, layer: FloatLayer, quantum: Factors) -> Any:
@@ -197,6 +203,7 @@ class Builder:
         payload = 2 * np.maximum(measured.highs, -measured.lows) / units / limit
         if np.ndim(quantum) == 0:  # and so it stays
             finer, payload = finer.min(), payload.max()
+        finer = np.maximum(finer, self.bounds.get(layer.name, Bounds()).least / units.min())
         vth = np.maximum(1, np.maximum(np.floor(finer), np.ceil(payload))).astype(np.int64)
         return int(vth) if vth.ndim == 0 else along_channels(vth, layer.shape)
 
@@ -228,7 +235,7 @@ class Builder:
             neuron=self._neuron(layer, parameters, theta),
             quantum=_plain(theta),
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _scale(self, layer: FloatLayer, terms: list[Weighted], bias: NDArray[Any] | None, theta: Factors) -> Any:
@@ -275,7 +282,7 @@ class Builder:
             neuron=table_of(function, scale, unit, quantum, (low, high), self._message_bits(layer, quantum)),
             quantum=quantum,
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _room(self, layer: FloatLayer, theta: Factors) -> Room:
@@ -337,9 +344,9 @@ class Builder:
         return units.max() / FINEST_CHANNEL if nothing or self.operands else 0.0
 
     def _resolution(self, layer: FloatLayer) -> float:
-        """Quanta relative to thresholds: as asked for, or finer where products or functions make much of them."""
-        bound = self.bounds.get(layer.name, math.inf) / float(self._threshold(layer).max())
-        return min(self.options.resolution_of(layer.name), bound)
+        """Quanta relative to thresholds: as asked for, or what what takes the spikes can make more of."""
+        threshold, bounds = float(self._threshold(layer).max()), self.bounds.get(layer.name, Bounds())
+        return max(min(self.options.resolution_of(layer.name), bounds.most / threshold), bounds.least / threshold)
 
     def _threshold(self, layer: FloatLayer) -> NDArray[Any]:
         """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""
@@ -379,7 +386,7 @@ class Builder:
             neuron=ReadoutNeuron(floating=self.options.is_float),
             quantum=_plain(quantum),
             bias=bias,
-            note=_note(layer),
+            note=self._note(layer),
         )
 
     def _weighted_readout(self, layer: FloatLayer) -> tuple[tuple[Connection, ...], NDArray[Any] | None, float]:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,29 +14,53 @@ from lava_aug.conversion.models import difference
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.core.errors import ConversionError, InputError
 from lava_aug.core.images import Progress, check_range
+from lava_aug.core.inputs import Input
 from lava_aug.core.network import INPUT_LEVELS
-from lava_aug.core.streams import Images, Stream
+from lava_aug.core.streams import Batch, Images, Stream
 from lava_aug.core.texts import brief
 from lava_aug.core.walks import batches, last, that_fit
 
-
-def calibration_images(calibration: Images) -> NDArray[Any]:
-    """Calibration data as one array ``(B, *shape)``, uint8 or floating point in [0, 1]; see `labelled_images`."""
-    return labelled_images(calibration)[0]
+MOST_SAMPLED, SAMPLED_BYTES = 2048, 1 << 30
+"""Of a stream, so many images are kept for calibration, or those that have so many bytes."""
 
 
-def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Calibration data as one array ``(B, *shape)``, and its labels, if it has any; what is an array is not copied.
+class Labelled(NamedTuple):
+    """Images ``(B, *shape)``, their labels, if they have any, and what they are made of, if the model takes several."""
+
+    images: NDArray[Any]
+    labels: NDArray[Any] | None
+    inputs: tuple[Input, ...]
+
+
+def calibration_images(calibration: Images, progress: Progress | None = None) -> Labelled:
+    """Calibration data: all of an array, which is not copied, and a sample of a stream (`Stream.sample`).
+
+    Parameters
+    ----------
+    calibration : Images
+        The data.
+    progress : callable, optional
+        Called with the number of images of a stream that have been read, and of all.
 
     Raises
     ------
     ConversionError
         If there are no images, or type, range or shapes are wrong.
     """
+    return _checked(calibration, lambda stream: stream.sample(MOST_SAMPLED, SAMPLED_BYTES, progress))
+
+
+def labelled_images(images: Images, inputs: tuple[Input, ...] | None = None) -> Labelled:
+    """All images; parameters and errors as `calibration_images`, and ``inputs``, of which others of them are made."""
+    return _checked(images, Stream.all, inputs)
+
+
+def _checked(data: Images, read: Callable[[Stream], Batch], inputs: tuple[Input, ...] | None = None) -> Labelled:
     try:
-        images, labels = Stream(calibration, "calibration").all()
+        stream = Stream(data, "calibration", inputs=inputs)
+        images, labels = read(stream)
         if not images.ndim:
-            raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {brief(calibration)}")
+            raise InputError(f"calibration: expected a tensor, an array or a DataLoader, found {brief(data)}")
         check_range(images, "calibration")
     except InputError as error:
         raise ConversionError(str(error)) from None
@@ -44,7 +68,7 @@ def labelled_images(calibration: Images) -> tuple[NDArray[Any], NDArray[Any] | N
         raise ConversionError("calibration: expected at least one image, found none; a few hundred are a good number")
     if images.ndim < 2:
         raise ConversionError(f"calibration: expected shape (B, *image shape), found {images.shape}")
-    return images, labels
+    return Labelled(images, labels, stream.inputs or ())
 
 
 def as_intensity(images: NDArray[Any]) -> torch.Tensor:

@@ -16,10 +16,11 @@ from lava_aug.conversion.calibration import (
 )
 from lava_aug.conversion.channel_sizes import own_thresholds
 from lava_aug.conversion.correcting import chosen, corrected_layers
-from lava_aug.conversion.fineness import finest_quanta
+from lava_aug.conversion.fineness import bounded_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
-from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.models import joint_inputs, with_one_input
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.reach import within_reach
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
@@ -69,8 +70,9 @@ def convert(
         feed-forward graph of the operations listed in docs/conversion.md: convolutions, linear layers, batch
         normalisation, ReLU and its variants, pooling, sums, concatenation.
     calibration : Images
-        A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`; all of them are
-        kept in memory.
+        A few hundred training images, uint8 or floating point in [0, 1], as for `lava_aug.simulate`. Of a data set, a
+        DataLoader or another iterable, however long, a sample of at most 2,048 images or 1 GiB is kept, the same one
+        in every conversion.
     method : {"augmapping", "termapping", "rate"}
         Augmented, double-threshold or ordinary one-threshold neurons.
     resolution : float, optional
@@ -115,7 +117,8 @@ def convert(
         Calibration images between two calls of ``progress``. It has no other effect: the number of images per forward
         pass is derived from the model's size, so that the network does not depend on ``batch_size``.
     progress : callable, optional
-        Called with the number of finished calibration images and their total.
+        Called with the number of finished calibration images and their total; before, while a stream is read, with the
+        number of images read, and of all, as far as that is known.
 
     Returns
     -------
@@ -166,7 +169,9 @@ def convert(
         )
     check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
     check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
-    images = calibration_images(calibration)
+    images, _, inputs = calibration_images(calibration, progress)
+    if inputs:
+        model = with_one_input(as_module(model), inputs)
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
@@ -181,7 +186,7 @@ def convert(
     operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
     if METHODS[method].needs.graded:
         balanced |= own_thresholds(graph.layers, ranges, shapes, operands)
-    bounds = finest_quanta(graph.layers, ranges, balanced, options)
+    bounds = bounded_quanta(graph.layers, shapes, ranges, balanced, options)
     builder = Builder(shapes, ranges, balanced, options, bounds, operands)
     try:
         net = Network(
@@ -190,6 +195,7 @@ def convert(
             num_steps=num_steps,
             method=method,
             resolution=options.resolution_of(""),
+            inputs=joint_inputs(model),
             heads=tuple(Head(*head) for head in graph.heads),
             normalize=transform,
         )

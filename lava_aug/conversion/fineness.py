@@ -1,27 +1,44 @@
-"""How fine spikes must be for what multiplies or bends them: finer than resolutions say, where much is made of them.
+"""How fine spikes must be for what multiplies or bends them, and how fine they may be for the sums that take them.
 
 A unit of a source is to make at most one unit of what takes it: of a product with large values, of a steep function,
-and of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way.
+and of a sum that goes there. Going back from the last layer, that bounds the quantum of every layer on the way from
+above. From below it is bounded by the bits of potentials: a sum of finer spikes would leave weights few of theirs, or
+exceed the potentials itself, as that of all pixels of a map does.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.composition import row_maxima
 from lava_aug.conversion.methods import METHODS, Options
+from lava_aug.conversion.relays import is_whole
 from lava_aug.conversion.signals import SIGNED, FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
+from lava_aug.core.layers import Shape
 from lava_aug.core.network import INPUT
+from lava_aug.core.synapse import Weighted
 
 PARTS = 8
 """An interval in one part of which a function changes more than in all others holds a jump, or the end of a bend."""
 
 POINTS = 4096 * PARTS + 1
 """At which the slope of a function is looked for."""
+
+ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
+"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
+the bits, has some to spare for what spikes round."""
+
+FITS = ROOM // 2
+"""How far sums that bound a quantum may get: what is as large as can be should have some more room for other images."""
+
+FINE = 1 / 256
+"""The resolution up to which spikes are as fine as asked for, whatever that leaves of the weights that take them."""
 
 SPARE = 4
 """How many times more than calibration images give payloads and potentials have room for."""
@@ -30,57 +47,69 @@ LITTLE, LEAST = 16, 2.0**-14
 """What varies by less than one sixteenth of a constant beside it needs spikes of its own size; by less than the other
 part, it is left of sums that do not differ."""
 
-STATE = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
-"""The largest potential."""
+
+class Bounds(NamedTuple):
+    """What a layer's largest quantum must not fall below, and must not exceed."""
+
+    least: float = 0.0
+    most: float = math.inf
 
 
-def finest_quanta(
+def bounded_quanta(
     layers: Sequence[FloatLayer],
+    shapes: Mapping[str, Shape],
     ranges: Mapping[str, Range],
     balanced: Mapping[str, NDArray[np.float64]],
     options: Options,
-) -> dict[str, float]:
-    """Bounds on the quanta of those layers that have to be finer than their resolution says.
+) -> dict[str, Bounds]:
+    """Bounds on the quanta of those layers that have to be finer or coarser than their resolution says.
 
     Parameters
     ----------
     layers : sequence of FloatLayer
         In topological order.
+    shapes : mapping of str to tuple of int
+        Shape of the images and of what every layer sends.
     ranges : mapping of str to Range
         From calibration images.
     balanced : mapping of str to numpy.ndarray
         Balanced thresholds.
     options : Options
-        What was asked for; only graded spikes can be finer.
+        What was asked for; only graded spikes can be finer or coarser.
 
     Returns
     -------
-    dict of str to float
-        By layer; never so small that spikes or their sums would not fit their bits.
+    dict of str to Bounds
+        By layer; spikes and their sums fit their bits.
     """
+    if not METHODS[options.method].needs.graded:
+        return {}
+    most, least = _most(layers, ranges, balanced, options), _least(layers, shapes, ranges, balanced, options)
+    names = sorted((most.keys() | least.keys()) - {INPUT})
+    return {name: Bounds(least.get(name, 0.0), most.get(name, math.inf)) for name in names}
+
+
+def _most(
+    layers: Sequence[FloatLayer],
+    ranges: Mapping[str, Range],
+    balanced: Mapping[str, NDArray[np.float64]],
+    options: Options,
+) -> dict[str, float]:
     bounds = _beside_constants(layers, ranges, options)
-    floors = _floors(layers, ranges, options)
     for layer in reversed(layers[:-1]):
         usual = options.resolution_of(layer.name) * _threshold(balanced[layer.name], ranges[layer.name])
         bound = min(bounds.pop(layer.name, math.inf), usual)
-        fitting = max(bound, _smallest(layer, ranges[layer.name], options), floors.get(layer.name, 0.0))
+        fitting = max(bound, _smallest(float(ranges[layer.name].maximum.max()), options))
         if fitting < usual:
             bounds[layer.name] = fitting
-        for term, wanted in _wanted(layer, ranges, usual, fitting):
-            least = _with_bits(layer, term, ranges[layer.name], options)
-            bounds[term.source] = min(bounds.get(term.source, math.inf), max(wanted, least))
-    bounds.pop(INPUT, None)
-    return bounds if METHODS[options.method].needs.graded else {}
+        for source, wanted in _wanted(layer, ranges, usual, fitting):
+            bounds[source] = min(bounds.get(source, math.inf), wanted)
+    return bounds
 
 
-def _floors(layers: Sequence[FloatLayer], ranges: Mapping[str, Range], options: Options) -> dict[str, float]:
-    """The finest quanta of sources with which sums of them have room, whatever is asked of them elsewhere."""
-    found: dict[str, float] = {}
-    for layer in layers:
-        for term in layer.terms:
-            floor = _with_bits(layer, term, ranges[layer.name], options, limit=1)
-            found[term.source] = max(found.get(term.source, 0.0), floor)
-    return found
+def _threshold(balanced: NDArray[np.float64], measured: Range) -> float:
+    """The largest output where hardly any differs from zero; infinite, so that nothing follows, where none does."""
+    return float(balanced.max()) or float(measured.maximum.max()) or math.inf
 
 
 def _beside_constants(layers: Sequence[FloatLayer], ranges: Mapping[str, Range], options: Options) -> dict[str, float]:
@@ -93,53 +122,62 @@ def _beside_constants(layers: Sequence[FloatLayer], ranges: Mapping[str, Range],
             largest, varies = float(measured.maximum.max()), float((measured.highs - measured.lows).max()) / 2
             if largest * LEAST < varies < largest / LITTLE:
                 found[layer.name] = options.resolution_of(layer.name) * varies
-    for layer in layers:
-        for term in (term for term in layer.terms if term.source in found):
-            found[term.source] = max(found[term.source], _with_bits(layer, term, ranges[layer.name], options))
     return found
 
 
-def _threshold(balanced: NDArray[np.float64], measured: Range) -> float:
-    """The largest output where hardly any differs from zero; infinite, so that nothing follows, where none does."""
-    return float(balanced.max()) or float(measured.maximum.max()) or math.inf
+def _least(
+    layers: Sequence[FloatLayer],
+    shapes: Mapping[str, Shape],
+    ranges: Mapping[str, Range],
+    balanced: Mapping[str, NDArray[np.float64]],
+    options: Options,
+) -> dict[str, float]:
+    bounds: dict[str, float] = {}
+    if options.is_float:
+        return bounds
+    for layer in reversed(layers):
+        keeps = layer is layers[-1] or len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
+        steps = options.num_steps if keeps else 1
+        for term in layer.terms if layer.activation.product is None else ():
+            if term.source == INPUT:
+                continue
+            needed = _fitting(layer, term, shapes[term.source], ranges[layer.name], steps, options)
+            if not is_whole(term.synapse):
+                needed = min(needed, FINE * float(balanced[term.source].max()))
+            elif layer.activation.max_pool is not None:  # sends what it takes
+                needed = max(needed, bounds.get(layer.name, 0.0))
+            bounds[term.source] = max(bounds.get(term.source, 0.0), needed)
+    return bounds
 
 
-def _smallest(layer: FloatLayer, measured: Range, options: Options) -> float:
-    """The finest quantum with which payloads, and what they add up to in all steps, have room."""
-    largest, payload = float(measured.maximum.max()), max(1, fixed_point.symmetric_limit(options.most_message_bits))
-    inside = largest if _bends(layer) else max(largest, _largest_sum(layer, measured))
-    return SPARE * max(largest / payload, inside * options.num_steps / STATE)
-
-
-def _bends(layer: FloatLayer) -> bool:
-    """Whether what a layer sends is in another unit than what arrives."""
-    return layer.activation.function is not None or layer.activation.product is not None
-
-
-def _largest_sum(layer: FloatLayer, measured: Range) -> float:
-    """The largest potential on calibration images, or bias, with which it begins."""
-    bias = 0.0 if layer.bias is None else float(np.abs(layer.bias).max())
-    return max(float(measured.highs.max()), -float(measured.lows.min()), bias)
-
-
-def _with_bits(layer: FloatLayer, term: Term, measured: Range, options: Options, limit: int = 0) -> float:
-    """The finest quantum of a source with which weights keep their bits: sums of finer spikes leave them none.
-
-    With ``limit``, the largest weight is to be that; by default as much as 8 bits hold, or 1 where all are alike.
-    """
-    if layer.activation.product is not None or options.weight_bits is None:
+def _fitting(layer: FloatLayer, term: Term, wide: Shape, measured: Range, steps: int, options: Options) -> float:
+    """The quantum of a source with which the layer's sums fit, with weights that use their bits in most channels."""
+    if not term.gain:  # of zero times what is sent
         return 0.0
-    magnitudes = np.abs(term.synapse.weights)
-    largest = float(magnitudes.max(initial=0.0))
-    alike = len(layer.terms) == 1 and bool((magnitudes == largest).all())
-    limit = limit or (1 if alike else fixed_point.symmetric_limit(min(options.weight_bits, 8)))
-    unit = abs(term.gain) * largest
-    return SPARE * _largest_sum(layer, measured) * options.num_steps * limit / max(STATE * unit, 1e-30)
+    arrives = np.maximum(measured.highs, -measured.lows)
+    if is_whole(term.synapse):  # and stays as it is
+        return float(arrives.max()) / abs(term.gain) / FITS
+    rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), wide)
+    if len(arrives) != len(rows) or steps > 1 or options.weight_scales == "layer":
+        arrives = arrives.max(keepdims=True)
+    if options.weight_scales == "layer":
+        rows = rows.max(keepdims=True)
+    assert options.weight_bits is not None
+    most = fixed_point.symmetric_limit(options.weight_bits) / FITS
+    needed = (steps * arrives * most / np.maximum(rows, 1e-30))[rows > 0]
+    return float(np.median(needed)) if needed.size else 0.0
+
+
+def _smallest(largest: float, options: Options) -> float:
+    """The finest quantum with which payloads, and what they add up to in all steps, have room."""
+    payload = max(1, fixed_point.symmetric_limit(options.most_message_bits))
+    state = fixed_point.symmetric_limit(fixed_point.STATE_BITS) / options.num_steps
+    return SPARE * largest / min(payload, state)
 
 
 def _wanted(
     layer: FloatLayer, ranges: Mapping[str, Range], usual: float, quantum: float
-) -> Iterator[tuple[Term, float]]:
+) -> Iterator[tuple[str, float]]:
     """Bounds on the quanta of a layer's sources, where its own quantum is given; none where that is nobody's bound."""
     if layer.activation.product is not None:
         yield from _wanted_by_product(layer, ranges, usual, quantum)
@@ -150,18 +188,18 @@ def _wanted(
     elif quantum >= usual:
         return
     for term in layer.terms:
-        yield term, quantum / max(abs(term.gain) * float(np.abs(term.synapse.weights).max()), 1e-30)
+        yield term.source, quantum / max(abs(term.gain) * float(np.abs(term.synapse.weights).max()), 1e-30)
 
 
 def _wanted_by_product(
     layer: FloatLayer, ranges: Mapping[str, Range], usual: float, quantum: float
-) -> Iterator[tuple[Term, float]]:
+) -> Iterator[tuple[str, float]]:
     """Of a square, small ones need fine operands, by the root of what it needs; for large ones, the usual is enough."""
     sizes = [abs(term.gain) * float(ranges[term.source].maximum.max()) for term in layer.terms]
     is_square = len(set(layer.sources)) < len(layer.sources)
     for term, other in zip(layer.terms, reversed(sizes), strict=True):
         unit = (usual if is_square else quantum) / max(other, 1e-30)
-        yield term, min(unit, math.sqrt(quantum) if is_square else unit) / max(abs(term.gain), 1e-30)
+        yield term.source, min(unit, math.sqrt(quantum) if is_square else unit) / max(abs(term.gain), 1e-30)
 
 
 def _slope(function: Pointwise, low: float, high: float) -> float:

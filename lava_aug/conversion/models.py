@@ -8,7 +8,8 @@ Copies are in float32, on the CPU, in evaluation mode.
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn.utils import parametrize
 
 from lava_aug.conversion.user_code import first_line, is_sequence
 from lava_aug.core.errors import ConversionError
+from lava_aug.core.inputs import Input, split
 
 TIED = ("_modules", "_parameters", "_buffers")
 """What a module's dictionary holds of other modules and tensors."""
@@ -47,6 +49,43 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
         if parameter.is_leaf:
             parameter.requires_grad_(False)
     return copied
+
+
+def with_one_input(model: Any, inputs: Sequence[Input]) -> Any:
+    """A model of several inputs that takes them as one; its parts are the same, under the same names.
+
+    Raises
+    ------
+    ConversionError
+        If its ``forward`` does not take inputs of these names.
+    """
+    if not inputs:
+        return model
+    model = _unwrapped(model)
+    kind = cast(Any, type(model))
+    signature = inspect.signature(cast("Callable[..., Any]", model.forward))
+    try:
+        signature.bind(**dict.fromkeys(name for name, _ in inputs))
+    except TypeError as error:
+        raise ConversionError(
+            f"model: expected inputs by the names that forward() gives them, {', '.join(signature.parameters)}; "
+            f"found {', '.join(name for name, _ in inputs)} ({error})"
+        ) from None
+
+    def forward(self: Any, x: torch.Tensor) -> Any:
+        return kind.forward(self, **split(x, inputs))
+
+    made: Any = copy.copy(model)
+    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, JOINT: tuple(inputs)})
+    return made
+
+
+def joint_inputs(model: Any) -> tuple[Input, ...]:
+    """The inputs of what `with_one_input` made; of others none."""
+    return getattr(model, JOINT, ())
+
+
+JOINT = "_lava_aug_inputs"
 
 
 def second_copy(model: nn.Module) -> nn.Module:

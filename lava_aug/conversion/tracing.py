@@ -83,8 +83,8 @@ def trace(
     several = required_inputs(module)
     if len(several) > 1:
         raise ConversionError(
-            f"model: forward() takes several inputs, {', '.join(several)}; write a module that takes them as one, one "
-            "after the other along the channels (torch.cat), and splits it: self.model(*x.split(channels, 1))"
+            f"model: forward() takes several inputs; pass a dictionary of them as images, "
+            f"{{{', '.join(f'{name!r}: ...' for name in several)}}}"
         )
     graph = FloatGraph(tuple(example.shape[1:]), [], second_copy(module), normalize)
     wanted = graph.answers(example)

@@ -79,7 +79,7 @@ class Payloads:
 
     def __init__(self, net: Network, images: Images) -> None:
         check_network(net)
-        self._net, self._stream = net, Stream(images, "images", len(net.input_shape))
+        self._net, self._stream = net, Stream(images, "images", len(net.input_shape), net.inputs)
         if self._stream.whole is not None:
             self._check(self._stream.whole.images)
         self.count = 0

@@ -12,6 +12,7 @@ from lava_aug.core import fixed_point, summaries
 from lava_aug.core.errors import NetworkError, SpecError
 from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.fixed_point import is_array
+from lava_aug.core.inputs import Input, joint_shape
 from lava_aug.core.layers import INPUT, INPUT_LEVELS, Shape, Synapse
 from lava_aug.core.neuron import MAX_STEPS, Neuron, broadcasts
 from lava_aug.core.normalization import Normalization
@@ -164,6 +165,9 @@ class Network(Tabular, Spec):
         Shape of the input and of what every layer sends (readout: of its ``v``), by name.
     current_shapes : dict
         Shape of every layer's input current, by name; different from ``shapes`` for neurons that pool.
+    inputs : tuple of Input
+        If the model takes several tensors: their names and shapes, in the order in which the images hold them, maps of
+        one size along their channels, others as one row. A dictionary of them by name stands for the images, then.
     heads : tuple of Head
         If the model returns several tensors: their names and shapes, in the order in which the readout, which then has
         one axis, holds their elements.
@@ -191,6 +195,7 @@ class Network(Tabular, Spec):
         low=0, default=1.0, stored_as="resolution", doc="threshold / balanced threshold of the conversion"
     )
 
+    inputs: tuple[Input, ...] = dataclasses.field(default=())
     heads: tuple[Head, ...] = dataclasses.field(default=())
     normalize: Normalization | None = dataclasses.field(default=None)
     fidelity: Fidelity | None = dataclasses.field(default=None)
@@ -199,6 +204,7 @@ class Network(Tabular, Spec):
         super().__post_init__()
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "heads", tuple(Head(str(name), tuple(shape)) for name, shape in self.heads))
+        object.__setattr__(self, "inputs", tuple(Input(str(name), tuple(shape)) for name, shape in self.inputs))
         if not self.layers:
             raise NetworkError("a network needs at least one layer, the readout")
         if (size := math.prod(self.input_shape)) > MAX_NEURONS:
@@ -212,6 +218,7 @@ class Network(Tabular, Spec):
             except SpecError as error:
                 raise NetworkError(f"layer {layer.name!r}: {error}") from None
         self._check_use()
+        self._check_inputs()
         self._check_heads()
         self._check_normalize()
 
@@ -260,13 +267,13 @@ class Network(Tabular, Spec):
         shape = self.shapes[self.readout.name]
         if self.heads and shape != (sum(sizes),):
             raise NetworkError(f"heads of {sizes} elements do not make up the readout's shape {shape}")
-        for head in self.heads:
-            try:
-                check_text(head.name)
-            except SpecError as error:
-                raise NetworkError(f"heads: name: {error}") from None
-        if len({head.name for head in self.heads}) < len(self.heads):
-            raise NetworkError(f"heads: names are used twice: {[head.name for head in self.heads]}")
+        _check_names("heads", [head.name for head in self.heads])
+
+    def _check_inputs(self) -> None:
+        if self.inputs and joint_shape(self.inputs) != self.input_shape:
+            shapes = [shape for _, shape in self.inputs]
+            raise NetworkError(f"inputs of shapes {shapes} do not make up the input's shape {self.input_shape}")
+        _check_names("inputs", [name for name, _ in self.inputs])
 
     def _check_normalize(self) -> None:
         if self.normalize is None:
@@ -369,3 +376,13 @@ def _check_fits(layer: Layer, name: str, shape: Shape) -> None:
 
 def _is_positive(value: float) -> bool:
     return value > 0
+
+
+def _check_names(where: str, names: list[str]) -> None:
+    for name in names:
+        try:
+            check_text(name)
+        except SpecError as error:
+            raise NetworkError(f"{where}: name: {error}") from None
+    if len(set(names)) < len(names):
+        raise NetworkError(f"{where}: names are used twice: {names}")

@@ -1,6 +1,6 @@
 """Images in the forms in which they come: arrays, data sets of (image, label), DataLoaders, iterables of batches."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, Union, cast
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lava_aug.core.errors import InputError
 from lava_aug.core.fixed_point import is_list
+from lava_aug.core.inputs import Input, inputs_of, joined
 from lava_aug.core.texts import counted
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Images: TypeAlias = Union[NDArray[Any], "torch.Tensor", Sequence[Any], Indexed, 
 - a pair of such and of integer labels ``(B,)``;
 - a data set, whose elements are images or (image, label), or a list of (image, label);
 - a DataLoader, or another iterable of batches, each images or (images, labels).
+
+For models of several inputs, a dictionary of them by name stands for the images: ``{"left": ..., "right": ...}``.
 """
 
 PLAIN = (bool, int, float, complex, str, np.generic)
@@ -61,6 +64,8 @@ class Stream:
         What errors call them.
     axes : int, optional
         Of one image, if that is known: then an iterable may also give one image at a time.
+    inputs : tuple of Input, optional
+        Of the network; without them, those that come are taken.
 
     Attributes
     ----------
@@ -68,6 +73,8 @@ class Stream:
         The images, if they are there as a whole.
     count : int or None
         How many images there are, if that is known.
+    inputs : tuple of Input or None
+        If the images are several inputs: their names and shapes, as soon as one has been read.
 
     Raises
     ------
@@ -75,19 +82,34 @@ class Stream:
         If there are no such images; where they are read, once they are.
     """
 
-    def __init__(self, data: Images, where: str, axes: int | None = None) -> None:
-        self.where, self._data, self._axes = where, data, axes
+    def __init__(
+        self, data: Images, where: str, axes: int | None = None, inputs: tuple[Input, ...] | None = None
+    ) -> None:
+        self.where, self._data, self._axes, self.inputs = where, data, axes, inputs
         self._of_samples = _is_indexed(data) or _is_iterable_dataset(data)
         self.whole = self._whole(data)
         self.count = _count(data) if self.whole is None else len(self.whole.images) if self.whole.images.ndim else 0
 
     def _whole(self, data: Any) -> Batch | None:
         if _is_pair(data):
-            images = as_numpy(data[0], self.where)
+            images = self._images(data[0], is_whole=True)
             labels = _as_labels(data[1], images)
             if labels is not None:
                 return Batch(images, labels)
-        return Batch(as_numpy(data, self.where), None) if _is_array(data) else None
+        return Batch(self._images(data, is_whole=True), None) if _is_array(data) else None
+
+    def _images(self, data: Any, label: Any = None, *, is_whole: bool = False) -> NDArray[Any]:
+        """A batch of images, or of several inputs as one; what is whole is no single image."""
+        if not isinstance(data, Mapping) or self.inputs == ():
+            images = as_numpy(data, self.where)
+            return images[None] if not is_whole and self._is_sample(images, label, self._axes) else images
+        given = cast("Mapping[Any, Any]", data)
+        parts = {str(name): as_numpy(part, f"{self.where}[{name!r}]") for name, part in given.items()}
+        name, axes = (self.inputs[0].name, len(self.inputs[0].shape)) if self.inputs else (next(iter(parts), ""), None)
+        if not is_whole and name in parts and self._is_sample(parts[name], label, axes):
+            parts = {name: part[None] for name, part in parts.items()}
+        self.inputs = self.inputs or inputs_of(parts)
+        return joined(parts, self.inputs, self.where)
 
     def _items(self) -> Iterable[Any]:
         data: Any = self._data
@@ -99,18 +121,17 @@ class Stream:
         kind = None
         for item in self._items():
             image, label = _halves(item)
-            images = as_numpy(image, self.where)
-            images = images[None] if self._is_sample(images, label) else images
+            images = self._images(image, label)
             if not images.ndim:
                 raise InputError(f"{self.where}: expected images, or batches of them, found a number")
             kind = kind or (images.shape[1:], images.dtype)
             self._check_alike(kind, images)
             yield Batch(images, _as_labels(label, images))
 
-    def _is_sample(self, images: NDArray[Any], label: Any) -> bool:
+    def _is_sample(self, images: NDArray[Any], label: Any, axes: int | None) -> bool:
         """Whether something is one image, not a batch."""
-        if self._axes is not None:
-            return images.ndim == self._axes
+        if axes is not None:
+            return images.ndim == axes
         return np.ndim(label) == 0 if label is not None else self._of_samples
 
     def _check_alike(self, kind: tuple[tuple[int, ...], np.dtype[Any]], images: NDArray[Any]) -> None:
@@ -148,6 +169,36 @@ class Stream:
         pieces = list(self._pieces())
         return _joined(pieces) if pieces else Batch(np.zeros((0,)), None)
 
+    def sample(self, most: int, most_bytes: int, progress: Callable[[int, int], None] | None = None) -> Batch:
+        """Some of the images, each as likely as any other, in their order; all of those that are there as a whole.
+
+        A stream of any length is read once, in memory for the images that are kept (Vitter's algorithm R, ACM TOMS 11,
+        1985). The same stream gives the same images.
+
+        Parameters
+        ----------
+        most, most_bytes : int
+            How many images are kept, and how many bytes they may have.
+        progress : callable, optional
+            Called with the number of images that have been read, and of all; of those so far, if that is not known.
+        """
+        if self.whole is not None:
+            return self.whole
+        kept: dict[int, tuple[int, Batch]] = {}
+        generator, read = cast(Any, np.random.default_rng(0)), 0  # numpy leaves its types open
+        for images, labels in self._pieces():
+            most = max(1, min(most, most_bytes // max(images[:1].nbytes, 1)))
+            numbers = np.arange(read, read + len(images))
+            places = np.where(numbers < most, numbers, generator.integers(0, numbers + 1))
+            for row in np.flatnonzero(places < most).tolist():
+                one = Batch(images[row : row + 1].copy(), None if labels is None else labels[row : row + 1])
+                kept[int(places[row])] = read + row, one
+            read += len(images)
+            if progress is not None:
+                progress(read, max(read, self.count or 0))
+        in_order = [batch for _, batch in sorted(kept.values(), key=lambda entry: entry[0])]
+        return _joined(in_order) if in_order else Batch(np.zeros((0,)), None)
+
 
 def joined_labels(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     """Labels of successive batches, if all have them."""
@@ -164,7 +215,7 @@ def _joined(parts: Sequence[Batch]) -> Batch:
 def _is_array(data: Any) -> bool:
     """Whether something is images as a whole, or nothing that could be read piece by piece."""
     if is_list(data):
-        return not (data and _is_pair(data[0]))
+        return not (data and (_is_pair(data[0]) or isinstance(data[0], Mapping)))
     if hasattr(data, "shape") or hasattr(data, "getbands") or hasattr(data, "__array__"):
         return True
     return isinstance(data, (str, bytes, Mapping)) or not (isinstance(data, Iterable) or _is_indexed(data))
@@ -176,6 +227,8 @@ def _is_pair(data: Any) -> bool:
         return False
     if _label_type(data[1]) not in "iu":
         return False
+    if isinstance(data[0], Mapping):
+        return np.ndim(data[1]) < 2
     axes = 2 if hasattr(data[0], "getbands") else len(getattr(data[0], "shape", ()))
     return axes > np.ndim(data[1]) and np.ndim(data[1]) < 2
 

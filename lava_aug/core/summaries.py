@@ -1,7 +1,7 @@
 """Summaries of a network: as a table, and as plain values."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +30,12 @@ def layers_table(net: "Network") -> Table:
     caption = [
         f"{method}, resolution {net.resolution:g}, {counted(net.num_steps, 'time step')}, {arithmetic}",
         f"input {INPUT}: shape {_by(net.input_shape)}, graded spikes 0 .. {INPUT_LEVELS}",
+        *_named("inputs", net.inputs),
         *([f"normalised in the first layer: {net.normalize.describe()}"] if net.normalize else []),
         *([net.fidelity.describe()] if net.fidelity else []),
     ]
     note = [
-        *_heads(net),
+        *_named("heads", net.heads),
         f"total: {neurons:,} neurons, {weights:,} weights, {synapses:,} synapses, depth {net.depth}",
         *_options(net),
     ]
@@ -42,9 +43,9 @@ def layers_table(net: "Network") -> Table:
     return Table(head, [_row(net, layer) for layer in net], "\n".join(caption), "\n".join(note), left=left)
 
 
-def _heads(net: "Network") -> list[str]:
-    heads = ", ".join(f"{printable(head.name, keep='')} {_by(head.shape)}" for head in net.heads)
-    return [f"heads: {heads}"] if heads else []
+def _named(kind: str, tensors: Iterable[tuple[str, Shape]]) -> list[str]:
+    told = ", ".join(f"{printable(name, keep='')} {_by(shape)}" for name, shape in tensors)
+    return [f"{kind}: {told}"] if told else []
 
 
 def described(net: "Network") -> dict[str, Any]:
@@ -59,6 +60,7 @@ def described(net: "Network") -> dict[str, Any]:
         "fidelity": net.fidelity and {name: getattr(net.fidelity, name) for name, _ in net.fidelity.declarations()},
         "depth": net.depth,
         "layers": [_described(net, layer) for layer in net],
+        "inputs": [{"name": name, "shape": list(shape)} for name, shape in net.inputs],
         "heads": [{"name": head.name, "shape": list(head.shape)} for head in net.heads],
     }
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lava_aug.conversion.calibration import as_intensity
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS
-from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.models import with_one_input
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
@@ -162,6 +163,7 @@ def _graph(net: Network, model: Model, x: NDArray[Any]) -> FloatGraph:
     """The model's layers, which are the network's in the same order; ``x`` are the payloads of a few images."""
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
+    model = with_one_input(as_module(model), net.inputs)
     graph = trace(model, as_intensity(x.astype(np.uint8)), METHODS[net.method].needs, net.normalize)
     made = {layer.name: layer.shape for layer in graph.layers}
     if list(made.items()) != [(layer.name, net.shapes[layer.name]) for layer in net]:

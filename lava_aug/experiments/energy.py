@@ -40,9 +40,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity, calibration_images
+from lava_aug.conversion.calibration import as_intensity, labelled_images
 from lava_aug.conversion.converter import checked_normalization
-from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.models import with_one_input
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.layers import Shape
@@ -194,7 +195,8 @@ def ann_cost(model: Model, images: Any, *, normalize: tuple[Any, Any] | Normaliz
     ConversionError
         If the model holds something unsupported.
     """
-    x = calibration_images(images)
+    x, _, inputs = labelled_images(images)
+    model = with_one_input(as_module(model), inputs)
     graph = trace(model, as_intensity(x[[0, -1]]), normalize=checked_normalization(normalize, x.shape[1]))
     shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
     costs = [_layer_cost(layer, shapes) for layer in graph.layers]

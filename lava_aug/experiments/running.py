@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity, calibration_images
+from lava_aug.conversion.calibration import as_intensity, calibration_images, labelled_images
 from lava_aug.conversion.converter import checked_normalization, convert
+from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, payloads
@@ -108,7 +109,9 @@ def compare(
     chosen = list(default_cases() if cases is None else cases)
     _check_titles(chosen)
     say = progress or _say_nothing
-    (shown, own), calibrated = Stream(images, "images").all(), calibration_images(calibration)
+    calibrated, _, inputs = calibration_images(calibration)
+    shown, own = Stream(images, "images", inputs=inputs or None).all()
+    model = with_one_input(as_module(model), inputs)
     watch = functools.partial(say, "running the ANN")
     logits = ann_logits(model, shown, normalize=normalize, progress=watch)
     predicted = logits.reshape(len(logits), -1).argmax(axis=1)
@@ -308,14 +311,14 @@ def ann_logits(
 
     ``normalize`` is as for `lava_aug.convert`; ``progress`` is called with the number of finished images and of all.
     """
-    x = calibration_images(images)
+    x, _, inputs = labelled_images(images)
     transform = checked_normalization(normalize, x.shape[1])
-    model = as_module(model)
-    was_training = model.training
-    model.eval()
+    module = with_one_input(as_module(model), inputs)
+    was_training = module.training
+    module.eval()
     try:
         with torch.no_grad():
             shown = map(as_intensity, batches(x, batch_size, progress))
-            return np.concatenate([model(batch if transform is None else transform(batch)).numpy() for batch in shown])
+            return np.concatenate([module(x if transform is None else transform(x)).numpy() for x in shown])
     finally:
-        model.train(was_training)
+        module.train(was_training)

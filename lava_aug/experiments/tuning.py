@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import labelled_images
+from lava_aug.conversion.calibration import calibration_images, labelled_images
 from lava_aug.conversion.converter import convert
-from lava_aug.conversion.onnx_files import Model
+from lava_aug.conversion.models import with_one_input
+from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images
 from lava_aug.core.network import Network
@@ -204,8 +205,9 @@ def tune(
         As `convert`.
     """
     _check(max_loss, objective, resolutions)
-    calibrated, own = labelled_images(calibration)
-    shown, own = (calibrated, own) if images is None else labelled_images(images)
+    calibrated, own, inputs = calibration_images(calibration)
+    shown, own, _ = (calibrated, own, ()) if images is None else labelled_images(images, inputs or None)
+    model = with_one_input(as_module(model), inputs)
     predicted = ann_logits(model, shown, normalize=normalize).argmax(axis=1)
     expected = check_labels(labels, predicted.shape, own)
     search = _Search(model, calibrated, shown, expected, num_steps, {"normalize": normalize, **options})

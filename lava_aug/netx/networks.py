@@ -6,6 +6,7 @@
     /layer/0/           type "input", shape; mean and std of the model's normalisation, if it has one
     /layer/<i>/         type, shape, name, inputs, quantum, bias and the synapse's parameters under netx's names
     /layer/<i>/neuron/  type, vThMant, ... : the neuron's parameters
+    /inputs/<k>/        name, shape: only if the model takes several tensors
     /heads/<k>/         name, shape: only if the model gives several tensors
     /simulation/        Ts, tSample
 
@@ -28,7 +29,8 @@ from lava_aug.core.fidelity import Fidelity
 from lava_aug.core.files import whole_file
 from lava_aug.core.fixed_point import is_list
 from lava_aug.core.images import check_network
-from lava_aug.core.layers import SYNAPSES, Dense
+from lava_aug.core.inputs import Input
+from lava_aug.core.layers import SYNAPSES, Dense, Shape
 from lava_aug.core.network import Connection, Head, Layer, Network
 from lava_aug.core.neurons import NEURONS
 from lava_aug.core.normalization import Normalization
@@ -128,10 +130,11 @@ def write_network(target: h5py.Group, net: Network) -> None:
     """Write the groups of a network, all but its `header`."""
     put(target, "simulation/Ts", net.num_steps)
     put(target, "simulation/tSample", net.num_steps)
-    check_count(len(net.heads), "heads")
-    for index, head in enumerate(net.heads):
-        put(target, f"heads/{index}/name", head.name)
-        put(target, f"heads/{index}/shape", head.shape)
+    for kind, named in (("inputs", net.inputs), ("heads", net.heads)):
+        check_count(len(named), kind)
+        for index, (name, shape) in enumerate(named):
+            put(target, f"{kind}/{index}/name", name)
+            put(target, f"{kind}/{index}/shape", shape)
     entries = list(_entries(net))
     check_count(len(entries), "layers, the input and 'flatten' included")
     for index, (kind, shape, layer) in enumerate(entries):
@@ -227,7 +230,8 @@ def read_network(root: Reader, attributes: dict[str, Any]) -> Network:
         num_steps=root.group("simulation").value("Ts"),
         method=attributes["method"],
         resolution=attributes["resolution"],
-        heads=_read_heads(root),
+        inputs=tuple(Input(*named) for named in _read_named(root, "inputs")),
+        heads=tuple(Head(*named) for named in _read_named(root, "heads")),
         normalize=Normalization(**parameters(Normalization, groups[0])) if "mean" in groups[0] else None,
         fidelity=_read_fidelity(root),
     )
@@ -235,14 +239,11 @@ def read_network(root: Reader, attributes: dict[str, Any]) -> Network:
     return net
 
 
-def _read_heads(root: Reader) -> tuple[Head, ...]:
-    if "heads" not in root:
-        return ()
-    groups = root.group("heads").numbered()
-    heads = tuple(Head(group.text("name"), tuple(np.ravel(group.value("shape")).tolist())) for group in groups)
-    for group in groups:
+def _read_named(root: Reader, kind: str) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of the inputs, or of the heads; none where there is one without a name."""
+    for group in root.group(kind).numbered() if kind in root else ():
+        yield group.text("name"), tuple(np.ravel(group.value("shape")).tolist())
         group.finish()
-    return heads
 
 
 def _read_fidelity(root: Reader) -> Fidelity | None:
