@@ -42,11 +42,11 @@ def insert(path: Path, before: str, text: str, until: str = "") -> None:
     path.write_text(head + text + (rest.partition(until)[2] if until else found + rest), encoding="utf-8")
 
 
-def output_of(project: Path, *arguments: str, folder: str = "") -> str:
-    """What Python prints in a copy, or in a folder of it, with the copy's package."""
+def output_of(project: Path, *arguments: str) -> str:
+    """What Python prints in a copy, with the copy's package."""
     environment = os.environ | {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=project / folder, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     return done.stdout

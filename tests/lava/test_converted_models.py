@@ -45,7 +45,7 @@ def test_resnet18() -> None:
     from test_torchvision import images_for, made
 
     images = images_for("resnet18")
-    net = la.convert(made("resnet18"), images, resolution=1 / 64, num_steps=2, weight_scales="channel")
+    net = la.convert(made("resnet18"), images, resolution=1 / 64, num_steps=2, quality="fast")
     expected = la.simulate(net, images[:2], record=True)
     assert all(events.any() for events in expected.events.values())
     for fused in (True, False):
