@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib
 import os
 import sys
 from importlib.metadata import distributions
@@ -37,6 +38,13 @@ collect_ignore_glob = [] if any(distributions(name="lava-nc")) else ["lava/*"]
 gc.disable()
 
 
+# Where nothing is compiled yet, as in a fresh clone, workers begin at different ends, and read what others compiled.
+IS_SECOND = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[-1] in "13579"
+if IS_SECOND:
+    for name in ("sklearn.datasets", "sympy", "matplotlib.pyplot", "numba"):
+        importlib.import_module(name)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that all workers end with short ones, and at the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -45,11 +53,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """From here on, only what tests make is looked through."""
+    uses_lava = any(item.get_closest_marker("lava") for item in session.items)
+    if uses_lava and "PYTEST_XDIST_WORKER" in os.environ:
+        _compile_kernels()
     gc.enable()
     gc.collect()
     gc.freeze()
-    if sys.platform == "linux" and any(item.get_closest_marker("lava") for item in session.items):
+    if uses_lava and sys.platform == "linux":
         _use_large_pages()
+
+
+def _compile_kernels() -> None:
+    """What tests on Lava would compile as well; it takes ten seconds for each of the two parts, or nothing."""
+    parts = ["lava_aug.kernels.compiled", "lava_aug.kernels.compiled_synapses"]
+    for part in reversed(parts) if IS_SECOND else parts:
+        importlib.import_module(part).warm_up()
 
 
 def _use_large_pages() -> None:
