@@ -1,7 +1,6 @@
 """Does a network fit on Loihi 2? Its layers are compared with the chip's public limits.
 
-The needs of the layers, and the formulas of the estimates, are in `lava_aug.loihi2.needs`, the limits in
-`lava_aug.loihi2.needs`.
+The limits, the needs of the layers, and the formulas of the estimates are in `lava_aug.loihi2.needs`.
 """
 
 import dataclasses
