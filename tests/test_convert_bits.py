@@ -225,6 +225,22 @@ def test_finer_spikes_are_no_worse(resolution: float) -> None:
     assert bool(notes) == (resolution < 1 / 256)
 
 
+@pytest.mark.parametrize("thresholds", ["layer", "channel"])
+def test_idle_channels_may_have_next_to_no_weights(thresholds: Any) -> None:
+    """Batch normalisation leaves such: a bias, and weights of 1e-7, beside channels of all sizes."""
+    model: Any = lively(nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4)), seed=1)
+    with torch.no_grad():
+        model[0].weight[0] *= 1e-7
+        model[0].bias[0] = -1.0
+        for part in (model[0].weight, model[0].bias):  # a small channel that matters
+            part[1] *= 1e-3
+        model[3].weight.view(4, 6, 36)[:, 1] *= 1e3
+    images = smooth((2, 8, 8))
+    net = convert(model, images, resolution=1 / 64, thresholds=thresholds)
+    assert np.size(net["0"].quantum) == 6
+    assert centred(simulate(net, images).logits[-1], output_of(model, images / 255)) > 0.999
+
+
 def test_spikes_beyond_their_payload_are_said() -> None:
     with pytest.warns(ConversionWarning) as caught:
         net = convert(classes(1), EIGHT, message_bits=2, resolution=1 / 64, num_steps=32)
