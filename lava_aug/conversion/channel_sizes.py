@@ -57,8 +57,12 @@ def _has_weights(layer: FloatLayer) -> bool:
 
 
 def _sizes(activation: Activation, measured: Range) -> NDArray[np.float64]:
-    """The largest output of each channel."""
+    """The largest output of each channel; of those that are hardly ever active, a part of what holds them back.
+
+    With a quantum for the little that they send, what holds them back would exceed their potentials.
+    """
     highs = np.maximum(measured.highs, 0 if activation.relu else -measured.lows).astype(np.float64)
+    highs = np.where(highs > 0, np.maximum(highs, -measured.lows / APART), 0.0)
     return highs if activation.ceiling is None else np.minimum(highs, activation.ceiling)
 
 
