@@ -10,6 +10,9 @@ from float_graph import Model, images_of, lively
 from torch import nn
 
 from lava_aug import convert, settle, simulate
+from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.channel_sizes import APART, _sizes
+from lava_aug.conversion.signals import RELU, SIGNED
 
 SHAPE = (3, 8, 8)
 IMAGES = (images_of(SHAPE, 8) * 255).round().to(torch.uint8)
@@ -52,6 +55,14 @@ def test_small_channels_that_matter_have_thresholds_of_their_own(sizes: list[flo
     out = simulate(net, IMAGES)
     assert centred(out.logits[-1], model) > 0.99
     assert np.array_equal(settle(net, IMAGES).v, out.v[-1])
+
+
+def test_what_hardly_ever_fires_has_room_for_what_holds_it_back() -> None:
+    """With a quantum for the little that it sends, what lies far below zero would exceed 24 bits."""
+    highs, lows = np.array([1.0, 1e-4, 1e-4, -0.1]), np.array([-1.0, -1.0, -1e-4, -1.0])
+    measured = Range(percentile=highs[:1], maximum=highs[:1], lows=lows, highs=highs)
+    assert _sizes(RELU, measured).tolist() == [1.0, 1 / APART, 1e-4, 0.0]
+    assert _sizes(SIGNED, measured).tolist() == [1.0, 1.0, 1e-4, 1.0]
 
 
 def test_idle_channels_take_no_bits_from_small_ones() -> None:
