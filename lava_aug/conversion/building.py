@@ -339,7 +339,8 @@ class Builder:
             return 0.0
         units = self.rounding.largest_weights(layer)
         if by_channel:  # idle ones may have next to no weights beside their bias
-            return np.maximum(units / FINEST_CHANNEL, largest_biases(layer, layer.bias) * FINEST_CHANNEL / ROOM)
+            inside = np.maximum(largest_biases(layer, layer.bias), self._piles_up(layer))
+            return np.maximum(units / FINEST_CHANNEL, inside * FINEST_CHANNEL / ROOM)
         nothing = float(self._threshold(layer).max()) < FINEST_CHANNEL * units.max()
         return units.max() / FINEST_CHANNEL if nothing or self.operands else 0.0
 

@@ -154,7 +154,7 @@ class Rounding:
             bound = min(finest, integer_scale(np.zeros(1), biases, bits, finest))
             scale = searched_scale(weights[0][weights[0] != 0].astype(np.float64), scale, bits, bound)
         eight = fixed_point.symmetric_limit(8) / present.max(initial=1e-30)  # weights as large as 8 bits have them
-        scale = int(room.soft) if min(scale / 2, eight) <= room.soft < scale else scale
+        scale = max(1, int(room.soft)) if min(scale / 2, eight) <= room.soft < scale else scale
         return power_of_two(scale) if self.options.power_of_two_vth else scale
 
     def rounded(
