@@ -75,7 +75,7 @@ def test_large_biases_limit_the_scale() -> None:
     with pytest.warns(ConversionWarning) as caught:
         net = convert(by_hand(idle_bias=-1000.0, output_bias=2.0**15), WHITE, **PLAIN)
     assert [str(warning.message) for warning in caught] == [
-        "layer '2': its weights for what '0' sends lie within +-6, of 8 bits; larger ones would make its biases or "
+        "layer '2': its weights for what '0' sends lie within +-3, of 8 bits; larger ones would make its biases or "
         "potentials exceed 24 bits. Use fewer time steps, a coarser (larger) resolution or, before the last layer, "
         "weight_scales='channel'"
     ]
@@ -84,11 +84,11 @@ def test_large_biases_limit_the_scale() -> None:
     assert dense(net, "0") == [[16, 8], [33, -16]]
     assert net["0"].bias is not None
     assert net["0"].bias.tolist() == [2 * 1048, -8000 * 1048]
-    # 2**15 is 2**17 of the readout's largest weight, and 4 steps of that may take 2/5 of the range of 24 bits.
-    assert dense(net, "2") == [[6, -3]]
+    # 2**15 is 2**17 of the readout's largest weight, and 4 steps of that may take a quarter of the range of 24 bits.
+    assert dense(net, "2") == [[3, -2]]
     assert net.readout.bias is not None
-    assert net.readout.bias.tolist() == [6 * 2**17]
-    assert net.readout.quantum == 0.25 / 6
+    assert net.readout.bias.tolist() == [3 * 2**17]
+    assert net.readout.quantum == 0.25 / 3
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, 64])
@@ -99,8 +99,8 @@ def test_the_readout_lasts_for_as_many_steps_as_it_is_made_for(num_steps: int) -
     out = simulate(net, IMAGES)
     assert out.saturated[net.readout.name].sum() == 0
     assert largest_error(out.logits[-1], expected(model)) < (0.5 if num_steps == 1 else 0.1)
-    assert np.abs(out.v).max() < 2**22
-    assert num_steps == 1 or np.abs(out.v).max() > 2**21  # and not for many more
+    assert np.abs(out.v).max() < 1.05 * 2**21  # rounding makes it a little more
+    assert num_steps == 1 or np.abs(out.v).max() > 2**20  # and not for many more
 
 
 def test_a_window_of_fewer_steps_leaves_the_readout_more_bits() -> None:

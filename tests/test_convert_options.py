@@ -63,12 +63,12 @@ def test_weight_bits() -> None:
 
 @pytest.mark.parametrize("resolution", [1, 1 / 8, 1 / 64])
 def test_thresholds_leave_room_for_the_coefficients(resolution: float) -> None:
-    """What comes in in one step takes two fifths of the 24 bits on calibration images: here weights could have more."""
+    """What comes in in one step takes a quarter of the 24 bits on calibration images: here weights could have more."""
     model: Any = made("linear_between")
     net = convert(model, IMAGES, weight_bits=16, resolution=resolution, num_steps=1, weight_scales="layer")
     layer: Any = net["1"]
     largest = model[1](IMAGES.flatten(1) / 255).abs().max().item()
-    assert layer.neuron.vth == min(2**20, int(2**23 * 2 / 5 * layer.quantum / largest))
+    assert layer.neuron.vth == min(2**20, int(2**23 / 4 * layer.quantum / largest))
     first = model[1].weight.abs().max().item() / 255 / layer.quantum
     weight = largest_weights(net)[0]
     assert weight < 32767

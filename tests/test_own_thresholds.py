@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from float_graph import Model, images_of, lively
 from torch import nn
 
-from lava_aug import convert, settle, simulate
+from lava_aug import convert, diagnose, settle, simulate
 from lava_aug.conversion.calibration import Range
 from lava_aug.conversion.channel_sizes import APART, _sizes
 from lava_aug.conversion.signals import RELU, SIGNED
@@ -88,6 +88,7 @@ def test_zero_divided_by_its_norm_is_zero(eps: float, order: int) -> None:
         wanted = model(IMAGES / 255).numpy()
     assert np.abs(found - wanted).max() < 0.03
     assert not found.reshape(wanted.shape)[:, :, 2:4].any()
+    assert all(layer.total < 0.05 for layer in diagnose(net, model, IMAGES).layers)
 
 
 def test_layers_that_never_fire_ask_for_nothing() -> None:

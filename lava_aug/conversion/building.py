@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.calibration import Range, usual_thresholds
 from lava_aug.conversion.composition import Factors, along_channels
 from lava_aug.conversion.fineness import ROOM, SPARE, Bounds
 from lava_aug.conversion.function_neurons import table_of
@@ -350,16 +350,15 @@ class Builder:
         return max(min(self.options.resolution_of(layer.name), bounds.most / threshold), bounds.least / threshold)
 
     def _threshold(self, layer: FloatLayer) -> NDArray[Any]:
-        """The balanced threshold; where more than the percentile of the outputs are zero, their maximum."""
-        balanced, maximum = self.balanced[layer.name], self.ranges[layer.name].maximum
-        if maximum.max() <= 0:
+        """`usual_thresholds`, and some for what is never active."""
+        if self.ranges[layer.name].maximum.max() <= 0:
             remark = (
                 f"layer {layer.name!r} is never active on the calibration images; its threshold is set to 1. "
                 "Use more calibration images, or check the model"
             )
             self.remarks += [] if remark in self.remarks else [remark]
             return np.ones(1)
-        thresholds = np.where(balanced > 0, balanced, maximum if maximum.size == balanced.size else 0.0)
+        thresholds = usual_thresholds(self.balanced[layer.name], self.ranges[layer.name])
         return thresholds if (thresholds > 0).all() else self._with_idle(layer, thresholds)
 
     def _with_idle(self, layer: FloatLayer, thresholds: NDArray[Any]) -> NDArray[Any]:

@@ -20,6 +20,9 @@ from lava_aug.core.streams import Batch, Images, Stream
 from lava_aug.core.texts import brief
 from lava_aug.core.walks import batches, last, that_fit
 
+PERCENTILE = 99.9
+"""Of the outputs of a layer on calibration images: its balanced threshold."""
+
 MOST_SAMPLED, SAMPLED_BYTES = 2048, 1 << 30
 """Of a stream, so many images are kept for calibration, or those that have so many bytes."""
 
@@ -238,6 +241,12 @@ def _check_faithful(graph: FloatGraph, batch: torch.Tensor, readout: torch.Tenso
         else "this is a mistake of lava-aug: please report it with the model"
     )
     raise ConversionError(f"the layers made of the model differ from it {apart}; {reason}")
+
+
+def usual_thresholds(balanced: NDArray[Any], measured: Range) -> NDArray[Any]:
+    """Balanced thresholds; where more than the percentile of the outputs are zero, their maximum."""
+    maximum = measured.maximum
+    return np.where(balanced > 0, balanced, maximum if maximum.size == balanced.size else 0.0)
 
 
 BINS, CANDIDATES = 2048, 64

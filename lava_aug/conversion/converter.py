@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.building import Builder
 from lava_aug.conversion.calibration import (
+    PERCENTILE,
     Calibration,
     Range,
     as_intensity,
@@ -21,7 +22,7 @@ from lava_aug.conversion.correcting import chosen, corrected_layers
 from lava_aug.conversion.fineness import bounded_quanta
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS, Options, check
-from lava_aug.conversion.models import joint_inputs, with_one_input
+from lava_aug.conversion.models import joint_inputs
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.reach import within_reach
 from lava_aug.conversion.signals import FloatLayer
@@ -30,7 +31,7 @@ from lava_aug.conversion.trying import tried
 from lava_aug.core import fixed_point
 from lava_aug.core.errors import ConversionError, ConversionWarning, SpecError
 from lava_aug.core.images import Images, Progress
-from lava_aug.core.network import INPUT, Head, Layer, Network
+from lava_aug.core.network import Head, Layer, Network
 from lava_aug.core.normalization import Normalization, normalization
 from lava_aug.core.spec import is_int, is_number
 
@@ -46,7 +47,7 @@ def convert(
     *,
     normalize: tuple[Any, Any] | Normalization | None = None,
     layer_resolutions: Mapping[str, float] | None = None,
-    percentile: float = 99.9,
+    percentile: float = PERCENTILE,
     balance: Literal["percentile", "search"] = "percentile",
     thresholds: Literal["layer", "channel"] = "layer",
     weight_scales: Literal["layer", "channel"] = "channel",
@@ -174,8 +175,7 @@ def convert(
     check(is_number(percentile) and 0 < percentile <= 100, "percentile", "a number above 0, at most 100", percentile)
     check(is_int(batch_size) and batch_size >= 1, "batch_size", "an integer of at least 1", batch_size)
     images, _, inputs = calibration_images(calibration, progress)
-    if inputs:
-        model = with_one_input(as_module(model), inputs)
+    model = as_module(model, inputs)
     transform = checked_normalization(normalize, images.shape[1])
     graph = trace(model, as_intensity(images[[0, -1]]), METHODS[method].needs, transform)
     data = Calibration(images, percentile, options.thresholds == "channel", batch_size, progress)
@@ -183,6 +183,8 @@ def convert(
     balanced = {name: measured.percentile for name, measured in ranges.items()}
     if options.search and not METHODS[method].needs.graded:
         balanced = best_thresholds(graph, ranges, data, num_steps)
+    if METHODS[method].needs.graded:
+        balanced |= own_thresholds(graph.layers, ranges, graph.shapes, _operands(graph))
     names = [layer.name for layer in graph.layers]
     unknown = sorted(set(options.layer_resolutions) - set(names))
     check(not unknown, "layer_resolutions", f"names among {names}", unknown)
@@ -210,15 +212,16 @@ def _is_near(net: Network) -> bool:
     return net.fidelity is not None and net.fidelity.correlation >= NEAR
 
 
+def _operands(graph: FloatGraph) -> set[str]:
+    """Layers whose spikes are multiplied with others."""
+    return {source for layer in graph.layers if layer.activation.product for source in layer.sources}
+
+
 def _builder(
     graph: FloatGraph, ranges: Mapping[str, Range], balanced: Mapping[str, NDArray[Any]], options: Options
 ) -> Builder:
-    shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    operands = {source for layer in graph.layers if layer.activation.product for source in layer.sources}
-    if METHODS[options.method].needs.graded:
-        balanced = {**balanced, **own_thresholds(graph.layers, ranges, shapes, operands)}
-    bounds = bounded_quanta(graph.layers, shapes, ranges, balanced, options)
-    return Builder(shapes, ranges, balanced, options, bounds, operands)
+    bounds = bounded_quanta(graph.layers, graph.shapes, ranges, balanced, options)
+    return Builder(graph.shapes, ranges, balanced, options, bounds, _operands(graph))
 
 
 def _network(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import Range
+from lava_aug.conversion.calibration import Range, usual_thresholds
 from lava_aug.conversion.composition import row_maxima
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.relays import is_whole
@@ -31,11 +31,14 @@ PARTS = 8
 POINTS = 4096 * PARTS + 1
 """At which the slope of a function is looked for."""
 
-ROOM = fixed_point.signed_range(fixed_point.STATE_BITS)[1] * 2 // 5
-"""How far potentials may get on calibration images: others have twice as much, and `settle`, which believes in half of
-the bits, has some to spare for what spikes round."""
+STATE = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
+"""The largest potential."""
 
-FITS = ROOM // 2
+ROOM = STATE // 4
+"""How far potentials may get on calibration images: other images have twice as much room in `settle`, which believes
+in half of the bits, and four times as much in the potentials."""
+
+FITS = STATE // 5
 """How far sums that bound a quantum may get: what is as large as can be should have some more room for other images."""
 
 FINE = 1 / 256
@@ -48,9 +51,6 @@ SPARE = 4
 LITTLE, LEAST = 16, 2.0**-14
 """What varies by less than one sixteenth of a constant beside it needs spikes of its own size; by less than the other
 part, it is left of sums that do not differ."""
-
-STATE = fixed_point.symmetric_limit(fixed_point.STATE_BITS)
-"""The largest potential."""
 
 
 class Bounds(NamedTuple):
@@ -155,7 +155,9 @@ def _most(
     ranges, options = fits.ranges, fits.options
     bounds = _beside_constants(layers, fits)
     for layer in reversed(layers[:-1]):
-        usual = options.resolution_of(layer.name) * _threshold(balanced[layer.name], ranges[layer.name])
+        # Nothing follows from a layer that is never active.
+        threshold = float(usual_thresholds(balanced[layer.name], ranges[layer.name]).max()) or math.inf
+        usual = options.resolution_of(layer.name) * threshold
         bound = min(bounds.pop(layer.name, math.inf), usual)
         fitting = max(bound, fits.smallest(layer), least.get(layer.name, 0.0))
         if fitting < usual:
@@ -179,11 +181,6 @@ def _beside_constants(layers: Sequence[FloatLayer], fits: _Fits) -> dict[str, fl
         for term in (term for term in layer.terms if term.source in found):
             found[term.source] = max(found[term.source], fits.quantum(layer, term))
     return found
-
-
-def _threshold(balanced: NDArray[np.float64], measured: Range) -> float:
-    """The largest output where hardly any differs from zero; infinite, so that nothing follows, where none does."""
-    return float(balanced.max()) or float(measured.maximum.max()) or math.inf
 
 
 def _wanted(

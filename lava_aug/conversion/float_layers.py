@@ -12,6 +12,7 @@ from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.user_code import first_line, place_of_error
 from lava_aug.core.errors import ConversionError
 from lava_aug.core.layers import Shape
+from lava_aug.core.network import INPUT
 from lava_aug.core.walks import last, walk
 from lava_aug.kernels.batches import batch_form
 
@@ -51,6 +52,11 @@ class FloatGraph:
             layer.name: [(t.gain, batch_form(t.synapse, torch.float32, "cpu")) for t in layer.terms]
             for layer in self.layers
         }
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Of the images and of what every layer gives."""
+        return {INPUT: self.input_shape} | {layer.name: layer.shape for layer in self.layers}
 
     @property
     def rounds(self) -> bool:

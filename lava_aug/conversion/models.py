@@ -59,8 +59,6 @@ def with_one_input(model: Any, inputs: Sequence[Input]) -> Any:
     ConversionError
         If its ``forward`` does not take inputs of these names.
     """
-    if not inputs:
-        return model
     model = _unwrapped(model)
     kind = cast(Any, type(model))
     signature = inspect.signature(cast("Callable[..., Any]", model.forward))

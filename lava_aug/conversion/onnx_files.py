@@ -4,7 +4,7 @@ import importlib
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.user_code import first_line, mapped
 from lava_aug.core.errors import ConversionError, ConversionWarning, FileError
+from lava_aug.core.inputs import Input
 
 Model = nn.Module | str | os.PathLike[str]
 """A PyTorch model, or the path of an ONNX file."""
@@ -44,19 +46,20 @@ ADDED: dict[str, Callable[[dict[str, Any]], nn.Module]] = {"Gelu": _gelu, "Mish"
 """Operations that onnx2torch does not know: modules, made of a node's attributes."""
 
 
-def as_module(model: Any) -> nn.Module:
-    """A model as it is, or that of an ONNX file.
+def as_module(model: Any, inputs: Sequence[Input] = ()) -> nn.Module:
+    """A model as it is, or that of an ONNX file; one of several ``inputs`` so that it takes them as one.
 
     Raises
     ------
     FileError
         If the file cannot be read, or is not an ONNX file.
     ConversionError
-        If it is neither; if the packages that read ONNX are not installed; if the file's graph takes several inputs or
-        a fixed batch of more than one, or has operations that cannot be read.
+        If it is neither; if its ``forward`` does not take ``inputs`` by their names; if the packages that read ONNX are
+        not installed; if the file's graph takes several inputs or a fixed batch of more than one, or has operations
+        that cannot be read.
     """
     if isinstance(model, nn.Module):
-        return model
+        return with_one_input(model, inputs) if inputs else model
     if isinstance(model, (str, os.PathLike)):
         path = Path(os.fspath(model))
         if path.suffix in WEIGHTS:
@@ -64,7 +67,7 @@ def as_module(model: Any) -> nn.Module:
                 f"model: expected a torch.nn.Module or an ONNX file, found {str(path)!r}, which holds weights; make "
                 "the model, and load them into it with load_state_dict(torch.load(...))"
             )
-        return read_onnx(path)
+        return as_module(read_onnx(path), inputs)
     raise ConversionError(f"model: expected a torch.nn.Module or an ONNX file, found {type(model).__name__}")
 
 

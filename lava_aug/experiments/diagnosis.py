@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lava_aug.conversion.calibration import as_intensity
+from lava_aug.conversion.calibration import PERCENTILE, Calibration, as_intensity, measure
 from lava_aug.conversion.float_layers import FloatGraph
 from lava_aug.conversion.methods import METHODS
-from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
+from lava_aug.conversion.reach import within_reach
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images, Payloads, Progress, check_num_steps
@@ -149,7 +149,7 @@ def diagnose(
     sums = {layer.name: np.zeros(5) for layer in net}
     ideal, simulator = _Ideal(net), Simulator(net)
     for batch in x.batches(images_per_batch(net, batch_size), progress):
-        graph = graph or _graph(net, model, batch[:2])
+        graph = graph or _graph(net, model, batch)
         decoded = _decoded(simulator, batch, steps)
         wanted = (value for _, _, value in graph.run(torch.tensor(batch) / INPUT_LEVELS))
         ideals = (ideal.run(batch, clip=clip) for clip in (False, True))
@@ -160,18 +160,22 @@ def diagnose(
 
 
 def _graph(net: Network, model: Model, x: NDArray[Any]) -> FloatGraph:
-    """The model's layers, which are the network's in the same order; ``x`` are the payloads of a few images."""
+    """The model's layers, which are the network's in the same order; ``x`` are the payloads of some images.
+
+    Functions grow no further than these images need, as those of the network do for its calibration images.
+    """
     if net.method not in METHODS:
         raise InputError(f"diagnose: expected a network from convert, found method {net.method!r}")
-    model = with_one_input(as_module(model), net.inputs)
-    graph = trace(model, as_intensity(x.astype(np.uint8)), METHODS[net.method].needs, net.normalize)
+    model = as_module(model, net.inputs)
+    data = Calibration(x.astype(np.uint8), PERCENTILE, per_channel=False, batch_size=len(x))
+    graph = trace(model, as_intensity(data.images[:2]), METHODS[net.method].needs, net.normalize)
     made = {layer.name: layer.shape for layer in graph.layers}
     if list(made.items()) != [(layer.name, net.shapes[layer.name]) for layer in net]:
         raise InputError(
             "diagnose: the network was not converted from this model: their layers are "
             f"{[layer.name for layer in net]} and {list(made)}"
         )
-    return graph
+    return within_reach(graph, measure(graph, data, check=False), data)[0]
 
 
 def _decoded(simulator: Simulator, x: NDArray[Any], num_steps: int) -> dict[str, torch.Tensor]:

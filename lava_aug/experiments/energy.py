@@ -42,7 +42,6 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import as_intensity, labelled_images
 from lava_aug.conversion.converter import checked_normalization
-from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
@@ -196,10 +195,9 @@ def ann_cost(model: Model, images: Any, *, normalize: tuple[Any, Any] | Normaliz
         If the model holds something unsupported.
     """
     x, _, inputs = labelled_images(images)
-    model = with_one_input(as_module(model), inputs)
+    model = as_module(model, inputs)
     graph = trace(model, as_intensity(x[[0, -1]]), normalize=checked_normalization(normalize, x.shape[1]))
-    shapes = {INPUT: graph.input_shape} | {layer.name: layer.shape for layer in graph.layers}
-    costs = [_layer_cost(layer, shapes) for layer in graph.layers]
+    costs = [_layer_cost(layer, graph.shapes) for layer in graph.layers]
     return AnnCost(
         macs=sum(macs for macs, _ in costs),
         additions=sum(additions for _, additions in costs),

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import as_intensity, calibration_images, labelled_images
 from lava_aug.conversion.converter import checked_normalization, convert
-from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, payloads
@@ -111,7 +110,7 @@ def compare(
     say = progress or _say_nothing
     calibrated, _, inputs = calibration_images(calibration)
     shown, own = Stream(images, "images", inputs=inputs or None).all()
-    model = with_one_input(as_module(model), inputs)
+    model = as_module(model, inputs)
     watch = functools.partial(say, "running the ANN")
     logits = ann_logits(model, shown, normalize=normalize, progress=watch)
     predicted = logits.reshape(len(logits), -1).argmax(axis=1)
@@ -313,7 +312,7 @@ def ann_logits(
     """
     x, _, inputs = labelled_images(images)
     transform = checked_normalization(normalize, x.shape[1])
-    module = with_one_input(as_module(model), inputs)
+    module = as_module(model, inputs)
     was_training = module.training
     module.eval()
     try:

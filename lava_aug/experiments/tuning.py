@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import calibration_images, labelled_images
 from lava_aug.conversion.converter import convert
-from lava_aug.conversion.models import with_one_input
 from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.core.errors import InputError
 from lava_aug.core.images import Images
@@ -207,7 +206,7 @@ def tune(
     _check(max_loss, objective, resolutions)
     calibrated, own, inputs = calibration_images(calibration)
     shown, own, _ = (calibrated, own, ()) if images is None else labelled_images(images, inputs or None)
-    model = with_one_input(as_module(model), inputs)
+    model = as_module(model, inputs)
     predicted = ann_logits(model, shown, normalize=normalize).argmax(axis=1)
     expected = check_labels(labels, predicted.shape, own)
     search = _Search(model, calibrated, shown, expected, num_steps, {"normalize": normalize, **options})

@@ -240,7 +240,7 @@ def read_network(root: Reader, attributes: dict[str, Any]) -> Network:
 
 
 def _read_named(root: Reader, kind: str) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of the inputs, or of the heads; none where there is one without a name."""
+    """Names and shapes of the network's inputs or heads; the only one of a network has no name, and no group."""
     for group in root.group(kind).numbered() if kind in root else ():
         yield group.text("name"), tuple(np.ravel(group.value("shape")).tolist())
         group.finish()
