@@ -188,7 +188,7 @@ def test_convert_takes_every_option(folder: Path) -> None:
         "--quality",
         "fast",
     )
-    scales = ("--weight-scales", "layer", "--thresholds", "channel", "--balance", "search")
+    scales = ("--weight-scales", "layer", "--thresholds", "channel", "--balance", "search", "--weight-bits", "12")
     assert run("convert", "lava_aug.examples.digits:DigitsNet", *arguments, *scales) == 0
     assert la.load("d.net") == la.convert(
         model,
@@ -197,6 +197,7 @@ def test_convert_takes_every_option(folder: Path) -> None:
         weight_scales="layer",
         thresholds="channel",
         balance="search",
+        weight_bits=12,
         quality="fast",
     )
 

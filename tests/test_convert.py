@@ -45,7 +45,8 @@ def test_integers_by_hand() -> None:
     net = convert(by_hand(), WHITE, **PLAIN)
     # theta = 1/8, so the weights are W * 8/255 thresholds, the largest 0.03137; 127.5 / 0.03137 = 4064.06.
     hidden = net["0"]
-    assert hidden.neuron == AugmentedNeuron(vth=4064, vth_lo=-1, v0=2032, signed=False, message_bits=16)
+    # It sends up to 8, and 4 * 8 takes six bits and a sign.
+    assert hidden.neuron == AugmentedNeuron(vth=4064, vth_lo=-1, v0=2032, signed=False, message_bits=7)
     assert dense(net, "0") == [[64, 32], [127, -64]]
     assert hidden.bias is not None
     assert hidden.bias.tolist() == [0.25 * 8 * 4064, 0]
@@ -80,7 +81,7 @@ def test_large_biases_limit_the_scale() -> None:
         "weight_scales='channel'"
     ]
     # -1000 is 8000 thresholds, and 1048 * 8000 the most that 24 bits hold; the weights are 1048 * 8/255 * W.
-    assert net["0"].neuron == AugmentedNeuron(vth=1048)
+    assert net["0"].neuron == AugmentedNeuron(vth=1048, message_bits=7)
     assert dense(net, "0") == [[16, 8], [33, -16]]
     assert net["0"].bias is not None
     assert net["0"].bias.tolist() == [2 * 1048, -8000 * 1048]
@@ -183,9 +184,8 @@ def test_weights_use_all_their_bits(name: str, bits: int) -> None:
 def test_layers_of_augmapping() -> None:
     net = convert(made("pooled"), IMAGES)
     assert [layer.name for layer in net] == ["0", "3", "4", "7", "9", "12"]
-    relay = AugmentedNeuron(vth=1, v0=0, signed=True)
-    for name, source, size in (("3", "0", (2, 2)), ("7", "4", (3, 2))):
-        assert net[name].neuron == relay
+    for name, source, size, bits in (("3", "0", (2, 2), 8), ("7", "4", (3, 2), 9)):
+        assert net[name].neuron == AugmentedNeuron(vth=1, v0=0, signed=True, message_bits=bits)
         assert net[name].connections == ((source, SumPool(kernel_size=size, stride=size)),)
         assert net[name].quantum == net[source].quantum / (size[0] * size[1])
     assert [" AUGIF signed " in line for line in net.summary().splitlines() if "sum pool" in line] == [True, True]

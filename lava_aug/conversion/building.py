@@ -122,12 +122,16 @@ class Builder:
         return self.method.neuron(parameters | graded, not layer.activation.relu, self.options)
 
     def _message_bits(self, layer: FloatLayer, quantum: Factors) -> int:
-        """The payload's width: as asked for, or 16, or more if several times what calibration images give needs it."""
+        """The payload's width: as asked for, or what several times the coefficients of calibration images need.
+
+        Nothing is known of what never sends anything there, nor, with a symmetric threshold, of single steps.
+        """
         if self.options.message_bits is not None:
             return self.options.message_bits
         maximum, units = self.ranges[layer.name].maximum, np.ravel(quantum)
         largest = SPARE * float(np.max(maximum / units if maximum.size == units.size else maximum.max() / units.min()))
-        return min(max(math.ceil(largest).bit_length() + 1, fixed_point.MESSAGE_BITS), fixed_point.MAX_MESSAGE_BITS)
+        needed = min(math.ceil(largest).bit_length() + 1, fixed_point.MAX_MESSAGE_BITS)
+        return needed if largest and not self.options.symmetric else max(needed, fixed_point.MESSAGE_BITS)
 
     # Layers without weights
 

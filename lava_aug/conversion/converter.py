@@ -110,8 +110,8 @@ def convert(
     weight_bits : int or None
         Bit width of the signed weights, 2 .. 16; None makes a floating-point network.
     message_bits : int, optional
-        Bit width of the signed payload that carries a spike coefficient, 2 .. 24. By default each layer's is 16, or as
-        many as four times the coefficients of the calibration images need.
+        Bit width of the signed payload that carries a spike coefficient, 2 .. 24. By default each layer has as many as
+        four times the coefficients of the calibration images need.
     symmetric : bool
         Whether ``vth_lo = -vth`` instead of -1.
     v0 : {"half", "zero"}
