@@ -90,7 +90,7 @@ def test_message_bits() -> None:
 @pytest.mark.parametrize(("method", "kind"), [("augmapping", AugmentedNeuron), ("termapping", DoubleThresholdNeuron)])
 @pytest.mark.parametrize("weight_bits", [8, None])
 def test_symmetric(method: Any, kind: type, weight_bits: int | None) -> None:
-    options: dict[str, Any] = {"method": method, "weight_bits": weight_bits}
+    options: dict[str, Any] = {"method": method, "weight_bits": weight_bits, "message_bits": 16}
     plain = thresholds(convert(made("pooled"), IMAGES, **options))
     symmetric = thresholds(convert(made("pooled"), IMAGES, symmetric=True, **options))
     assert list(plain) == list(symmetric) == ["0", "4", "9"]

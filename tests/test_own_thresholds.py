@@ -91,6 +91,18 @@ def test_zero_divided_by_its_norm_is_zero(eps: float, order: int) -> None:
     assert all(layer.total < 0.05 for layer in diagnose(net, model, IMAGES).layers)
 
 
+def test_products_of_idle_channels_with_thresholds_by_channel() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        y = F.relu(m.conv(x))
+        return m.last((y * y.mean((2, 3), keepdim=True)).flatten(1))
+
+    model: Any = lively(Model(forward, conv=nn.Conv2d(3, 4, 3), last=nn.Linear(144, 3)))
+    with torch.no_grad():
+        model.conv.bias[1] = -100  # never active
+    net = convert(model, IMAGES, resolution=1 / 64, thresholds="channel")
+    assert centred(simulate(net, IMAGES).logits[-1], model) > 0.99
+
+
 def test_layers_that_never_fire_ask_for_nothing() -> None:
     """A product with what is always zero, whose other operand needs no more than its own resolution."""
 
@@ -104,3 +116,23 @@ def test_layers_that_never_fire_ask_for_nothing() -> None:
     out = simulate(net, IMAGES)
     assert centred(out.logits[-1], model) > 0.99
     assert float(np.max(net["conv"].quantum)) > 1e-4
+
+
+@pytest.mark.parametrize("function", [nn.GELU(), nn.ReLU()])
+def test_an_outlier_takes_no_bits_from_other_weights(function: nn.Module) -> None:
+    """One weight in 4,096 is 40 times larger than all others; all rows share one scale, along the last axis."""
+    model = lively(
+        Model(lambda m, x: m.last(function(m.wide(x)).mean(1)), wide=nn.Linear(64, 64), last=nn.Linear(64, 3))
+    )
+    wide: Any = model.wide
+    with torch.no_grad():
+        wide.weight[5, 7] = 40 * wide.weight.abs().max()
+    images = images_of((4, 64), 40)
+    net = convert(model, images, resolution=1 / 128, num_steps=1)
+    bulk, outlier = net["wide"].connections
+    assert np.abs(bulk.synapse.weights).max() == 127
+    assert np.unique(outlier.synapse.weights).size == 1
+    with torch.no_grad():
+        wanted = model(images).numpy()
+    found = simulate(net, images).logits[-1].reshape(wanted.shape)
+    assert np.corrcoef((found - found.mean(0)).ravel(), (wanted - wanted.mean(0)).ravel())[0, 1] > 0.99

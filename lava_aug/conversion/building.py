@@ -371,6 +371,8 @@ class Builder:
         With the largest one, their weights in the next layer would be the largest too, and take the bits of all others.
         """
         active, weights = thresholds > 0, np.maximum(self.rounding.largest_weights(layer), 1e-30)
+        if weights.size != active.size:  # of products, whose inputs have other channels
+            return np.where(active, thresholds, thresholds.max())
         usual = np.median(thresholds[active] / weights[active]) * weights
         return np.where(active, thresholds, np.minimum(usual, thresholds.max()))
 

@@ -18,7 +18,7 @@ from lava_aug.conversion.calibration import Range, usual_thresholds
 from lava_aug.conversion.composition import row_maxima
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.relays import is_whole
-from lava_aug.conversion.rounding import largest_biases
+from lava_aug.conversion.rounding import largest_biases, largest_but_outliers
 from lava_aug.conversion.signals import SIGNED, FloatLayer, Pointwise, Term
 from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
@@ -110,7 +110,9 @@ class _Fits:
         largest = np.maximum(np.maximum(measured.highs, -measured.lows), largest_biases(layer, layer.bias))
         if is_whole(term.synapse):  # and stays as it is
             return float(largest.max()) / abs(term.gain) / FITS
-        rows = abs(term.gain) * row_maxima(cast("Weighted", term.synapse), self.shapes[term.source])
+        synapse = cast("Weighted", term.synapse)
+        rows = row_maxima(synapse, self.shapes[term.source])
+        rows = abs(term.gain) * np.minimum(rows, largest_but_outliers(np.ravel(synapse.weight)))
         keeps = is_last or len(layer.terms) > 1 or layer.activation.function is not None  # all of its input
         if keeps or self.options.weight_scales == "layer" or len(largest) != len(rows):
             largest = largest.max(keepdims=True)

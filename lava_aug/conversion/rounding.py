@@ -109,7 +109,8 @@ class Rounding:
         hard = np.where(idle, np.minimum(soft, room.hard), room.hard).clip(min=1).astype(np.int64)
         if self.options.weight_scales == "layer" or not self._has_channels(terms, wides):
             weights = [np.ravel(term.weight) for term in terms]
-            return self._fitting(layer, weights, maxima.max(axis=1), biases.max(), Room(int(hard.max()), soft.min()))
+            largest = np.array([largest_but_outliers(each) for each in weights])
+            return self._fitting(layer, weights, largest, biases.max(), Room(int(hard.max()), soft.min()))
         rows = zip(*(s.channel_rows(wide) for s, wide in zip(terms, wides, strict=True)), strict=True)
         channels = zip(rows, maxima.T, biases, map(Room, hard.tolist(), soft), strict=True)
         thresholds = [self._fitting(layer, *channel) for channel in channels]
@@ -166,10 +167,11 @@ class Rounding:
             return tuple(map(Connection, layer.sources, terms)), bias
         made: list[Connection] = []
         for source, term in zip(layer.sources, terms, strict=True):
-            scaled: Any = scale_rows(term, scale, self.shapes[source])
+            wide = self.shapes[source]
+            scaled: Any = scale_rows(term, scale, wide)
             self._note_bits(layer, source, scaled)
-            parts = _by_size(scaled, self.shapes[source], bits) if by_rows else [scaled]
-            alone = len(terms) == 1 and not by_rows
+            parts = _by_size(scaled, wide, bits) if by_rows else _by_place(scaled, wide, bits, scale)
+            alone = len(terms) == 1 and not by_rows and len(parts) == 1
             sent = self.sent.get(source)
             made += [Connection(source, w) for part in parts for w in _whole_numbers(part, bits, sent, alone=alone)]
         return tuple(made), None if bias is None else rounded(bias * scale, 1)
@@ -213,10 +215,34 @@ SHARED_BITS = 3
 """Rows of a readout share an exponent up to so many powers of two between the largest and the smallest one."""
 
 
+OUTLIERS, OUTLYING = 1 / 1024, 8
+"""Weights that are so many times larger than all but such a part of them get a connection of their own."""
+
+
 def largest_biases(layer: FloatLayer, bias: NDArray[Any] | None) -> NDArray[Any]:
     """Largest ``|bias|`` of each channel."""
     shape = layer.current_shape
     return np.abs(np.broadcast_to(0.0 if bias is None else bias, shape)).reshape(shape[0], -1).max(axis=1)
+
+
+def largest_but_outliers(weights: NDArray[Any]) -> float:
+    """The largest ``|weight|``, without those few that are many times larger than all others."""
+    sizes = np.abs(weights[weights != 0])
+    if not sizes.size:
+        return 0.0
+    usual = OUTLYING * float(np.quantile(sizes, 1 - OUTLIERS))
+    return float(sizes[sizes <= usual].max())
+
+
+def _by_place(synapse: Weighted, wide: Shape, bits: int, scale: Any) -> list[Weighted]:
+    """The synapse, and one with its outliers alone, where they exceed the bits of a scale for all."""
+    weights, usual = synapse.weight, largest_but_outliers(np.ravel(synapse.weight))
+    if np.ndim(scale) or np.abs(weights).max(initial=0.0) <= max(usual, fixed_point.symmetric_limit(bits) + 0.5):
+        return [synapse]
+    outlying = np.abs(weights) > usual
+    few = synapse.replace(weight=weights * outlying)
+    outliers = Sparse.from_map(few.matrix(wide), few.output_shape(wide))
+    return [synapse.replace(weight=weights * ~outlying), outliers]
 
 
 def _by_size(synapse: Weighted, wide: Shape, bits: int) -> list[Weighted]:
