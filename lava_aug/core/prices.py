@@ -63,6 +63,11 @@ class Prices:
         """A time step of all neurons together, without their events."""
         return sum(self.steps.values())
 
+    def in_nanojoules(self) -> "Prices":
+        """The same in nJ."""
+        events, steps = ({name: p / 1000 for name, p in each.items()} for each in (self.events, self.steps))
+        return Prices(self.operations / 1000, events, steps)
+
     def energy(self, operations: NDArray[Any], events: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """nJ in every step, ``(T,)``.
 

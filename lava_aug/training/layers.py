@@ -17,7 +17,7 @@ from lava_aug.core.neurons import MAX_VTH, AugmentedNeuron, MaxPoolNeuron, Neuro
 from lava_aug.core.spec import entered
 from lava_aug.core.synapse import Weighted
 from lava_aug.training.gradients import floored, rounded, scaled, through
-from lava_aug.training.moving import Moves, factor_places, taken, unit_of
+from lava_aug.training.moving import Moves, places_of, taken, unit_of
 from lava_aug.training.sums import sum_of
 
 Quanta = Mapping[str, torch.Tensor]
@@ -75,11 +75,11 @@ class StudentConnection(nn.Module):
         if unit is None:
             self.register_buffer("weight", weights, persistent=False)
             return
-        columns, rows = factor_places(cast(Weighted, self.synapse), wide, quantum, unit)
+        places = places_of(cast(Weighted, self.synapse), wide, quantum, unit)
         self.step, self.limit = _exponent(self.synapse.weights.astype(np.int64), bits)
-        for name, places in (("columns", columns), ("rows", rows)):
-            self.register_buffer(name, None if places is None else torch.tensor(places), persistent=False)
-        real = weights.numpy() * taken(unit, rows) / taken(quantum, columns)
+        for name, found in (("columns", places.quantum), ("rows", places.unit)):
+            self.register_buffer(name, None if found is None else torch.tensor(found), persistent=False)
+        real = weights.numpy() * taken(unit, places.unit) / taken(quantum, places.quantum)
         self.weight = nn.Parameter(torch.tensor(real, dtype=torch.float32))
 
     def integers(self, quantum: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,12 @@
 """What of a network can move in training, so that what stays keeps its meaning; and the units that weights are in."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lava_aug.core.errors import NetworkError
 from lava_aug.core.layers import Shape, Synapse
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, MaxPoolNeuron, Neuron, ReadoutNeuron
@@ -18,6 +17,8 @@ WHOLE = 1e-6
 
 Quanta = Mapping[str, NDArray[Any]]
 """By name: what a unit of the spikes of the input, or of a layer, stands for."""
+
+Scale = Callable[[NDArray[Any], Shape], Weighted | None]
 
 THRESHOLDS: frozenset[type[Neuron]] = frozenset({AugmentedNeuron})
 """Neurons whose threshold is the quantum in units of the potential."""
@@ -65,8 +66,9 @@ def moves_of(net: Network) -> dict[str, Moves]:
     """
     quanta = quanta_of(net)
     weights = {layer.name: tuple(_weights_move(net, layer, quanta)) for layer in net}
+    scaled = {layer.name: tuple(_are_scaled(net, layer, weights[layer.name], quanta)) for layer in net}
     follows = {layer.name: _followed(layer, weights[layer.name], quanta) for layer in net}
-    kept = {source for layer in net for source in _kept(layer, weights[layer.name], follows)}
+    kept = {source for layer in net for source in _kept(layer, scaled[layer.name], follows)}
     for layer in reversed(net.layers):  # what is kept keeps what it follows
         source = follows[layer.name]
         if source is not None and layer.name in kept:
@@ -75,7 +77,7 @@ def moves_of(net: Network) -> dict[str, Moves]:
         layer.name: Moves(
             weights=weights[layer.name],
             threshold=_threshold_moves(layer, weights[layer.name]) and layer.name not in kept,
-            scale=type(layer.neuron) in SCALES and all(weights[layer.name]),
+            scale=type(layer.neuron) in SCALES and all(scaled[layer.name]),
             follows=None if layer.name in kept else follows[layer.name],
         )
         for layer in net
@@ -88,10 +90,20 @@ def _weights_move(net: Network, layer: Layer, quanta: Quanta) -> Iterator[bool]:
         yield weights_move(synapse, net.shapes[source], quanta[source], unit)
 
 
-def _kept(layer: Layer, weights: tuple[bool, ...], follows: Mapping[str, str | None]) -> Iterator[str]:
+def _are_scaled(net: Network, layer: Layer, weights: tuple[bool, ...], quanta: Quanta) -> Iterator[bool]:
+    """Whether the weights of each connection can follow quantum and unit."""
+    unit = unit_of(layer)
+    for (source, synapse), moves in zip(layer.connections, weights, strict=True):
+        places = (
+            places_of(cast(Weighted, synapse), net.shapes[source], quanta[source], cast(Any, unit)) if moves else None
+        )
+        yield places is not None and not places.fixed
+
+
+def _kept(layer: Layer, scaled: tuple[bool, ...], follows: Mapping[str, str | None]) -> Iterator[str]:
     """The sources that have to keep their quanta because of a layer."""
-    for source, moves in zip(layer.sources, weights, strict=True):
-        if not moves and follows[layer.name] is None:
+    for source, follow in zip(layer.sources, scaled, strict=True):
+        if not follow and follows[layer.name] is None:
             yield source
 
 
@@ -122,34 +134,39 @@ def unit_of(layer: Layer) -> NDArray[Any] | None:
 # Where the units of a weight are
 
 
-def _places(synapse: Weighted, values: NDArray[Any], shape: Shape, scale: str, wide: Shape) -> NDArray[Any] | None:
-    """For each weight, which of ``values``, that broadcast to ``shape``, it is scaled with; None if it is one for all.
+class Places(NamedTuple):
+    """Where the quantum and the unit of each weight are, as indices into their arrays; None if it is one for all.
 
-    Axes along which that does not change have one element.
+    Axes of the weights along which that does not change have one element. Weights that are shared by places of
+    different quanta or units are in those on average, which then must not move: ``fixed``.
     """
+
+    quantum: NDArray[Any] | None
+    unit: NDArray[Any] | None
+    fixed: bool
+
+
+def places_of(synapse: Weighted, wide: Shape, quantum: NDArray[Any], unit: NDArray[Any]) -> Places:
+    """Those of a synapse on spikes of shape ``wide``; quantum and unit broadcast to the spikes and to the result."""
+    ones = synapse.replace(weight=np.ones(synapse.weight.shape))
+    columns = _places(ones, quantum, wide, ones.with_columns, wide)
+    rows = _places(ones, unit, wide, ones.with_rows, synapse.output_shape(wide))
+    lost = (quantum.size > 1 and columns is None) or (unit.size > 1 and rows is None)
+    return Places(columns, rows, fixed=lost)
+
+
+def _places(synapse: Weighted, values: NDArray[Any], wide: Shape, scale: Scale, shape: Shape) -> NDArray[Any] | None:
     if values.size == 1:
         return None
     numbered = np.broadcast_to(np.arange(values.size).reshape(values.shape), shape)
-    ones = synapse.replace(weight=np.ones(synapse.weight.shape))
-    found = getattr(ones, scale)(numbered, wide)
-    if type(found) is not type(synapse):
-        raise NetworkError(
-            f"{synapse.describe()}: quanta or thresholds differ within what one of its weights is for; "
-            "use thresholds='layer' and weight_scales='layer'"
-        )
+    found = scale(numbered, wide)
+    if found is None or type(found) is not type(synapse):
+        return None
     places = found.weight.astype(np.int64)
     for axis in range(places.ndim):
         first = places.take([0], axis)
         places = first if (places == first).all() else places
     return places
-
-
-def factor_places(
-    synapse: Weighted, wide: Shape, quantum: NDArray[Any], unit: NDArray[Any]
-) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """Where the weights' quanta and units are, which are arrays that broadcast to the spikes and to the result."""
-    columns = _places(synapse, quantum, wide, "with_columns", wide)
-    return columns, _places(synapse, unit, synapse.output_shape(wide), "with_rows", wide)
 
 
 def weights_move(synapse: Synapse, wide: Shape, quantum: NDArray[Any], unit: NDArray[Any] | None) -> bool:
@@ -158,11 +175,11 @@ def weights_move(synapse: Synapse, wide: Shape, quantum: NDArray[Any], unit: NDA
         return False
     if synapse.learned:
         return True
-    columns, rows = factor_places(cast(Weighted, synapse), wide, quantum, unit)
-    ratios = taken(quantum, columns) / taken(unit, rows)
+    places = places_of(cast(Weighted, synapse), wide, quantum, unit)
+    ratios = taken(quantum, places.quantum) / taken(unit, places.unit)
     return bool((np.abs(ratios - np.rint(ratios)) > WHOLE * ratios).any())
 
 
 def taken(values: Any, places: Any) -> Any:
-    """The values, array or tensor, at some places; the one of all, without axes, if there are no places."""
-    return values.reshape(-1)[places] if places is not None else values.reshape(())
+    """The values, array or tensor, at some places; the one of all, or their mean, if there are no places."""
+    return values.mean() if places is None else values.reshape(-1)[places]

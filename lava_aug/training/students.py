@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,7 +13,7 @@ from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.images import Images, check_range, unlike
 from lava_aug.core.inputs import joint_shape
 from lava_aug.core.network import INPUT, INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
-from lava_aug.core.prices import prices
+from lava_aug.core.prices import Prices, prices
 from lava_aug.core.spec import is_a
 from lava_aug.core.texts import brief
 from lava_aug.kernels.batches import exact_arithmetic
@@ -322,13 +323,13 @@ class Student(nn.Module):
         InputError
             If there was no forward pass, or the objective is unknown.
         """
-        totals = torch.stack(list(self._totals(objective).values()))
-        return totals.sum() / len(self._last_pass("cost").payloads)
+        total = sum(self._totals(objective).values(), self.input_quantum.new_zeros(()))
+        return total / len(self._last_pass("cost").payloads)
 
     def costs(self, objective: Objective = "operations") -> dict[str, torch.Tensor]:
         """`cost` by layer: what its spikes cause in all layers that take them, and, of energy, its neurons themselves.
 
-        By name; ``"input"`` is there for operations and energy.
+        By name; ``"input"`` is there for operations and energy, the readout for energy.
         """
         totals = self._totals(objective)
         return {name: total / len(self._last_pass("cost").payloads) for name, total in totals.items()}
@@ -341,12 +342,10 @@ class Student(nn.Module):
         with torch.autocast(last.payloads.device.type, enabled=False), exact_arithmetic(last.payloads.device):
             passes = [self._settled(last.payloads, last.integers, t) for t in range(1, self.num_steps)]
         passes.append(last.sent)
-        steady = self._steady(objective)
+        each, steady = self._prices(objective)
+        totals = {name: self._total([sent[name] for sent in passes], price) for name, price in each.items()}
         steps = self.num_steps * len(last.payloads)
-        return {
-            name: self._total([sent[name] for sent in passes], each) + steps * steady.get(name, 0.0)
-            for name, each in self._each(objective).items()
-        }
+        return totals | {name: totals.get(name, 0.0) + steps * price for name, price in steady.items()}
 
     def _total(self, sums: list[torch.Tensor], each: torch.Tensor) -> torch.Tensor:
         """Of one layer's events, of which each costs its own, from the sums of its coefficients after every step."""
@@ -354,27 +353,20 @@ class Student(nn.Module):
         counts = torch.stack([events(s).sum(0, dtype=torch.float64) for s in steps]).sum(0)
         return (counts * each).sum()
 
-    def _each(self, objective: Objective) -> dict[str, torch.Tensor]:
-        """What an event of each neuron costs, of every layer that sends."""
+    def _prices(self, objective: Objective) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """What an event of each neuron costs, of layers that send; and what layers cost in every step."""
         one = self.input_quantum.new_ones(())
         firing = [layer.name for layer in self._net if layer.neuron.fires]
         if objective == "events":
-            return dict.fromkeys(firing, one)
-        each = dict.fromkeys([INPUT, *firing], one * 0)
-        if objective == "energy":
-            found = prices(self.network())
-            operations = [float(price) / 1000 for price in found.operations]
-            each |= {name: one * price / 1000 for name, price in found.events.items()}
-        else:
-            operations = [1.0] * sum(len(layer.connections) for layer in self._net)
+            return dict.fromkeys(firing, one), {}
         connections = [connection for layer in self._own_layers() for connection in layer.own_connections()]
-        for price, connection in zip(operations, connections, strict=True):
+        found = Prices(np.ones(len(connections)), {}, {})
+        if objective == "energy":
+            found = prices(self.network()).in_nanojoules()
+        each = dict.fromkeys([INPUT, *firing], one * 0) | {name: one * price for name, price in found.events.items()}
+        for price, connection in zip(found.operations.tolist(), connections, strict=True):
             each[connection.source] = each[connection.source] + price * connection.fan_out.double()
-        return each
-
-    def _steady(self, objective: Objective) -> dict[str, float]:
-        """What each layer takes in a step, whatever it sends."""
-        return {name: p / 1000 for name, p in prices(self._net).steps.items()} if objective == "energy" else {}
+        return each, {name: one * price for name, price in found.steps.items()}
 
 
 def _check_totals(net: Network) -> None:
