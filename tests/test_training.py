@@ -405,6 +405,18 @@ def test_states_copies_and_modes() -> None:
         np.testing.assert_array_equal(copied(IMAGES).detach().numpy(), student.train()(IMAGES).detach().numpy())
 
 
+def test_states_of_other_networks_are_refused() -> None:
+    """Ceilings, tables and sums of whole numbers are the network's, and not in the state."""
+    images = images_of((4,), 32)
+    make = functools.partial(lively, nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 2)))
+    student, other = trainable(make(), images), trainable(make(), images, resolution=1 / 7)
+    with pytest.raises(InputError, match="state: expected that of a student of the same converted network"):
+        other.load_state_dict(student.state_dict())
+    with pytest.raises(InputError, match="state: expected"):
+        trainable(make(), images, weight_bits=4).load_state_dict(student.state_dict())
+    trainable(make(), images).load_state_dict(student.state_dict())
+
+
 def test_networks_that_have_learned_are_no_copies_of_their_model() -> None:
     student = trainable(made("pooled"), IMAGES)
     assert student.network().fidelity is not None
@@ -449,6 +461,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         "resolution, quality: expected none",
     ),
     "steps": (small_net(), {"num_steps": 0}, InputError, "num_steps: expected an integer from 1 to 65536, found 0"),
+    "bits": (small_net(), {"weight_bits": 1}, InputError, "weight_bits: expected an integer from 2 to 16, found 1"),
     "learn": (small_net(), {"learn": ("weight",)}, InputError, "expected some of weights, thresholds, scales"),
     "learn, a text": (small_net(), {"learn": "weights"}, InputError, "learn: expected some of"),
 }

@@ -14,7 +14,7 @@ from lava_aug.core import fixed_point
 from lava_aug.core.layers import Shape
 from lava_aug.core.network import Connection, Layer
 from lava_aug.core.neurons import MAX_VTH, AugmentedNeuron, MaxPoolNeuron, Neuron, ReadoutNeuron
-from lava_aug.core.spec import entered
+from lava_aug.core.spec import Spec, entered
 from lava_aug.core.synapse import Weighted
 from lava_aug.training.gradients import floored, rounded, scaled, through
 from lava_aug.training.moving import Moves, places_of, taken, unit_of
@@ -91,6 +91,13 @@ class StudentConnection(nn.Module):
         k = rounded(self.weight.to(exact) * factors.to(exact))
         return k.clamp(-self.limit, self.limit) * self.step
 
+    def kept(self) -> bytes:
+        """What of it stays, in bytes."""
+        if not self.moves:
+            return in_bytes(self.synapse)
+        without = cast(Weighted, self.synapse).replace(weight=np.zeros_like(self.synapse.weights, np.int8))
+        return in_bytes(without) + f"{self.step} {self.limit}".encode()
+
     def made(self, weights: torch.Tensor) -> Connection:
         """The connection of a network."""
         if not self.moves:
@@ -101,6 +108,14 @@ class StudentConnection(nn.Module):
 def whole(x: torch.Tensor) -> NDArray[Any]:
     """Whole numbers in floats, as integers."""
     return x.detach().to(torch.int64).cpu().numpy()
+
+
+def in_bytes(spec: Spec) -> bytes:
+    """Type and parameters of a synapse or neuron."""
+    values = [(name, getattr(spec, name)) for name, _ in spec.declarations()]
+    arrays = [value for _, value in values if fixed_point.is_array(value)]
+    told = [(name, value.shape if fixed_point.is_array(value) else value) for name, value in values]
+    return f"{type(spec).__name__} {told}".encode() + b"".join(array.tobytes() for array in arrays)
 
 
 LAYERS: dict[type[Neuron], type["StudentLayer"]] = {}
@@ -248,6 +263,15 @@ class StudentLayer(nn.Module):
     def _neuron(self, integers: Integers) -> Neuron:
         return self.layer.neuron
 
+    def kept(self) -> bytes:
+        """What of it stays in training, in bytes."""
+        bias = None if self.layer.bias is None else "moves" if self.bias is not None else self.layer.bias.tolist()
+        told = f"{self.name} {self.layer.sources} {bias}".encode()
+        return b"\n".join([told, in_bytes(self._kept_neuron()), *(c.kept() for c in self.own_connections())])
+
+    def _kept_neuron(self) -> Neuron:
+        return self.layer.neuron
+
 
 @entered(LAYERS, AugmentedNeuron)
 class _ThresholdLayer(StudentLayer):
@@ -286,6 +310,12 @@ class _ThresholdLayer(StudentLayer):
         one = not fixed_point.is_array(before.vth) and (vth == vth.flat[0]).all()
         v0 = None if self.starts_at_half else before.v0
         return before.replace(vth=int(vth.flat[0]) if one else vth, v0=v0)
+
+    def _kept_neuron(self) -> Neuron:
+        neuron = cast(AugmentedNeuron, self.layer.neuron)
+        if self.threshold is None and self.scale is None:
+            return neuron
+        return neuron.replace(vth=1, v0=None if self.starts_at_half else neuron.v0)
 
 
 @entered(LAYERS, ReadoutNeuron)

@@ -1,10 +1,10 @@
 """`Student`: a network whose weights still move, and `trainable`, which makes one."""
 
+import hashlib
 import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -13,17 +13,12 @@ from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.images import Images, check_range, unlike
 from lava_aug.core.inputs import joint_shape
 from lava_aug.core.network import INPUT, INPUT_LEVELS, POSSIBLE_STEPS, Network, is_steps
-from lava_aug.core.prices import Prices, prices
-from lava_aug.core.spec import is_a
+from lava_aug.core.spec import is_a, is_int
 from lava_aug.core.texts import brief
 from lava_aug.kernels.batches import exact_arithmetic
-from lava_aug.training.gradients import events
+from lava_aug.training.costs import Objective, check_objective, tariff, totals
 from lava_aug.training.layers import Integers, StudentConnection, StudentLayer, student_layer
 from lava_aug.training.moving import moves_of, quanta_of, unit_of
-
-Objective = Literal["events", "operations", "energy"]
-"""What is to be saved: events of all layers, not the input's; synaptic operations, and those that the input causes;
-or the energy that `lava_aug.experiments` estimates, in nJ."""
 
 Learnable = Literal["weights", "thresholds", "scales"]
 
@@ -96,12 +91,14 @@ def trainable(
     unknown = sorted(set(learn) - set(get_args(Learnable)))
     if is_a(learn, str) or unknown:
         raise InputError(f"learn: expected some of {', '.join(get_args(Learnable))}, found {learn!r}")
+    if weight_bits is not None and not (is_int(weight_bits) and 2 <= weight_bits <= 16):
+        raise InputError(f"weight_bits: expected an integer from 2 to 16, found {brief(weight_bits)}")
     if is_a(model, Network):
         given = {"calibration": calibration, "resolution": resolution, **options}
         names = [name for name, value in given.items() if value is not None]
         if names:
             raise InputError(f"{', '.join(names)}: expected none for a network, which has been converted already")
-        return Student(model.replace(num_steps=num_steps), weight_bits or _bits(model), learn)
+        return Student(model.replace(num_steps=num_steps), _bits(model) if weight_bits is None else weight_bits, learn)
     if calibration is None:
         raise InputError("calibration: expected images for converting the model, a few hundred, found none")
     bits = 8 if weight_bits is None else weight_bits
@@ -190,6 +187,18 @@ class Student(nn.Module):
         """Without the last forward pass, whose graph cannot be copied."""
         return {**self.__dict__, "_last": None}
 
+    def get_extra_state(self) -> str:
+        """What stays in training, of all layers, as a digest, so that no state gets to a student of another network."""
+        return hashlib.sha256(b"".join(layer.kept() for layer in self._own_layers())).hexdigest()
+
+    def set_extra_state(self, state: Any) -> None:
+        """InputError if a state is of another network."""
+        if state != self.get_extra_state():
+            raise InputError(
+                "state: expected that of a student of the same converted network, found another; convert the same "
+                "model with the same images and options, or make the student of a saved network"
+            )
+
     # Forward
 
     def forward(self, images: Any) -> Any:
@@ -212,7 +221,7 @@ class Student(nn.Module):
         InputError
             If shape, type or range of the images is wrong.
         """
-        payloads = self._payloads(images)
+        payloads, self._last = self._payloads(images), None  # which frees its memory first
         with torch.autocast(payloads.device.type, enabled=False), exact_arithmetic(payloads.device):
             integers, quantum = self._integers()
             sent = self._settled(payloads, integers, self.num_steps)
@@ -331,42 +340,18 @@ class Student(nn.Module):
 
         By name; ``"input"`` is there for operations and energy, the readout for energy.
         """
-        totals = self._totals(objective)
-        return {name: total / len(self._last_pass("cost").payloads) for name, total in totals.items()}
+        found = self._totals(objective)
+        return {name: total / len(self._last_pass("cost").payloads) for name, total in found.items()}
 
     def _totals(self, objective: Objective) -> dict[str, torch.Tensor]:
-        """What each layer costs for all images together."""
-        if objective not in get_args(Objective):
-            raise InputError(f"objective: expected one of {', '.join(get_args(Objective))}, found {objective!r}")
+        check_objective(objective)
         last = self._last_pass("cost")
         with torch.autocast(last.payloads.device.type, enabled=False), exact_arithmetic(last.payloads.device):
             passes = [self._settled(last.payloads, last.integers, t) for t in range(1, self.num_steps)]
-        passes.append(last.sent)
-        each, steady = self._prices(objective)
-        totals = {name: self._total([sent[name] for sent in passes], price) for name, price in each.items()}
-        steps = self.num_steps * len(last.payloads)
-        return totals | {name: totals.get(name, 0.0) + steps * price for name, price in steady.items()}
-
-    def _total(self, sums: list[torch.Tensor], each: torch.Tensor) -> torch.Tensor:
-        """Of one layer's events, of which each costs its own, from the sums of its coefficients after every step."""
-        steps = [after - before for before, after in zip([torch.zeros_like(sums[0]), *sums], sums, strict=False)]
-        counts = torch.stack([events(s).sum(0, dtype=torch.float64) for s in steps]).sum(0)
-        return (counts * each).sum()
-
-    def _prices(self, objective: Objective) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """What an event of each neuron costs, of layers that send; and what layers cost in every step."""
-        one = self.input_quantum.new_ones(())
-        firing = [layer.name for layer in self._net if layer.neuron.fires]
-        if objective == "events":
-            return dict.fromkeys(firing, one), {}
+        net = self.network() if objective == "energy" else self._net
         connections = [connection for layer in self._own_layers() for connection in layer.own_connections()]
-        found = Prices(np.ones(len(connections)), {}, {})
-        if objective == "energy":
-            found = prices(self.network()).in_nanojoules()
-        each = dict.fromkeys([INPUT, *firing], one * 0) | {name: one * price for name, price in found.events.items()}
-        for price, connection in zip(found.operations.tolist(), connections, strict=True):
-            each[connection.source] = each[connection.source] + price * connection.fan_out.double()
-        return each, {name: one * price for name, price in found.steps.items()}
+        rates = tariff(objective, net, connections, self.input_quantum.new_ones(()))
+        return totals(rates, [*passes, last.sent])
 
 
 def _check_totals(net: Network) -> None:
