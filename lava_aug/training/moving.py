@@ -18,7 +18,7 @@ WHOLE = 1e-6
 Quanta = Mapping[str, NDArray[Any]]
 """By name: what a unit of the spikes of the input, or of a layer, stands for."""
 
-Scale = Callable[[NDArray[Any], Shape], Weighted | None]
+Factors = Callable[[NDArray[Any]], NDArray[Any] | None]
 
 THRESHOLDS: frozenset[type[Neuron]] = frozenset({AugmentedNeuron})
 """Neurons whose threshold is the quantum in units of the potential."""
@@ -135,10 +135,10 @@ def unit_of(layer: Layer) -> NDArray[Any] | None:
 
 
 class Places(NamedTuple):
-    """Where the quantum and the unit of each weight are, as indices into their arrays; None if it is one for all.
+    """Where the quantum and the unit of each weight are, as indices that broadcast to the weights; None if it is one.
 
-    Axes of the weights along which that does not change have one element. Weights that are shared by places of
-    different quanta or units are in those on average, which then must not move: ``fixed``.
+    Weights that are shared by places of different quanta or units are in those on average, which then must not move:
+    ``fixed``.
     """
 
     quantum: NDArray[Any] | None
@@ -148,25 +148,17 @@ class Places(NamedTuple):
 
 def places_of(synapse: Weighted, wide: Shape, quantum: NDArray[Any], unit: NDArray[Any]) -> Places:
     """Those of a synapse on spikes of shape ``wide``; quantum and unit broadcast to the spikes and to the result."""
-    ones = synapse.replace(weight=np.ones(synapse.weight.shape))
-    columns = _places(ones, quantum, wide, ones.with_columns, wide)
-    rows = _places(ones, unit, wide, ones.with_rows, synapse.output_shape(wide))
+    columns = _places(quantum, wide, lambda numbered: synapse.column_factors(numbered, wide))
+    rows = _places(unit, synapse.output_shape(wide), lambda numbered: synapse.row_factors(numbered, wide))
     lost = (quantum.size > 1 and columns is None) or (unit.size > 1 and rows is None)
     return Places(columns, rows, fixed=lost)
 
 
-def _places(synapse: Weighted, values: NDArray[Any], wide: Shape, scale: Scale, shape: Shape) -> NDArray[Any] | None:
+def _places(values: NDArray[Any], shape: Shape, factors: Factors) -> NDArray[Any] | None:
     if values.size == 1:
         return None
-    numbered = np.broadcast_to(np.arange(values.size).reshape(values.shape), shape)
-    found = scale(numbered, wide)
-    if found is None or type(found) is not type(synapse):
-        return None
-    places = found.weight.astype(np.int64)
-    for axis in range(places.ndim):
-        first = places.take([0], axis)
-        places = first if (places == first).all() else places
-    return places
+    numbered = factors(np.broadcast_to(np.arange(values.size).reshape(values.shape), shape))
+    return None if numbered is None else numbered.astype(np.int64)
 
 
 def weights_move(synapse: Synapse, wide: Shape, quantum: NDArray[Any], unit: NDArray[Any] | None) -> bool:
