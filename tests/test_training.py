@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from convert_models import IMAGES, MODELS, made
-from examples import DEVICES
+from examples import DEVICES, INTEGER_SYNAPSES, name_of, weights
 from float_graph import Model, images_of, lively
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -25,10 +25,12 @@ from torch import nn
 import lava_aug as la
 from lava_aug import Network, Student, settle, simulate, trainable
 from lava_aug.core.errors import ConversionError, InputError, NetworkError
-from lava_aug.core.layers import Dense
+from lava_aug.core.layers import Dense, Shape
 from lava_aug.core.network import INPUT
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, ReadoutNeuron
 from lava_aug.core.prices import prices
+from lava_aug.core.synapse import Connectivity, Synapse, listed
+from lava_aug.training.sums import sum_of
 
 
 def residual() -> nn.Module:
@@ -67,7 +69,10 @@ def check_equal(student: Student, images: Any) -> None:
     expected = settled.heads if net.heads else {"": settled.logits}
     for name, part in found.items():
         np.testing.assert_array_equal(part.detach().numpy(), expected[name].astype(np.float32))
-    np.testing.assert_array_equal(simulate(net, images).v[-1], settled.v)
+    stepped = simulate(net, images)
+    np.testing.assert_array_equal(stepped.v[-1], settled.v)
+    for objective, field in (("events", "events"), ("operations", "synops")):
+        assert student.cost(objective).item() == pytest.approx(stepped.per_image(field).sum(), rel=1e-12)
 
 
 # Equality
@@ -222,6 +227,74 @@ def test_weights_that_are_shared_by_different_quanta() -> None:
     np.testing.assert_array_equal(student.network()["rows"].quantum, rows)
 
 
+@pytest.mark.parametrize(("synapse", "shape"), INTEGER_SYNAPSES, ids=name_of)
+def test_sums_are_those_of_the_definition(synapse: Synapse, shape: Shape) -> None:
+    s = np.random.default_rng(5).integers(-9, 10, (3, *shape))
+    made, weight = sum_of(synapse, shape)
+    spikes, weight = torch.tensor(s, dtype=torch.float64, requires_grad=True), weight.requires_grad_()
+    a = made(spikes, weight)
+    np.testing.assert_array_equal(a.detach().numpy(), synapse.accumulate(s))
+    assert made.largest(weight).item() >= synapse.weight_sum
+    back = np.random.default_rng(6).integers(-9, 10, a.shape)
+    torch.autograd.backward(a, torch.tensor(back, dtype=torch.float64))
+    assert spikes.grad is not None
+    expected = back.reshape(3, -1) @ synapse.matrix(shape).toarray()
+    np.testing.assert_array_equal(spikes.grad.reshape(3, -1).numpy(), expected)
+    if synapse.num_weights:  # the sum is linear in them
+        assert weight.grad is not None
+        assert float((weight.grad * weight).sum()) == (back * synapse.accumulate(s)).sum()
+
+
+class Mirrored(Synapse):
+    """A type without a form of its own: every spike to its place counted from the end, and twice to the first one."""
+
+    type_name = "mirrored"
+
+    @property
+    def weights(self) -> np.ndarray:
+        return np.array([1, 2])
+
+    @property
+    def weight_sum(self) -> float:
+        return 3.0
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def accumulate(self, s: np.ndarray) -> np.ndarray:
+        a = s[:, ::-1].astype(np.int64 if s.dtype.kind in "iu" else s.dtype)
+        a[:, 0] += 2 * s[:, 0]
+        return a
+
+    def connectivity(self, input_shape: Shape) -> Connectivity:
+        (size,) = input_shape
+        rows, columns = np.nonzero(self.accumulate(np.eye(size, dtype=np.int64)).T)
+        return Connectivity(input_shape, input_shape, listed(rows, columns, size, size))
+
+
+class Own(AugmentedNeuron):
+    """A type without a form of its own."""
+
+    type_name = "OWN"
+
+
+def test_types_without_a_form_of_their_own() -> None:
+    net = Network(
+        input_shape=(6,),
+        layers=(
+            layer("hidden", INPUT, Dense(weight=weights(4, 6)), Own(vth=300)),
+            layer("mirrored", "hidden", Mirrored(), AugmentedNeuron(vth=2)),
+            layer("out", "mirrored", Dense(weight=weights(3, 4)), bias=[1, -2, 3]),
+        ),
+    )
+    images = torch.tensor(images_for(net))
+    student = trainable(net, num_steps=3)
+    assert student.network() == net.replace(num_steps=3)
+    learn(student, images, rate=0.1)
+    check_equal(student, images)
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in student.parameters())
+
+
 # Costs
 
 
@@ -288,31 +361,45 @@ def test_the_gradient_of_a_cost_is_the_surrogate() -> None:
 # Gradients
 
 
-def test_gradients_are_those_of_the_function_where_it_is_smooth() -> None:
-    model = lively(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)))
+def gated(m: Any, x: Any) -> Any:
+    y = m.first(x)
+    return m.last((y * torch.sigmoid(m.gate(x))).flatten(1))
+
+
+SMOOTH: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)),
+    "silu": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.SiLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 2)),
+    "gate": lambda: Model(gated, first=nn.Conv2d(1, 3, 3), gate=nn.Conv2d(1, 3, 3), last=nn.Linear(48, 2)),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_gradients_are_those_of_the_function_where_it_is_smooth(name: str) -> None:
     images = images_of((1, 6, 6), 32)
-    student = trainable(model, images, resolution=1 / 2000, weight_bits=16, learn=("weights",), quality="fast")
-    parameters = [p for p in student.parameters() if p.requires_grad]
+    student = trainable(lively(SMOOTH[name]()), images, resolution=1 / 2000, weight_bits=16, quality="fast")
+    for parameter_name, parameter in student.named_parameters():
+        parameter.requires_grad_(parameter_name.endswith(("weight", "bias")))
 
     def loss() -> torch.Tensor:
-        return student(images).double().square().sum()
+        return whole(student(images)).double().square().sum()
 
-    loss().backward()
+    torch.autograd.backward(loss())
     generator = torch.Generator().manual_seed(3)
-    for parameter in parameters:
-        assert parameter.grad is not None
+    for parameter in student.parameters():
+        if parameter.grad is None:
+            continue
         direction = torch.randn(parameter.shape, generator=generator)
-        slope = float((parameter.grad * direction).sum())
-        values = []
+        slope, values = float((parameter.grad * direction).sum()), []
         for sign in (1, -1):
             with torch.no_grad():
-                parameter += sign * 0.01 * direction
+                parameter += sign * 0.02 * direction
                 values.append(loss().item())
-                parameter -= sign * 0.01 * direction
-        assert (values[0] - values[1]) / 0.02 == pytest.approx(slope, rel=0.03, abs=0.05)
+                parameter -= sign * 0.02 * direction
+        assert (values[0] - values[1]) / 0.04 == pytest.approx(slope, rel=0.03, abs=0.1)
 
 
-def test_thresholds_and_scales_have_the_gradients_of_lsq() -> None:
+def test_thresholds_have_the_gradients_of_lsq() -> None:
     """One neuron: ``d(n * theta) / d(theta) = n - x / theta`` inside, 0 where it is silent, and ``n`` at its bound."""
     hidden = layer("hidden", INPUT, Dense(weight=np.array([[100, -100]])), AugmentedNeuron(vth=1000), quantum=0.5)
     readout = layer("out", "hidden", Dense(weight=np.array([[64]])), quantum=0.5 / 64)
@@ -326,6 +413,26 @@ def test_thresholds_and_scales_have_the_gradients_of_lsq() -> None:
         share = 1 / math.sqrt(1)
         assert threshold.grad is not None
         assert threshold.grad.item() == pytest.approx(inside * 0.5 * (n - x) * share, abs=1e-6)
+
+
+def test_scales_have_the_gradients_of_lsq() -> None:
+    """Of weights: ``d(W_int * unit) / d(unit) = W_int - W / unit`` inside, and the limit where they are clipped."""
+    out = layer("out", INPUT, Dense(weight=np.array([[3, -5, 7, 2]])), quantum=0.25)
+    student = trainable(Network(input_shape=(4,), layers=(out,)))
+    scale, weight = (
+        next(p for name, p in student.named_parameters() if name.endswith(end)) for end in ("scale", "weight")
+    )
+    wanted = torch.tensor([[3.3, -5.4, 9.0, -7.0]])  # in units, of which 4 bits have 7
+    with torch.no_grad():
+        weight.copy_(wanted * 0.25 * 255)  # a unit of the input is 1 / 255
+    payloads = torch.tensor([10, 20, 30, 40], dtype=torch.uint8)
+    torch.autograd.backward(student(payloads[None]).sum())
+    lsq = torch.tensor([3 - 3.3, -5 + 5.4, 7.0, 0.0])
+    assert scale.grad is not None
+    share = 1 / math.sqrt(4 * 7)
+    assert scale.grad.item() == pytest.approx(share * 0.25 * float((lsq * payloads).sum()), rel=1e-4)
+    assert weight.grad is not None
+    np.testing.assert_allclose(weight.grad.numpy() * 255, [[10, 20, 0, 40]], rtol=1e-5)
 
 
 def test_what_is_not_learned_stays() -> None:

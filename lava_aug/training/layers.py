@@ -236,7 +236,7 @@ class StudentLayer(nn.Module):
         constant = integers.v0 + t * integers.bias
         pairs = list(zip(self.own_connections(), integers.weights, strict=True))
         with torch.no_grad():
-            sums = [sent[c.source].abs().amax().double() * c.sum.largest(w).double() for c, w in pairs]
+            sums = [_largest(sent[c.source]) * c.sum.largest(w).double() for c, w in pairs]
             bound = torch.stack([*sums, constant.abs().amax(), integers.vth.amax()]).sum().item()
         dtype = torch.float32 if bound < 1 << 24 else torch.float64
         u = constant.to(dtype)
@@ -271,6 +271,12 @@ class StudentLayer(nn.Module):
 
     def _kept_neuron(self) -> Neuron:
         return self.layer.neuron
+
+
+def _largest(x: torch.Tensor) -> torch.Tensor:
+    """The largest magnitude, in float64, which stays on its device."""
+    low, high = x.aminmax()
+    return torch.maximum(high, -low).double()
 
 
 @entered(LAYERS, AugmentedNeuron)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lava_aug.conversion.converter import convert
+from lava_aug.conversion.onnx_files import Model
 from lava_aug.core.errors import InputError, NetworkError
 from lava_aug.core.images import Images, check_range, unlike
 from lava_aug.core.inputs import joint_shape
@@ -32,7 +33,7 @@ class _Last(NamedTuple):
 
 
 def trainable(
-    model: Any,
+    model: Model | Network,
     calibration: Images | None = None,
     num_steps: int = 1,
     resolution: float | None = None,
@@ -93,7 +94,7 @@ def trainable(
         raise InputError(f"learn: expected some of {', '.join(get_args(Learnable))}, found {learn!r}")
     if weight_bits is not None and not (is_int(weight_bits) and 2 <= weight_bits <= 16):
         raise InputError(f"weight_bits: expected an integer from 2 to 16, found {brief(weight_bits)}")
-    if is_a(model, Network):
+    if isinstance(model, Network):
         given = {"calibration": calibration, "resolution": resolution, **options}
         names = [name for name, value in given.items() if value is not None]
         if names:
@@ -127,19 +128,19 @@ class Student(nn.Module):
         u = v0 + T * b_int + sum of W_int * n_in                      T = num_steps; of the input, n = T * payload
         n = clip(floor(u / vth), 0, n_max * T)                        signed neurons: without the 0
 
-    ``theta`` and ``unit`` are learned as the logarithm of how they have changed. Gradients go straight through
-    ``round`` and ``floor``, so those of ``theta`` and ``unit`` are LSQ's (Esser et al., "Learned Step Size
-    Quantization", ICLR 2020, arXiv 1902.08153), with its scale ``1 / sqrt(N * q)``. Neurons of other types, with tables
-    or products, send what `Neuron.settled` says, and their gradient is that of `Neuron.mean`. Pooling, relays and sums
-    of whole numbers stay as they are; so do thresholds that a ceiling gives, as that of ReLU6, and those of layers
-    whose spikes meet others' in sums of whole numbers or in products.
+    ``theta`` and ``unit`` are learned as the logarithm of how they have changed, so weight decay pulls them to what was
+    converted. Gradients go straight through ``round`` and ``floor``, so those of ``theta`` and ``unit`` are LSQ's
+    (Esser et al., "Learned Step Size Quantization", ICLR 2020, arXiv 1902.08153), with its scale ``1 / sqrt(N * q)``.
+    Neurons of other types, with tables or products, send what `Neuron.settled` says, and their gradient is that of
+    `Neuron.mean`. Pooling, relays and sums of whole numbers stay as they are; so do thresholds that a ceiling gives, as
+    that of ReLU6, and those of layers whose spikes meet others' in sums of whole numbers or in products.
 
     Batch normalisation has been folded into the weights: the student has none. It is a `torch.nn.Module` like any
     other: ``state_dict``, ``to``, ``train`` and ``eval`` are as usual, of which the last two change nothing. A state is
     for students of the same converted network. Where `lava_aug.settle` refuses, since potentials come close to 24 bits,
     the student just computes, and the network may clip.
 
-    Made by `lava_aug.trainable`.
+    Made by `lava_aug.trainable`. ``layers[i].name`` is the name of the layer whose parameters are ``layers.i.…``.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ class Student(nn.Module):
     Attributes
     ----------
     num_steps : int
-        Time steps per image.
+        Time steps per image, which may be changed.
     v : torch.Tensor
         The readout's potential in the last forward pass, int64 ``(B, *shape)``.
     """
