@@ -30,6 +30,7 @@ from lava_aug.core.network import INPUT
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, ReadoutNeuron
 from lava_aug.core.prices import prices
 from lava_aug.core.synapse import Connectivity, Synapse, listed
+from lava_aug.training.gradients import floored, quotient
 from lava_aug.training.sums import sum_of
 
 
@@ -71,8 +72,8 @@ def check_equal(student: Student, images: Any) -> None:
         np.testing.assert_array_equal(part.detach().numpy(), expected[name].astype(np.float32))
     stepped = simulate(net, images)
     np.testing.assert_array_equal(stepped.v[-1], settled.v)
-    for objective, field in (("events", "events"), ("operations", "synops")):
-        assert student.cost(objective).item() == pytest.approx(stepped.per_image(field).sum(), rel=1e-12)
+    assert student.cost("events").item() == pytest.approx(stepped.per_image("events").sum(), rel=1e-12)
+    assert student.cost("operations").item() == pytest.approx(stepped.per_image("synops").sum(), rel=1e-12)
 
 
 # Equality
@@ -412,7 +413,24 @@ def test_thresholds_have_the_gradients_of_lsq() -> None:
         n = max(0, math.floor(x + 0.5))
         share = 1 / math.sqrt(1)
         assert threshold.grad is not None
-        assert threshold.grad.item() == pytest.approx(inside * 0.5 * (n - x) * share, abs=1e-6)
+        assert threshold.grad.item() == pytest.approx(inside * 0.5 * (n - x) * share, abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([None, 3.0, [[2.0], [5.0]]]), st.booleans())
+def test_quotients_are_what_they_are_made_of(seed: int, signed: bool, high: Any, by_channel: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    u = torch.randint(-50, 90, (4, 2, 5), generator=generator).float().requires_grad_()
+    vth = torch.randint(3, 20, (2, 1) if by_channel else (), generator=generator).float().requires_grad_()
+    bound, weights = None if high is None else torch.tensor(high), torch.rand(4, 2, 5, generator=generator)
+    n = floored(u / vth)
+    n = n if signed else n.clamp(min=0)
+    n = n if bound is None else n.clamp(max=bound)
+    found = quotient(u, vth, None if signed else 0.0, bound)
+    assert (found == n).all()
+    expected, gradients = (torch.autograd.grad((weights * each).sum(), (u, vth)) for each in (n, found))
+    for one, other in zip(expected, gradients, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_scales_have_the_gradients_of_lsq() -> None:

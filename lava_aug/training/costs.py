@@ -1,6 +1,7 @@
 """What the spikes of a forward pass cost: events, synaptic operations or energy, as `simulate` counts them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -71,6 +72,6 @@ def totals(rates: Tariff, passes: Sequence[dict[str, torch.Tensor]]) -> dict[str
 
 
 def _total(sums: Sequence[torch.Tensor], price: torch.Tensor) -> torch.Tensor:
-    before = [torch.zeros_like(sums[0]), *sums]
-    steps = [events(after - earlier).sum(0, dtype=torch.float64) for earlier, after in zip(before, sums, strict=False)]
-    return (torch.stack(steps).sum(0) * price).sum()
+    steps = [sums[0], *(after - before for before, after in pairwise(sums))]
+    counts = [events(s).sum(0).double() for s in steps]  # float32 counts up to 2**24 images
+    return (torch.stack(counts).sum(0) * price).sum()

@@ -16,7 +16,7 @@ from lava_aug.core.network import Connection, Layer
 from lava_aug.core.neurons import MAX_VTH, AugmentedNeuron, MaxPoolNeuron, Neuron, ReadoutNeuron
 from lava_aug.core.spec import Spec, entered
 from lava_aug.core.synapse import Weighted
-from lava_aug.training.gradients import floored, rounded, scaled, through
+from lava_aug.training.gradients import floored, quotient, rounded, scaled, through
 from lava_aug.training.moving import Moves, places_of, taken, unit_of
 from lava_aug.training.sums import sum_of
 
@@ -305,9 +305,8 @@ class _ThresholdLayer(StudentLayer):
         return floored(vth / 2) if self.starts_at_half else self.v0
 
     def sent(self, u: torch.Tensor, integers: Integers, t: int) -> torch.Tensor:
-        n = floored(u / integers.vth.to(u.dtype))
-        n = n if self.signed else n.clamp(min=0)
-        return n if self.n_max is None else n.clamp(max=(self.n_max * t).to(n.dtype))
+        high = None if self.n_max is None else (self.n_max * t).to(u.dtype)
+        return quotient(u, integers.vth.to(u.dtype), None if self.signed else 0.0, high)
 
     def _neuron(self, integers: Integers) -> Neuron:
         if self.threshold is None and self.scale is None:

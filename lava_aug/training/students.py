@@ -326,7 +326,8 @@ class Student(nn.Module):
         torch.Tensor, float64, without axes
             Exactly what `simulate` counts for ``student.network()`` on the same images. Its gradient is a surrogate:
             an event of coefficient ``s`` counts as ``log(1 + |s|)``, times what is to be saved with it
-            (`lava_aug.training.gradients`). For more than one time step, each of the others takes another forward pass.
+            (`lava_aug.training.gradients.event_slope`). For more than one time step, each of the others takes another
+            forward pass.
 
         Raises
         ------
