@@ -243,7 +243,7 @@ def test_sums_are_those_of_the_definition(synapse: Synapse, shape: Shape) -> Non
     np.testing.assert_array_equal(spikes.grad.reshape(3, -1).numpy(), expected)
     if synapse.num_weights:  # the sum is linear in them
         assert weight.grad is not None
-        assert float((weight.grad * weight).sum()) == (back * synapse.accumulate(s)).sum()
+        assert (weight.grad * weight).sum().item() == (back * synapse.accumulate(s)).sum()
 
 
 class Mirrored(Synapse):

@@ -55,7 +55,8 @@ def trainable(
     resolution : float, optional
         As for `lava_aug.convert`, default 1/8; none for a network.
     weight_bits : int, optional
-        Bit width of the signed weights. Default 8, or, of a network, the bits that its weights take.
+        Bit width of the signed weights, 2 .. 16. Default 8, or, of a network, the bits that its weights take; those
+        that take more keep them.
     learn : collection of {"weights", "thresholds", "scales"}
         What learns: weights and biases; the thresholds of layers; what a unit of each layer's potential stands for. The
         others are there, but ``requires_grad`` is False.
@@ -137,8 +138,8 @@ class Student(nn.Module):
 
     Batch normalisation has been folded into the weights: the student has none. It is a `torch.nn.Module` like any
     other: ``state_dict``, ``to``, ``train`` and ``eval`` are as usual, of which the last two change nothing. A state is
-    for students of the same converted network. Where `lava_aug.settle` refuses, since potentials come close to 24 bits,
-    the student just computes, and the network may clip.
+    for students of the same converted network. Where `lava_aug.settle` refuses, since potentials come close to 24 bits
+    or spikes to their payload, the student just computes, and the network may clip.
 
     Made by `lava_aug.trainable`. ``layers[i].name`` is the name of the layer whose parameters are ``layers.i.…``.
 
