@@ -45,6 +45,8 @@ from .simulation.planning import plan as plan
 from .simulation.settling import Settled as Settled
 from .simulation.settling import settle as settle
 from .simulation.simulator import simulate as simulate
+from .training.students import Student as Student
+from .training.students import trainable as trainable
 from .verification.verifying import Verification as Verification
 from .verification.verifying import verify as verify
 

@@ -80,7 +80,7 @@ import lava_aug as la
 from lava_aug.core import neurons
 from lava_aug.verification.differences import first_mismatch
 from lava_aug.verification.reference import interpret
-from lava_aug.experiments.energy import prices
+from lava_aug.core.prices import prices
 from lava_aug.plot.activity import trace
 from lava_aug.core.layers import Dense
 from lava_aug.core.network import Layer, Network
@@ -114,7 +114,7 @@ for refused in (lambda: la.settle(network(leaky), np.zeros((1, 3), np.uint8)), l
 LAYER = """
 import numpy as np, torch
 from lava_aug import check_loihi2, convert, simulate, verify
-from lava_aug.experiments.energy import prices
+from lava_aug.core.prices import prices
 from lava_aug.core.layers import Dense, Negate
 from lava_aug.core.network import Connection, INPUT, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron

@@ -9,15 +9,8 @@ from torch import nn
 from lava_aug.core.layers import Conv, Dense, Relay, Scale, SumPool, Synapse
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neurons import AugmentedNeuron, DoubleThresholdNeuron, MaxPoolNeuron, RateNeuron
-from lava_aug.experiments.energy import (
-    FLOAT_ADDITION,
-    FLOAT_PRODUCT,
-    ann_cost,
-    ann_energy,
-    payload_limits,
-    prices,
-    product,
-)
+from lava_aug.core.prices import FLOAT_ADDITION, FLOAT_PRODUCT, payload_limits, prices, product
+from lava_aug.experiments.energy import ann_cost, ann_energy
 from lava_aug.experiments.running import ann_logits
 
 

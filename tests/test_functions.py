@@ -19,7 +19,7 @@ from lava_aug.core.layers import Dense, Scale
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neuron import MAX_STEPS
 from lava_aug.core.neurons import Cost, FunctionNeuron, State, initial_state
-from lava_aug.experiments.energy import prices
+from lava_aug.core.prices import prices
 from lava_aug.loihi2.preflight import check_loihi2
 
 MAGNITUDE = table([8, 0, 8], vth=10, low=-8, step_bits=3)

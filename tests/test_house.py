@@ -54,6 +54,7 @@ IMPORT_TORCH = {
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "parts", "running", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
+    *(f"training.{name}" for name in ("costs", "gradients", "layers", "students", "sums")),
     "examples.zoo",
 }
 """Modules that may import torch when they are imported; the others may when they are used."""

@@ -20,8 +20,8 @@ from lava_aug.core.layers import Dense, Shape
 from lava_aug.core.network import INPUT, Network
 from lava_aug.core.neuron import MAX_STEPS
 from lava_aug.core.neurons import Cost, ProductNeuron, State, initial_state
+from lava_aug.core.prices import prices
 from lava_aug.core.products import most_factor
-from lava_aug.experiments.energy import prices
 from lava_aug.loihi2.preflight import check_loihi2
 
 LOW, HIGH = -(2**23), 2**23 - 1

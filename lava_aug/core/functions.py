@@ -203,6 +203,12 @@ class FunctionNeuron(MeanNeuron):
         c = self._curve(a / carried(self.vth, a) * 2.0**self.fraction_bits) / 2.0**self.shift
         return c.clip(-self.coefficient_limit, self.coefficient_limit) if clip else c
 
+    @property
+    def gain(self) -> Numbers:
+        """Of the steepest line of the table."""
+        bits = self.fraction_bits - self.step_bits - self.shift
+        return max(self._steepest, 1) * 2.0**bits / self.vth
+
     def wanted(self, drive: int) -> int:
         """Largest coefficient if nothing were rounded: the function's own, and what one input changes of the mean."""
         reach = -(-(drive << self.fraction_bits) // int(np.min(self.vth)))

@@ -45,7 +45,7 @@ def check_network(net: Any) -> None:
         raise InputError(f"net: expected a Network, as convert and load return it, found {type(net).__name__}")
 
 
-def _unlike(wanted: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def unlike(wanted: tuple[int, ...], shape: tuple[int, ...]) -> str:
     """What is wrong with the shape of some images, and what to do about the usual mistakes."""
     cures = {
         (*wanted[1:], wanted[0]): "; channels come first: images.transpose(0, 3, 1, 2)",
@@ -87,7 +87,7 @@ class Payloads:
 
     def _check(self, images: NDArray[Any]) -> None:
         if images.shape[1:] != self._net.input_shape or images.ndim == 0:
-            raise InputError(f"images: {_unlike(self._net.input_shape, images.shape)}")
+            raise InputError(f"images: {unlike(self._net.input_shape, images.shape)}")
         if not len(images):
             raise InputError("images: expected at least one image, found none")
         check_range(images, "images")

@@ -107,19 +107,13 @@ class Dense(Weighted):
         places = math.prod(input_shape) // self.weight.shape[1]
         return sparse.csr_array(sparse.kron(sparse.identity(places), self.weight.astype(np.float64)))
 
-    def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
+    def row_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any] | None:
         places = factors.reshape(-1, len(self.weight))
-        if (places == places[0]).all():
-            return self.scaled(places[0][:, None])
-        apart = self._by_place(input_shape)
-        return None if apart is None else apart.with_rows(factors, input_shape)
+        return places[0][:, None] if (places == places[0]).all() else None
 
-    def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> Weighted | None:
+    def column_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any] | None:
         places = factors.reshape(-1, self.weight.shape[1])
-        if (places == places[0]).all():
-            return self.scaled(places[0])
-        apart = self._by_place(input_shape)
-        return None if apart is None else apart.with_columns(factors, input_shape)
+        return places[0] if (places == places[0]).all() else None
 
     def _by_place(self, input_shape: Shape) -> Sparse | None:
         """The same map with weights of their own for every place along the other axes; None if they are too many."""

@@ -302,6 +302,11 @@ class Neuron(Spec):
         raise SpecError(f"{type(self).__name__}: its mean activation is not known; write {type(self).__name__}.mean")
 
     @property
+    def gain(self) -> Numbers | None:
+        """Coefficients per unit of input, where `mean` is steepest; None if that depends on other inputs."""
+        return None if self.threshold is None else 1 / self.threshold
+
+    @property
     def no_total(self) -> str | None:
         """Why what was sent in all does not follow from what came in in all; None if it does, as `settled` says."""
         return f"has {self.type_name} neurons, whose spikes depend on the order of their inputs"

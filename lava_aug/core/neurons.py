@@ -358,6 +358,10 @@ class ReadoutNeuron(Neuron):
         return a
 
     @property
+    def gain(self) -> Numbers:
+        return 1
+
+    @property
     def no_total(self) -> str | None:
         return "computes in floating point, where sums depend on their order" if self.is_float else None
 
@@ -469,6 +473,10 @@ class MaxPoolNeuron(Neuron):
 
     def mean(self, a: Array, *, clip: bool) -> Array:
         return self.maxima(a)
+
+    @property
+    def gain(self) -> Numbers:
+        return 1
 
     @property
     def no_total(self) -> str | None:

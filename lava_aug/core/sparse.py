@@ -141,11 +141,11 @@ class Sparse(Weighted):
     def matrix(self, input_shape: Shape) -> Any:
         return self.to_scipy(math.prod(input_shape)).astype(np.float64)
 
-    def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> Self:
-        return self.scaled(factors.reshape(-1)[self.rows])
+    def row_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any]:
+        return factors.reshape(-1)[self.rows]
 
-    def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> Self:
-        return self.scaled(factors.reshape(-1)[self.columns])
+    def column_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any]:
+        return factors.reshape(-1)[self.columns]
 
     def channel_rows(self, input_shape: Shape) -> list[NDArray[Any]]:
         ends = np.searchsorted(self.rows // math.prod(self.shape[1:]), np.arange(1, self.shape[0]))

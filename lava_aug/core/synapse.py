@@ -267,13 +267,33 @@ class Weighted(Synapse):
 
     def with_rows(self, factors: NDArray[Any], input_shape: Shape) -> "Weighted | None":
         """``factors * self``, one for each element of the result; None if no type holds that."""
-        channels = per_channel(factors, self.output_shape(input_shape))
-        return None if channels is None else self.scaled(self._by_output(channels))
+        found = self.row_factors(factors, input_shape)
+        if found is not None:
+            return self.scaled(found)
+        apart = self._by_place(input_shape)
+        return None if apart is None else apart.with_rows(factors, input_shape)
 
     def with_columns(self, factors: NDArray[Any], input_shape: Shape) -> "Weighted | None":
         """``self * factors``, one for each spike; None if no type holds that."""
+        found = self.column_factors(factors, input_shape)
+        if found is not None:
+            return self.scaled(found)
+        apart = self._by_place(input_shape)
+        return None if apart is None else apart.with_columns(factors, input_shape)
+
+    def row_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any] | None:
+        """Factors of the result's elements, broadcast to the weights; None if they differ where a weight is shared."""
+        channels = per_channel(factors, self.output_shape(input_shape))
+        return None if channels is None else self._by_output(channels)
+
+    def column_factors(self, factors: NDArray[Any], input_shape: Shape) -> NDArray[Any] | None:
+        """Factors of the spikes, broadcast to the weights; None if they differ where a weight is shared."""
         channels = per_channel(factors, input_shape)
-        return None if channels is None else self.scaled(self._by_input(channels))
+        return None if channels is None else self._by_input(channels)
+
+    def _by_place(self, input_shape: Shape) -> "Weighted | None":
+        """The same map with weights of its own for every place; None if no type holds that."""
+        return None
 
     def _by_output(self, channels: NDArray[Any]) -> NDArray[Any]:
         """Values of the result's channels, so that they broadcast to the weights."""

@@ -34,11 +34,7 @@ reset between images. So these numbers compare the arithmetic of methods. They a
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import as_intensity, labelled_images
 from lava_aug.conversion.converter import checked_normalization
@@ -46,111 +42,17 @@ from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.layers import Shape
-from lava_aug.core.network import INPUT, INPUT_LEVELS, Connection, Network
-from lava_aug.core.neurons import Cost
+from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
-from lava_aug.core.walks import walk
-
-ADDITION = 0.1
-"""pJ, 32-bit integer."""
-
-PRODUCT_8_BIT = 0.2
-"""pJ, 8 by 8 bits."""
-
-FLOAT_ADDITION, FLOAT_PRODUCT = 0.9, 3.7
-"""pJ, 32-bit floating point."""
+from lava_aug.core.prices import ADDITION, product
 
 ANN_BITS = 8
-
-
-def product(bits: int, other_bits: int) -> float:
-    """pJ of a product of two integers.
-
-    >>> product(8, 8), product(32, 32)
-    (0.2, 3.2)
-    """
-    return PRODUCT_8_BIT * bits * other_bits / 64
 
 
 def ann_energy(macs: int, additions: int, neurons: int) -> float:
     """nJ of one pass of an ANN in 8-bit integers: multiply-accumulates, other additions, and neurons."""
     picojoules = macs * (product(ANN_BITS, ANN_BITS) + ADDITION) + (additions + 2 * neurons) * ADDITION
     return picojoules / 1000
-
-
-def payload_limits(net: Network, input_limit: int = INPUT_LEVELS) -> dict[str, int]:
-    """Largest magnitude that the spikes of the input, and of each layer, can have."""
-    walked = walk(net, input_limit, lambda _, limits: max(limits), lambda layer, most: layer.neuron.sent_limit(most))
-    return {INPUT: input_limit, **{layer.name: limit for layer, _, limit in walked}}
-
-
-@dataclasses.dataclass(frozen=True)
-class Prices:
-    """What operations of a network cost, in pJ.
-
-    Attributes
-    ----------
-    operations : numpy.ndarray
-        A synaptic operation of each connection, in the order of the network's layers and their connections.
-    events : mapping of str to float
-        An event of each layer, for its reset.
-    step : float
-        A time step of all neurons together, without their events.
-    """
-
-    operations: NDArray[Any]
-    events: Mapping[str, float]
-    step: float
-
-    def energy(self, operations: NDArray[Any], events: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        """nJ in every step, ``(T,)``.
-
-        Parameters
-        ----------
-        operations : numpy.ndarray, shape (connections, T)
-            Synaptic operations.
-        events : mapping of str to numpy.ndarray
-            Events of each layer, ``(T,)``.
-        """
-        resets = sum((price * events[name] for name, price in self.events.items()), np.zeros(operations.shape[1]))
-        return (self.operations @ operations + resets + self.step) / 1000
-
-
-def prices(net: Network, input_limit: int = INPUT_LEVELS) -> Prices:
-    """Price a network's operations.
-
-    Parameters
-    ----------
-    net : Network
-        Fixed or floating point.
-    input_limit : int
-        The largest payload of the input.
-    """
-    limits = payload_limits(net, input_limit)
-    addition = FLOAT_ADDITION if net.is_float else ADDITION
-    resets = {layer.name: layer.neuron.event_cost for layer in net if layer.neuron.event_cost != Cost()}
-    steps = [each for layer in net for each in layer.neuron.costs(net.current_shapes[layer.name])]
-    return Prices(
-        operations=np.array([addition + _product(net, c, limits[c.source]) for each in net for c in each.connections]),
-        events={name: addition * cost.additions + _products(net, cost) for name, cost in resets.items()},
-        step=addition * sum(cost.additions * count for cost, count in steps)
-        + sum(_products(net, cost) * count for cost, count in steps),
-    )
-
-
-def _products(net: Network, cost: Cost) -> float:
-    """pJ of the products in what a neuron does."""
-    return sum(FLOAT_PRODUCT if net.is_float else product(*widths) for widths in cost.products)
-
-
-def _product(net: Network, connection: Connection, limit: int) -> float:
-    """pJ of the product in one synaptic operation, for spikes up to ``limit``; 0 if there is none."""
-    if limit <= 1 or not connection.synapse.multiplies:
-        return 0.0
-    if net.is_float:
-        return FLOAT_PRODUCT
-    signed = connection.source != INPUT
-    return product(limit.bit_length() + signed, connection.synapse.mantissa_bits)
 
 
 @dataclasses.dataclass(frozen=True)

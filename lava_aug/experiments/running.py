@@ -18,12 +18,13 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.images import Progress, payloads
 from lava_aug.core.network import INPUT, INPUT_LEVELS, Network
 from lava_aug.core.normalization import Normalization
+from lava_aug.core.prices import prices
 from lava_aug.core.results import check_labels
 from lava_aug.core.streams import Images, Stream
 from lava_aug.core.walks import batches
 from lava_aug.experiments.cases import Case, default_cases
 from lava_aug.experiments.comparison import Comparison
-from lava_aug.experiments.energy import ann_cost, prices
+from lava_aug.experiments.energy import ann_cost
 from lava_aug.experiments.engines import EngineName, spread
 from lava_aug.experiments.parts import VERSION, Part, Store, Unit, run_unit, units
 from lava_aug.experiments.rows import LayerStatistics, Row

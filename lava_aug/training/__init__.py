@@ -1,0 +1,1 @@
+"""Networks whose weights still move: forward in the network's own integers, while gradients go straight through."""
