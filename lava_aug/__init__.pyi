@@ -30,6 +30,8 @@ from .examples.zoo import Pretrained as Pretrained
 from .examples.zoo import pretrained as pretrained
 from .experiments.diagnosis import Diagnosis as Diagnosis
 from .experiments.diagnosis import diagnose as diagnose
+from .experiments.finetuning import Finetuned as Finetuned
+from .experiments.finetuning import finetune as finetune
 from .experiments.tuning import Tuned as Tuned
 from .experiments.tuning import tune as tune
 from .formats import read_network as read_network

@@ -33,12 +33,20 @@ DIAGNOSIS = Diagnosis(4, 10, (LayerError("a", 1.0, 0.3, 0.3, 0.1, 0.2, 0.05),))
 
 TUNED = Tuned(0.9, 1.0, "steps", (Point(small_net(), 2, 0.85, 10.0),))
 
+FINETUNED = la.Finetuned(
+    small_net(),
+    ann_accuracy=0.99,
+    max_loss=0.5,
+    objective="energy",
+    history=tuple(la.experiments.Epoch(k, None, 0.98 + k / 500, 9 - k, 99, 9.5 - k, 0.3) for k in range(3)),
+)
 FIGURES: dict[str, tuple[Callable[..., Any], Any, str, str]] = {
     "steps": (plot.accuracy_over_steps, example(), "time steps per image", "accuracy (%)"),
     "events": (plot.accuracy_over_events, example(), "events per image (input left out)", "accuracy (%)"),
     "exits": (plot.early_exit, example(), "mean time steps per image", "accuracy (%)"),
     "pareto": (plot.pareto, example(), "events per image (input left out)", "accuracy (%)"),
     "search": (plot.search, TUNED, "time steps per image", "accuracy (%)"),
+    "training": (plot.training, FINETUNED, "estimated energy per image (nJ)", "accuracy (%)"),
     "errors": (plot.layer_error, DIAGNOSIS, "layer", "error (% of activations' rms)"),
     "raster": (plot.raster, np.eye(4, 5, dtype=int), "time step", "neuron (index)"),
     "histogram": (plot.coefficient_histogram, {"a": {1: 2.5}}, "spike coefficient", "spikes per image"),

@@ -22,10 +22,10 @@ from lava_aug.commands.inputs import (
     normalization,
     number,
     read_images,
+    read_labelled,
     read_model,
     read_spiking,
 )
-from lava_aug.core.errors import InputError
 
 
 @command("lava-aug convert mnist-lenet -c MNIST:ROOT -r 0.25 -T 4 -o lenet.net", order=20)
@@ -122,9 +122,7 @@ def tune(
 
     check_outputs(output, figure=figure)
     net_model = read_model(model, weights)
-    images, classes = read_images(calibration, labels, train=True)
-    if classes is None:
-        raise InputError(f"{calibration!r}: expected labels with the images; give them with --labels")
+    images, classes = read_labelled(calibration, labels, train=True)
     with bar("tuning") as progress:
         tuned = la.tune(
             net_model,

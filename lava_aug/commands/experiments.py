@@ -21,12 +21,13 @@ from lava_aug.commands.inputs import (
     normalization,
     number,
     read_images,
+    read_labelled,
     read_model,
+    source_of,
 )
 from lava_aug.core.errors import InputError
 from lava_aug.core.files import check_output, is_file
 from lava_aug.core.texts import counted
-from lava_aug.examples.datasets import LOADERS
 
 
 @command("lava-aug demo -o demo", order=10)
@@ -107,10 +108,8 @@ def compare(
     steps = (num_steps, augmapping_steps)
     choice = la.experiments.Choice(_words(methods), _resolutions(resolutions), *steps, weight_scales)
     net_model = read_model(model, weights)
-    source = _source(model, data)
-    x, y = read_images(source, labels)
-    if y is None:
-        raise InputError(f"{data!r}: expected labels with the images; give them with --labels")
+    source = source_of(model, data)
+    x, y = read_labelled(source, labels)
     chosen, calibrated = _evenly(len(x), num_images), _calibration(source, calibration)
     title = re.sub(r"[^\w.-]+", "-", model) + ("" if cases == "methods" else f"-{cases}")
     check_output(output / f"{title}.html", make_folder=True)
@@ -121,7 +120,7 @@ def compare(
                 net_model,
                 calibrated[_evenly(len(calibrated), num_calibration)],
                 x[chosen],
-                np.asarray(y)[chosen],
+                y[chosen],
                 la.experiments.cases_named(cases, choice),
                 title=title,
                 data=source.partition(":")[0] if source != data or ":" in data else data,
@@ -164,20 +163,6 @@ def _resolutions(text: str) -> list[float]:
         return [number(word) for word in _words(text)]
     except typer.BadParameter:
         raise InputError(f"--resolutions: expected comma-separated numbers, found {text!r}") from None
-
-
-def _source(model: str, data: str) -> str:
-    """What `read_images` takes: a file, or a data set and its folder."""
-    from lava_aug.examples.zoo import ZOO
-
-    name, colon, _ = data.partition(":")
-    if (colon and name in LOADERS) or is_file(data):
-        return data
-    if model in ZOO:
-        return f"{ZOO[model].data}:{data}"
-    raise InputError(
-        f"--data {data!r}: expected a file, or one of {', '.join(LOADERS)} and its folder, as in MNIST:data"
-    )
 
 
 def _calibration(source: str, calibration: str | None) -> Any:

@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from lava_aug.core.errors import ConversionWarning, InputError
-from lava_aug.core.files import has_array, read_array
+from lava_aug.core.files import has_array, is_file, read_array
 from lava_aug.core.texts import brief
 from lava_aug.examples.datasets import HELD_OUT, LOADERS, load_images, split
 
@@ -82,6 +82,36 @@ def read_images(source: str, labels: Path | None = None, *, train: bool = False)
         data = load_images(name, root, train)
         return split(data, HELD_OUT[name])[1] if train else data
     return _from_file(Path(source), labels)
+
+
+def source_of(model: str, data: str) -> str:
+    """What `read_images` takes: a file, or a data set and its folder."""
+    from lava_aug.examples.zoo import ZOO
+
+    name, colon, _ = data.partition(":")
+    if (colon and name in LOADERS) or is_file(data):
+        return data
+    if model in ZOO:
+        return f"{ZOO[model].data}:{data}"
+    raise InputError(
+        f"--data {data!r}: expected a file, or one of {', '.join(LOADERS)} and its folder, as in MNIST:data"
+    )
+
+
+def read_training(source: str, labels: Path | None = None) -> tuple[Any, Any]:
+    """Labelled images to train on, and, of a data set, those that its network has not learned from; else None."""
+    name, colon, root = source.partition(":")
+    if colon and name in LOADERS:
+        return split(load_images(name, root, train=True), HELD_OUT[name])
+    return read_labelled(source, labels), None
+
+
+def read_labelled(source: str, labels: Path | None = None, *, train: bool = False) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`read_images` with labels."""
+    images, classes = read_images(source, labels, train=train)
+    if classes is None:
+        raise InputError(f"{source!r}: expected labels with the images; give them with --labels")
+    return images, classes
 
 
 def _from_file(path: Path, labels: Path | None) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lava_aug.conversion.calibration import Range, usual_thresholds
 from lava_aug.conversion.composition import Factors, along_channels
-from lava_aug.conversion.fineness import ROOM, SPARE, Bounds
+from lava_aug.conversion.fineness import ROOM, Bounds
 from lava_aug.conversion.function_neurons import table_of
 from lava_aug.conversion.methods import METHODS, Options
 from lava_aug.conversion.own_scales import OwnScale, own_scale, own_unit
@@ -129,8 +129,8 @@ class Builder:
         if self.options.message_bits is not None:
             return self.options.message_bits
         maximum, units = self.ranges[layer.name].maximum, np.ravel(quantum)
-        largest = SPARE * float(np.max(maximum / units if maximum.size == units.size else maximum.max() / units.min()))
-        needed = min(math.ceil(largest).bit_length() + 1, fixed_point.MAX_MESSAGE_BITS)
+        largest = float(np.max(maximum / units if maximum.size == units.size else maximum.max() / units.min()))
+        needed = fixed_point.payload_bits(largest)
         return needed if largest and not self.options.symmetric else max(needed, fixed_point.MESSAGE_BITS)
 
     # Layers without weights

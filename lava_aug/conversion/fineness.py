@@ -44,10 +44,6 @@ FITS = STATE // 5
 FINE = 1 / 256
 """The resolution up to which spikes are as fine as asked for, whatever that leaves of the weights that take them."""
 
-SPARE = 4
-"""How many times more than calibration images give payloads and potentials have room for."""
-
-
 LITTLE, LEAST = 16, 2.0**-14
 """What varies by less than one sixteenth of a constant beside it needs spikes of its own size; by less than the other
 part, it is left of sums that do not differ."""
@@ -128,7 +124,7 @@ class _Fits:
         if layer.activation.function is None and layer.activation.product is None:  # of another unit than the input
             inside = max(sent, float(measured.highs.max()), -float(measured.lows.min()))
             inside = max(inside, float(largest_biases(layer, layer.bias).max()))
-        return SPARE * max(sent / payload, inside * self.options.num_steps / STATE)
+        return fixed_point.SPARE * max(sent / payload, inside * self.options.num_steps / STATE)
 
 
 def _least(layers: Sequence[FloatLayer], balanced: Mapping[str, NDArray[np.float64]], fits: _Fits) -> dict[str, float]:

@@ -5,6 +5,7 @@ specification serves the simulator, the Lava ProcessModels and the tests. Intege
 point (torch has no fast integer convolution); the docstrings say why the result is the same.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -21,6 +22,9 @@ MESSAGE_BITS = 16
 
 MAX_MESSAGE_BITS = 24
 """Widest payload that a neuron may be given: lava-dl's graded ports declare 24 bits of precision."""
+
+SPARE = 4
+"""How many times more than known images give payloads have room for."""
 
 WEIGHT_BITS = 8
 """Default width of a signed weight, sign included."""
@@ -74,6 +78,17 @@ def signed_range(bits: int) -> tuple[int, int]:
 def symmetric_limit(bits: int) -> int:
     """Largest magnitude that both signs can have: ``2**(bits-1) - 1``. Used for weights and spike coefficients."""
     return (1 << (bits - 1)) - 1
+
+
+def payload_bits(largest: float) -> int:
+    """Width of a signed payload for coefficients of which known images give magnitudes up to ``largest``.
+
+    Examples
+    --------
+    >>> payload_bits(8)
+    7
+    """
+    return min(max(math.ceil(SPARE * largest).bit_length() + 1, 2), MAX_MESSAGE_BITS)
 
 
 def saturate(x: Array, bits: int = STATE_BITS) -> Array:

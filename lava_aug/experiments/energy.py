@@ -42,7 +42,6 @@ from lava_aug.conversion.onnx_files import Model, as_module
 from lava_aug.conversion.signals import FloatLayer
 from lava_aug.conversion.tracing import trace
 from lava_aug.core.layers import Shape
-from lava_aug.core.network import INPUT
 from lava_aug.core.normalization import Normalization
 from lava_aug.core.prices import ADDITION, product
 

@@ -11,6 +11,7 @@ from lava_aug.plot.comparisons import (
     layer_error,
     pareto,
     search,
+    training,
 )
 from lava_aug.plot.drawing import COLORS, MARKERS
 from lava_aug.plot.networks import network_graph
@@ -31,4 +32,5 @@ __all__ = [
     "pareto",
     "raster",
     "search",
+    "training",
 ]

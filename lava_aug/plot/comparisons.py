@@ -12,6 +12,7 @@ from lava_aug.plot.drawing import (
     COLORS,
     ENERGY,
     EVENTS,
+    OPERATIONS,
     STEPS,
     axes_for,
     draw_ann,
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
     from lava_aug.experiments.comparison import Comparison
     from lava_aug.experiments.diagnosis import Diagnosis
+    from lava_aug.experiments.finetuning import Finetuned
     from lava_aug.experiments.rows import Curve
     from lava_aug.experiments.tuning import Tuned
 
 Cost = Literal["events", "energy"]
 
-COSTS: dict[str, str] = {"events": EVENTS, "energy": ENERGY, "steps": STEPS}
+COSTS: dict[str, str] = {"events": EVENTS, "operations": OPERATIONS, "energy": ENERGY, "steps": STEPS}
 """What accuracy can be drawn over, and how that axis is called."""
 
 ROOM = (0.06, 0.07)
@@ -191,6 +193,33 @@ def search(tuned: "Tuned", ax: "Axes | None" = None) -> "Axes":
     if tuned.objective == "events":
         log_axis(ax, x(tuned.points))
     return _label(ax, COSTS[tuned.objective])
+
+
+def training(finetuned: "Finetuned", ax: "Axes | None" = None) -> "Axes":
+    """The way that `lava_aug.finetune` took: accuracy over what was to be saved, epoch by epoch.
+
+    Parameters
+    ----------
+    finetuned : Finetuned
+        From `lava_aug.finetune`.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    """
+    ax = axes_for(ax, (6, 4))
+    found, objective = finetuned.best, finetuned.objective
+    x = [getattr(epoch, objective) for epoch in finetuned.history]
+    y = [100 * epoch.accuracy for epoch in finetuned.history]
+    ax.plot(x, y, color=COLORS[0], marker="o", markersize=4, label="after each epoch")
+    for epoch, *place in zip(finetuned.history, x, y, strict=True):
+        told = str(epoch.epoch) if epoch.epoch else "converted"
+        ax.annotate(told, (place[0], place[1]), xytext=(3, 3), textcoords="offset points", fontsize="small")
+    star: dict[str, Any] = {"marker": "*", "markersize": 14, "linestyle": "none", "label": f"best: epoch {found.epoch}"}
+    ax.plot([getattr(found, objective)], [100 * found.accuracy], color=COLORS[1], **star)
+    draw_ann(ax, finetuned.ann_accuracy)
+    allowed = 100 * finetuned.ann_accuracy - finetuned.max_loss
+    ax.axhline(allowed, color="black", linestyle=":", linewidth=1, label="allowed")
+    log_axis(ax, x)
+    return _label(ax, COSTS[objective])
 
 
 def error_over_steps(

@@ -15,6 +15,7 @@ LINES = ("-", "-.", ":")
 
 ENERGY = "estimated energy per image (nJ)"
 EVENTS = "events per image (input left out)"
+OPERATIONS = "synaptic operations per image"
 STEPS = "time steps per image"
 ACCURACY = "accuracy (%)"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,23 @@ def plan(
     worst = walk(net, INPUT_LEVELS, _worst_current, _worst_payload)
     layers = (_layer_plan(net, layer, extents[layer.name] if count else None, a, steps) for layer, a, _ in worst)
     return Plan(steps, count, tuple(layers))
+
+
+def with_fitting_payloads(net: Network, images: Images, num_steps: int | None = None) -> Network:
+    """The network with payloads for `fixed_point.SPARE` times the coefficients that images give, whatever they were."""
+    wide = _with_payloads(net, dict.fromkeys(net.shapes, fixed_point.MAX_MESSAGE_BITS))
+    extents = {layer.name: layer.payload or (0, 0) for layer in plan(wide, images, num_steps).layers}
+    largest = {name: max(high, -low) for name, (low, high) in extents.items()}
+    # Nothing is known of what sends nothing.
+    return _with_payloads(net, {name: fixed_point.payload_bits(most) for name, most in largest.items() if most})
+
+
+def _with_payloads(net: Network, bits: Mapping[str, int]) -> Network:
+    def made(layer: Layer) -> Layer:
+        graded = layer.neuron.graded and layer.name in bits
+        return layer.replace(neuron=layer.neuron.replace(message_bits=bits[layer.name])) if graded else layer
+
+    return net.replace(layers=tuple(map(made, net)))
 
 
 def _worst_current(layer: Layer, payloads: list[int]) -> int:
