@@ -116,6 +116,8 @@ def lively(model: nn.Module, x: torch.Tensor) -> nn.Module:
     for parameter in model.parameters():
         if parameter.ndim == 1 and 0 < float(parameter.abs().max()) < 1e-3:  # gains of layers and blocks
             nn.init.uniform_(parameter, 0.05, 0.15)
+        elif parameter.ndim > 1 and not parameter.any():  # heads that begin with zeros
+            nn.init.normal_(parameter, std=0.02)
     for module in norms:
         module.momentum = 1.0
         if module.affine:
