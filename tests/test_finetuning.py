@@ -214,7 +214,20 @@ def test_the_command(model: DigitsNet, tmp_path: Path, capsys: pytest.CaptureFix
     np.savez(tmp_path / "test.npz", images=DIGITS.test_images, labels=DIGITS.test_labels)
     files = ("--data", str(tmp_path / "train.npz"), "--validation", str(tmp_path / "test.npz"))
     written = ("-o", str(tmp_path / "sparse.net"), "--figure", str(tmp_path / "way.png"), "--json")
-    options = ("--epochs", "1", "--max-loss", "1.5", "--objective", "events", "-r", "1/4", "--augment", "shift", "--learning-rate", "0.01")
+    options = (
+        "--epochs",
+        "1",
+        "--max-loss",
+        "1.5",
+        "--objective",
+        "events",
+        "-r",
+        "1/4",
+        "--augment",
+        "shift",
+        "--learning-rate",
+        "0.01",
+    )
     name = ("lava_aug.examples.digits:DigitsNet", "-w", str(tmp_path / "digits.pt"))
     assert run("finetune", *name, *files, *options, *written) == 0
     told = json.loads(capsys.readouterr().out)

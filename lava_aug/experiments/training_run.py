@@ -31,7 +31,7 @@ Tell = Callable[[str, int, int], None]
 TEMPERATURE = 2.0
 """At which the model's classes are learned from (Hinton, Vinyals, Dean, 2015, arXiv 1503.02531)."""
 
-PRICE, FACTOR = 0.3, 1.5
+PRICE, FACTOR = 0.3, 2.0
 """What the logarithm of the cost weighs at first, beside a loss in nats; and by how much that changes after an epoch,
 up where there is accuracy to spare, or down."""
 

@@ -211,8 +211,13 @@ def training(finetuned: "Finetuned", ax: "Axes | None" = None) -> "Axes":
     y = [100 * epoch.accuracy for epoch in finetuned.history]
     ax.plot(x, y, color=COLORS[0], marker="o", markersize=4, label="after each epoch")
     for epoch, *place in zip(finetuned.history, x, y, strict=True):
-        told = str(epoch.epoch) if epoch.epoch else "converted"
-        ax.annotate(told, (place[0], place[1]), xytext=(3, 3), textcoords="offset points", fontsize="small")
+        told, side = (str(epoch.epoch), 1) if epoch.epoch else ("converted", -1)
+        where: dict[str, Any] = {
+            "textcoords": "offset points",
+            "fontsize": "small",
+            "ha": "left" if side > 0 else "right",
+        }
+        ax.annotate(told, (place[0], place[1]), xytext=(3 * side, 3), **where)
     star: dict[str, Any] = {"marker": "*", "markersize": 14, "linestyle": "none", "label": f"best: epoch {found.epoch}"}
     ax.plot([getattr(found, objective)], [100 * found.accuracy], color=COLORS[1], **star)
     draw_ann(ax, finetuned.ann_accuracy)
