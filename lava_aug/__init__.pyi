@@ -27,6 +27,7 @@ from .core.network import Network as Network
 from .core.results import Output as Output
 from .core.streams import Images as Images
 from .examples.zoo import Pretrained as Pretrained
+from .examples.zoo import finetuned as finetuned
 from .examples.zoo import pretrained as pretrained
 from .experiments.diagnosis import Diagnosis as Diagnosis
 from .experiments.diagnosis import diagnose as diagnose

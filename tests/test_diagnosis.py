@@ -109,3 +109,9 @@ def test_another_models_network_is_refused() -> None:
         la.diagnose(net, other, IMAGES)
     with pytest.raises(la.InputError, match="expected a network from convert, found method 'custom'"):
         la.diagnose(net.replace(method="custom"), other, IMAGES)
+
+
+def test_students_are_diagnosed_as_their_networks() -> None:
+    model = residual()
+    student = la.trainable(model, IMAGES, resolution=1 / 16)
+    assert la.diagnose(student, model, IMAGES) == la.diagnose(student.network(), model, IMAGES)

@@ -103,6 +103,11 @@ def test_a_checkpoint_of_another_run_is_refused(model: DigitsNet, tmp_path: Path
         tuned(model, epochs=1, checkpoint=file)
 
 
+def test_a_checkpoint_that_cannot_be_written_is_told_at_once(model: DigitsNet, tmp_path: Path) -> None:
+    with pytest.raises(la.FileError, match="there is no folder"):
+        tuned(model, checkpoint=tmp_path / "nowhere" / "run.pt", progress=lambda *_: pytest.fail("trained"))
+
+
 def test_the_price_follows_a_budget(model: DigitsNet) -> None:
     found = tuned(model, objective="events", budget=250.0, epochs=6, max_loss=100)
     assert found.history[0].events > 500

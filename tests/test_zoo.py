@@ -44,6 +44,20 @@ def test_they_convert_and_settle_as_they_simulate(name: str) -> None:
     assert (la.settle(net, images).v == la.simulate(net, images).v[-1]).all()
 
 
+@pytest.mark.parametrize("name", zoo.FINETUNED)
+def test_finetuned(name: str) -> None:
+    net, entry = la.finetuned(name), zoo.ZOO[name]
+    assert (net.input_shape, net.num_steps, net.method) == (entry.shape, 1, "augmapping")
+    images = torch.rand(4, *entry.shape, generator=torch.Generator().manual_seed(0))
+    assert (la.settle(net, images).v == la.simulate(net, images).v[-1]).all()
+
+
+def test_there_are_no_other_finetuned_networks() -> None:
+    assert sorted(path.stem for path in zoo.WEIGHTS.glob("*.net")) == sorted(zoo.FINETUNED)
+    with pytest.raises(la.InputError, match="fine-tuned network 'cifar10': expected one of mnist-lenet"):
+        la.finetuned("cifar10")
+
+
 @pytest.mark.parametrize(("name", "parameters"), [("cifar10-vgg", 1_973_000), ("cifar10-resnet", 2_157_000)])
 def test_sizes_are_what_the_docstrings_say(name: str, parameters: int) -> None:
     model: nn.Module = zoo.ZOO[name].make()

@@ -38,6 +38,9 @@ lost; at fine resolutions, so many units at the balanced threshold are enough, w
 MOST_OF_SUMS = 1 << 14
 """Largest scale of sums on a model's own grid: weights of two connections of 8 bits each are that precise."""
 
+FLUCTUATION = 7
+"""Of coefficients of single steps, where there are several: coarse spikes come in some steps, and not in others."""
+
 NOTE_LETTERS = 900
 """Longest list of names in a note: files hold texts of 4,096 bytes, and letters have up to four."""
 
@@ -130,7 +133,9 @@ class Builder:
             return self.options.message_bits
         maximum, units = self.ranges[layer.name].maximum, np.ravel(quantum)
         largest = float(np.max(maximum / units if maximum.size == units.size else maximum.max() / units.min()))
-        needed = fixed_point.payload_bits(largest)
+        needed = fixed_point.payload_bits(
+            max(largest, FLUCTUATION) if largest and self.options.num_steps > 1 else largest
+        )
         return needed if largest and not self.options.symmetric else max(needed, fixed_point.MESSAGE_BITS)
 
     # Layers without weights

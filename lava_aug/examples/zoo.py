@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lava_aug.core.errors import FileError, InputError
+from lava_aug.core.network import Network
+from lava_aug.netx.networks import load
 
 WEIGHTS = Path(__file__).with_name("weights")
 """Where the weights lie: a ``state_dict`` for each name, made by ``benchmarks/train.py``."""
@@ -207,3 +209,32 @@ def pretrained(name: str) -> Pretrained:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise FileError(f"weights of {name!r}: {str(path)!r} cannot be read; install the package again") from error
     return Pretrained(name, model.eval(), entry.data, entry.shape)
+
+
+FINETUNED = ("mnist-lenet",)
+"""Pretrained networks of which there are fine-tuned ones, each the output of the command in docs/how-to/train.md."""
+
+
+def finetuned(name: str) -> Network:
+    """A pretrained network, converted and fine-tuned to send less (`lava_aug.finetune`), for one time step.
+
+    Parameters
+    ----------
+    name : str
+        "mnist-lenet".
+
+    Returns
+    -------
+    Network
+        In fixed point; docs/how-to/train.md says how it was trained, and what it costs.
+
+    Raises
+    ------
+    InputError
+        If there is no such network.
+    FileError
+        If it cannot be read.
+    """
+    if name not in FINETUNED:
+        raise InputError(f"fine-tuned network {name!r}: expected one of {', '.join(FINETUNED)}")
+    return load(WEIGHTS / f"{name}.net")

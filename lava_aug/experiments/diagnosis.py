@@ -24,6 +24,7 @@ from lava_aug.core.walks import images_per_batch, walk
 from lava_aug.kernels.batches import batch_form
 from lava_aug.simulation.courses import Course
 from lava_aug.simulation.simulator import Simulator
+from lava_aug.training.students import Student
 
 PARTS = ("clipping", "weights", "time")
 """What an error is made of."""
@@ -104,7 +105,7 @@ class Diagnosis(Tabular):
 
 
 def diagnose(
-    net: Network,
+    net: Network | Student,
     model: Model,
     images: Images,
     num_steps: int | None = None,
@@ -121,8 +122,8 @@ def diagnose(
 
     Parameters
     ----------
-    net : Network
-        From `lava_aug.convert`.
+    net : Network or Student
+        From `lava_aug.convert` or `lava_aug.trainable`.
     model : torch.nn.Module or path
         The original model. Its images are normalised with ``net.normalize``.
     images : Images
@@ -144,6 +145,7 @@ def diagnose(
     ConversionError
         If the model cannot be converted.
     """
+    net = net.network() if isinstance(net, Student) else net
     x, steps = Payloads(net, images), check_num_steps(net, num_steps)
     graph: FloatGraph | None = None
     sums = {layer.name: np.zeros(5) for layer in net}

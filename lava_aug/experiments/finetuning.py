@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -10,12 +11,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lava_aug.conversion.calibration import as_intensity, evenly_spaced
 from lava_aug.conversion.converter import checked_normalization
 from lava_aug.conversion.models import evaluation_copy
 from lava_aug.conversion.onnx_files import Model, as_module
-from lava_aug.core.errors import InputError, NetworkError
+from lava_aug.core.errors import ConversionWarning, InputError
+from lava_aug.core.files import check_output
 from lava_aug.core.images import Images
 from lava_aug.core.network import Network
 from lava_aug.core.normalization import Normalization
@@ -24,7 +27,7 @@ from lava_aug.core.spec import is_int, is_number
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.experiments.running import ann_logits
-from lava_aug.experiments.training_run import Epoch, Tell, TrainingData, TrainingRun, best_of
+from lava_aug.experiments.training_run import Epoch, Tell, TrainingData, TrainingRun, best_of, least_accuracy
 from lava_aug.simulation.planning import with_fitting_payloads
 from lava_aug.simulation.simulator import simulate
 from lava_aug.training.students import Objective, Student, trainable
@@ -112,11 +115,6 @@ class Finetuned(Tabular):
         return (Table(head, rows, f"{aim}, least {self.objective}"),)
 
 
-def least_accuracy(ann_accuracy: float, max_loss: float) -> float:
-    """The accuracy, 0 .. 1, that is allowed."""
-    return ann_accuracy - max_loss / 100 - 1e-9
-
-
 def finetune(
     model: Model,
     train_data: Images,
@@ -150,7 +148,8 @@ def finetune(
         loss = cross_entropy + price * log(cost)
 
     so that one percent less costs the same accuracy everywhere. After each epoch the price goes up where the accuracy
-    is within ``max_loss``, and down where it is not; with a ``budget`` it follows the cost in every step instead.
+    is within ``max_loss`` (in the beginning, three times that), and down where it is not; with a ``budget`` it follows
+    the cost in every step instead.
 
     Parameters
     ----------
@@ -205,7 +204,7 @@ def finetune(
     Returns
     -------
     Finetuned
-        The best network, which has been compared with the simulator, and the history.
+        The network of the best epoch, which gives in the simulator what was trained, and the history.
 
     Raises
     ------
@@ -215,14 +214,21 @@ def finetune(
         As `lava_aug.trainable`.
     FileError
         If the checkpoint cannot be read or written, or is of another run.
+
+    Warns
+    -----
+    ConversionWarning
+        As `lava_aug.convert`; or if potentials or spikes of the network exceed their bits.
     """
     _check(epochs=epochs, batch_size=batch_size)
     _check_numbers(max_loss, learning_rate, budget, objective)
+    if checkpoint is not None:
+        check_output(checkpoint)
     data = TrainingData.of(train_data, labels, calibration, validation, batch_size)
-    model = as_module(model, data.inputs)
-    expected = {"normalize": normalize, "num_steps": num_steps, "resolution": resolution, "weight_bits": weight_bits}
-    student = trainable(model, data.calibration, **expected, **options).to(device)
-    logits = ann_logits(model, data.validation, normalize=normalize)
+    module = evaluation_copy(as_module(model, data.inputs))
+    converted = {"num_steps": num_steps, "resolution": resolution, "weight_bits": weight_bits}
+    student = trainable(module, data.calibration, normalize=normalize, **converted, **options).to(device)
+    logits = ann_logits(module, data.validation, normalize=normalize)
     if logits.ndim != 2:
         raise InputError(f"model: expected class logits (B, classes), found outputs of shape {logits.shape[1:]}")
     check_labels(data.expected, logits.shape[:1])
@@ -230,13 +236,13 @@ def finetune(
     transform = checked_normalization(normalize, data.validation.shape[1])
     run = TrainingRun(
         student=student,
-        teacher=_teacher(model, transform, device) if teacher else None,
+        teacher=_teacher(module.to(device), transform) if teacher else None,
         data=data,
-        least=least_accuracy(accuracy, max_loss),
+        ann_accuracy=accuracy,
+        max_loss=max_loss,
         settings={
             "epochs": epochs, "objective": objective, "max_loss": max_loss, "budget": budget, "teacher": teacher,
-            "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed, "num_steps": num_steps,
-            "resolution": resolution, "weight_bits": weight_bits,
+            "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed, **converted,
         },
         augment=augment,
         checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -246,26 +252,26 @@ def finetune(
     return Finetuned(_checked(student, data.validation), accuracy, max_loss, objective, history)
 
 
-def _teacher(model: Model, transform: Normalization | None, device: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    copied = evaluation_copy(as_module(model)).to(device)
-
+def _teacher(module: nn.Module, transform: Normalization | None) -> Callable[[torch.Tensor], torch.Tensor]:
     @torch.no_grad()  # pyright: ignore[reportUntypedFunctionDecorator]: torch's
     def logits(x: torch.Tensor) -> torch.Tensor:
-        return copied(x if transform is None else transform(x))
+        return module(x if transform is None else transform(x))
 
     return logits
 
 
 def _checked(student: Student, images: NDArray[Any]) -> Network:
-    """The student's network, with payloads for these images, which gives what the student does."""
+    """The student's network, with payloads for these images; a warning if it does not give what the student does."""
     net = with_fitting_payloads(student.network(), images)
     some = evenly_spaced(images, CHECKED)
     with torch.no_grad():
         student(as_intensity(some).to(student.input_quantum.device))
     if not np.array_equal(student.v.cpu().numpy(), simulate(net, some).v[-1]):
-        raise NetworkError(
+        warnings.warn(
             "finetune: potentials or spikes exceed their bits, so the network does not compute what was trained; use a "
-            "coarser resolution, or fewer time steps"
+            "coarser resolution, or fewer time steps",
+            ConversionWarning,
+            stacklevel=3,
         )
     return net
 

@@ -31,9 +31,13 @@ Tell = Callable[[str, int, int], None]
 TEMPERATURE = 2.0
 """At which the model's classes are learned from (Hinton, Vinyals, Dean, 2015, arXiv 1503.02531)."""
 
-PRICE, FACTOR = 0.3, 2.0
+PRICE, FACTOR = 0.3, 1.5
 """What the logarithm of the cost weighs at first, beside a loss in nats; and by how much that changes after an epoch,
 up where there is accuracy to spare, or down."""
+
+SLACK = 2.0
+"""How many times ``max_loss`` accuracy may be lower still in the beginning, for the price to go up: it comes back as
+the learning rate goes down."""
 
 FOLLOWING = 20.0
 """How far the logarithm of the price goes in the whole training where the cost is e times the budget."""
@@ -66,7 +70,8 @@ class Epoch:
     accuracy : float
         0 .. 1.
     events, operations, energy : float
-        Events of all layers, synaptic operations, and nJ, as `lava_aug.Student.cost` counts them.
+        Events of all layers, synaptic operations, and nJ, as `lava_aug.Student.cost` counts them; energy for payloads
+        as wide as the converted network's.
     price : float
         The weight of the logarithm of the cost at the end of the epoch.
     """
@@ -78,6 +83,11 @@ class Epoch:
     operations: float
     energy: float
     price: float
+
+
+def least_accuracy(ann_accuracy: float, max_loss: float) -> float:
+    """The accuracy, 0 .. 1, that is allowed."""
+    return ann_accuracy - max_loss / 100 - 1e-9
 
 
 def best_of(history: tuple[Epoch, ...], least: float, objective: Objective) -> Epoch:
@@ -115,7 +125,23 @@ AUGMENTATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """Images for training, as arrays or as a stream of batches, for calibration, and for validation with labels."""
+    """Images for training, for calibration, and for validation.
+
+    Attributes
+    ----------
+    images, labels : numpy.ndarray or None
+        To train on; None if they come as a stream.
+    stream : Images or None
+        Batches of images and labels.
+    calibration : numpy.ndarray
+        To convert with.
+    validation, expected : numpy.ndarray
+        To measure accuracy and costs on, and their classes.
+    inputs : tuple of Input
+        Of a model that takes several.
+    batch_size : int
+        Images per step.
+    """
 
     images: NDArray[Any] | None
     labels: NDArray[Any] | None
@@ -168,7 +194,7 @@ class TrainingData:
         return None if count is None else max(1, count // self.batch_size)
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """One epoch: images in [0, 1] and labels; what does not fill a batch is left out."""
+        """One epoch: images in [0, 1] and labels; arrays in another order each time, a stream in its own."""
         if self.images is not None and self.labels is not None:
             order = torch.randperm(len(self.images)).numpy()
             for rows in np.array_split(order, self.steps or 1):
@@ -220,8 +246,8 @@ class TrainingRun:
         Logits of the model, for images in [0, 1].
     data : TrainingData
         The images.
-    least : float
-        The accuracy, 0 .. 1, that is enough.
+    ann_accuracy, max_loss : float
+        The accuracy, 0 .. 1, of the model, and how far below it is allowed, in percentage points.
     settings : mapping
         Options of the run, for a checkpoint to be recognised by: ``epochs``, ``objective``, ``budget``,
         ``learning_rate``, ``seed`` among them.
@@ -236,7 +262,8 @@ class TrainingRun:
     student: Student
     teacher: Callable[[torch.Tensor], torch.Tensor] | None
     data: TrainingData
-    least: float
+    ann_accuracy: float
+    max_loss: float
     settings: Mapping[str, Any]
     augment: Callable[[torch.Tensor], torch.Tensor] | None
     checkpoint: Path | None
@@ -313,13 +340,16 @@ class TrainingRun:
     def _follow_accuracy(self) -> None:
         """Save more where accuracy is to spare. In the last epoch, nothing can be made good again."""
         if self.settings["budget"] is None and len(self.history) > 1:
-            self.price *= FACTOR if self.history[-1].accuracy >= self.least else 1 / FACTOR
+            left = 1 - (len(self.history) - 1) / self.epochs
+            least = least_accuracy(self.ann_accuracy, self.max_loss * (1 + SLACK * left))
+            self.price *= FACTOR if self.history[-1].accuracy >= least else 1 / FACTOR
 
     # Epochs
 
     def _ended(self, loss: float | None) -> None:
         self.history.append(self._evaluated(loss))
-        if best_of(tuple(self.history), self.least, self.objective) is self.history[-1]:
+        least = least_accuracy(self.ann_accuracy, self.max_loss)
+        if best_of(tuple(self.history), least, self.objective) is self.history[-1]:
             self.best_state = copy.deepcopy(self.student.state_dict())
         if self.checkpoint is not None:
             self._keep(self.checkpoint)
