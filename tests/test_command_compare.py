@@ -9,7 +9,7 @@ import torch
 from command_line import run
 
 import lava_aug as la
-from lava_aug.commands import experiments
+from lava_aug.commands import experiments, inputs
 from lava_aug.examples.digits import DigitsNet, load_digits
 from lava_aug.experiments.comparison import Comparison
 
@@ -83,9 +83,9 @@ def test_images_are_spread_over_all() -> None:
 
 
 def test_networks_of_the_zoo_know_their_data() -> None:
-    assert experiments._source("mnist-lenet", "data") == "MNIST:data"
-    assert experiments._source("mnist-lenet", "FashionMNIST:data") == "FashionMNIST:data"
-    assert experiments._source(MODEL, "MNIST:data") == "MNIST:data"
+    assert inputs.source_of("mnist-lenet", "data") == "MNIST:data"
+    assert inputs.source_of("mnist-lenet", "FashionMNIST:data") == "FashionMNIST:data"
+    assert inputs.source_of(MODEL, "MNIST:data") == "MNIST:data"
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

@@ -12,8 +12,8 @@ from lava_aug.core.errors import InputError
 from lava_aug.core.layers import Relay
 from lava_aug.core.network import INPUT, Connection, Layer, Network
 from lava_aug.core.neurons import AugmentedNeuron, ReadoutNeuron
+from lava_aug.core.prices import payload_limits
 from lava_aug.core.walks import batches, images_per_batch, last, that_fit, walk
-from lava_aug.experiments.energy import payload_limits
 from lava_aug.verification.reference import moments
 
 
