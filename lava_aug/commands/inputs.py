@@ -99,10 +99,12 @@ def source_of(model: str, data: str) -> str:
 
 
 def read_training(source: str, labels: Path | None = None) -> tuple[Any, Any]:
-    """Labelled images to train on, and, of a data set, those that its network has not learned from; else None."""
+    """Labelled images to train on, and, of a data set that has more, those that its network has not learned from."""
     name, colon, root = source.partition(":")
     if colon and name in LOADERS:
-        return split(load_images(name, root, train=True), HELD_OUT[name])
+        data = load_images(name, root, train=True)
+        train, held_out = split(data, HELD_OUT[name])
+        return (train, held_out) if len(train.images) else (data, None)
     return read_labelled(source, labels), None
 
 
