@@ -94,6 +94,11 @@ def lava_seconds(process: Any, run_cfg: Any, few: int, many: int) -> float:
     return statistics.median(times)
 
 
+def in_lavas_axes(values: Any) -> Any:
+    """One value for each neuron, or one for all, in (W, H, C) axes."""
+    return values.transpose(2, 1, 0) if np.ndim(values) == 3 else values
+
+
 def stock_network(net: la.Network, x: np.ndarray) -> ImageSource:
     """The same network on Lava's own Conv and Dense, with our neurons between them, in Lava's (W, H, C) axes."""
     turned = {name: shape[::-1] if len(shape) == 3 else shape for name, shape in net.shapes.items()}
@@ -103,8 +108,8 @@ def stock_network(net: la.Network, x: np.ndarray) -> ImageSource:
         (origin, synapse), bias = layer.connections[0], layer.bias
         neuron: Any = Neurons(
             shape=turned[layer.name],
-            neuron=layer.neuron,
-            bias=0 if bias is None else bias.transpose(2, 1, 0) if bias.ndim == 3 else bias,
+            neuron=layer.neuron.replace(**{name: in_lavas_axes(x) for name, x in layer.neuron.numbers().items()}),
+            bias=0 if bias is None else in_lavas_axes(bias),
             reset_interval=STEPS,
             reset_offset=net.depths[layer.name] + 1,
         )
