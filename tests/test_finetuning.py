@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import lava_aug as la
 from lava_aug.examples.digits import DigitsNet, load_digits, train
 from lava_aug.experiments import AUGMENTATIONS, Epoch
-from lava_aug.experiments.training_run import TEMPERATURE, best_of, distillation, flipped, shifted
+from lava_aug.experiments.training_data import flipped, shifted
+from lava_aug.experiments.training_run import TEMPERATURE, best_of, distillation
 
 DIGITS = load_digits()
 QUICK: dict[str, Any] = {

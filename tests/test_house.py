@@ -53,7 +53,7 @@ IMPORT_TORCH = {
     *(f"conversion.{name}" for name in ("staircases", "user_code", "volume_operations", "weighted_operations")),
     "examples.digits",
     *(f"experiments.{name}" for name in ("diagnosis", "energy", "finetuning", "parts", "running")),
-    *(f"experiments.{name}" for name in ("training_run", "tuning")),
+    *(f"experiments.{name}" for name in ("training_data", "training_run", "tuning")),
     *(f"simulation.{name}" for name in ("populations", "settling", "simulator")),
     *(f"training.{name}" for name in ("costs", "gradients", "layers", "students", "sums")),
     "examples.zoo",

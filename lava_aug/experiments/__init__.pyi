@@ -6,5 +6,5 @@ from .rows import Curve as Curve
 from .rows import LayerStatistics as LayerStatistics
 from .rows import Row as Row
 from .running import compare as compare
-from .training_run import AUGMENTATIONS as AUGMENTATIONS
+from .training_data import AUGMENTATIONS as AUGMENTATIONS
 from .training_run import Epoch as Epoch

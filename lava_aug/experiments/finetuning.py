@@ -27,7 +27,8 @@ from lava_aug.core.spec import is_int, is_number
 from lava_aug.core.tables import Table, Tabular
 from lava_aug.core.texts import counted
 from lava_aug.experiments.running import ann_logits
-from lava_aug.experiments.training_run import Epoch, Tell, TrainingData, TrainingRun, best_of, least_accuracy
+from lava_aug.experiments.training_data import TrainingData
+from lava_aug.experiments.training_run import Epoch, Tell, TrainingRun, best_of, least_accuracy
 from lava_aug.simulation.planning import with_fitting_payloads
 from lava_aug.simulation.simulator import simulate
 from lava_aug.training.students import Objective, Student, trainable
