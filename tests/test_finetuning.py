@@ -99,6 +99,9 @@ def test_a_checkpoint_of_another_run_is_refused(model: DigitsNet, tmp_path: Path
     tuned(model, epochs=1, checkpoint=file)
     with pytest.raises(la.FileError, match="is of a run with another epochs, seed; delete it to start anew"):
         tuned(model, epochs=2, seed=1, checkpoint=file)
+    other = DIGITS.train_images[:40]
+    with pytest.raises(la.FileError, match="is of another network; delete it to start anew"):
+        tuned(model, epochs=1, checkpoint=file, calibration=other, v0="zero")
     file.write_bytes(b"no checkpoint")
     with pytest.raises(la.FileError, match="cannot be read"):
         tuned(model, epochs=1, checkpoint=file)

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,7 +101,7 @@ class TrainingRun:
         The images.
     ann_accuracy, max_loss : float
         The accuracy, 0 .. 1, of the model, and how far below it is allowed, in percentage points.
-    settings : mapping
+    settings : dict
         Options of the run, for a checkpoint to be recognised by: ``epochs``, ``objective``, ``budget``,
         ``learning_rate``, ``seed`` among them.
     augment : callable or None
@@ -117,7 +117,7 @@ class TrainingRun:
     data: TrainingData
     ann_accuracy: float
     max_loss: float
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     augment: Callable[[torch.Tensor], torch.Tensor] | None
     checkpoint: Path | None
     say: Tell
@@ -162,8 +162,7 @@ class TrainingRun:
         return math.fsum(losses) / len(losses)
 
     def _learn(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        device = next(self.student.buffers()).device
-        x, y = images.to(device), labels.to(device)
+        x, y = (part.to(self.student.input_quantum.device) for part in (images, labels))
         x = x if self.augment is None else self.augment(x).clamp(0, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings["learning_rate"] * self._rate()
@@ -210,7 +209,7 @@ class TrainingRun:
     @torch.no_grad()  # pyright: ignore[reportUntypedFunctionDecorator]: torch's
     def _evaluated(self, loss: float | None) -> Epoch:
         images, labels = self.data.validation, self.data.expected
-        device, right, costs = next(self.student.buffers()).device, 0, dict.fromkeys(COSTS, 0.0)
+        device, right, costs = self.student.input_quantum.device, 0, dict.fromkeys(COSTS, 0.0)
         for start in range(0, len(images), EVALUATED):
             x = as_intensity(images[start : start + EVALUATED]).to(device)
             found = self.student(x).argmax(1).cpu().numpy()
@@ -252,14 +251,12 @@ class TrainingRun:
             settings = json.loads(state["settings"])
         except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise FileError(f"{where}: cannot be read ({type(error).__name__}); delete it to start anew") from error
-        if settings != json.loads(json.dumps(self.settings)):
-            changed = sorted(
-                name for name in settings | dict(self.settings) if settings.get(name) != self.settings.get(name)
-            )
+        changed = sorted(name for name in settings | self.settings if settings.get(name) != self.settings.get(name))
+        if changed:
             raise FileError(f"{where}: is of a run with another {', '.join(changed)}; delete it to start anew")
         try:
             self.student.load_state_dict(state["student"])
-        except RuntimeError as error:
+        except (InputError, RuntimeError) as error:  # the student's own, and torch's
             raise FileError(f"{where}: is of another network; delete it to start anew") from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]

@@ -320,7 +320,8 @@ class _ThresholdLayer(StudentLayer):
         neuron = cast(AugmentedNeuron, self.layer.neuron)
         if self.threshold is None and self.scale is None:
             return neuron
-        return neuron.replace(vth=1, v0=None if self.starts_at_half else neuron.v0)
+        # Of 2, half is not zero.
+        return neuron.replace(vth=2, v0=None if self.starts_at_half else neuron.v0)
 
 
 @entered(LAYERS, ReadoutNeuron)
