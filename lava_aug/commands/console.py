@@ -113,6 +113,17 @@ class Verdict(Protocol):
         ...
 
 
+def show_chosen(found: Any, output: Path, missed: str, as_json: bool) -> None:
+    """Print how a network was chosen that has been written, or as JSON; ``missed`` warns if none is accurate enough."""
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_tables(found)
+    if not found.reached:
+        warn(missed)
+    tell(f"Wrote {output}.")
+
+
 def show(as_dict: Callable[[], Any], as_text: Callable[[], str], as_json: bool) -> None:
     """Print a result, as JSON if so asked."""
     if as_json:

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 import typer
 
 from lava_aug.commands import command
-from lava_aug.commands.console import bar, check_outputs, print_json, print_tables, tell, warn, write_figure
+from lava_aug.commands.console import (
+    bar,
+    check_outputs,
+    print_json,
+    print_tables,
+    show_chosen,
+    tell,
+    write_figure,
+)
 from lava_aug.commands.inputs import (
     CalibrationOption,
     FigureOption,
@@ -136,13 +144,7 @@ def tune(
             progress=lambda text, done, total: progress(done, total),
         )
     la.save(tuned.network, output)
-    if json:
-        print_json(tuned.to_dict())
-    else:
-        print_tables(tuned)
-        if not tuned.reached:
-            warn("no network that was tried stays within --max-loss of the ANN's accuracy")
-        tell(f"Wrote {output}.")
+    show_chosen(tuned, output, "no network that was tried stays within --max-loss of the ANN's accuracy", json)
     write_figure(figure, lambda plot: plot.search(tuned), say=not json)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lava_aug.commands import command
-from lava_aug.commands.console import check_outputs, print_json, print_tables, stages, tell, warn, write_figure
+from lava_aug.commands.console import check_outputs, show_chosen, stages, write_figure
 from lava_aug.commands.inputs import (
     FigureOption,
     JsonOption,
@@ -98,11 +98,6 @@ def finetune(
             progress=progress,
         )
     la.save(found.network, output)
-    if json:
-        print_json(found.to_dict())
-    else:
-        print_tables(found)
-        if not found.reached:
-            warn("no epoch stays within --max-loss of the ANN's accuracy; the most accurate one is written")
-        tell(f"Wrote {output}.")
+    missed = "no epoch stays within --max-loss of the ANN's accuracy; the most accurate one is written"
+    show_chosen(found, output, missed, json)
     write_figure(figure, lambda plot: plot.training(found), say=not json)
